@@ -1,1 +1,4 @@
-//! x
+//! The shell.
+
+pub mod backplane;
+pub mod message_log;

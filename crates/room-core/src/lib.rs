@@ -1,1 +1,3 @@
-//! x
+//! The decisions of a room.
+
+pub mod log;

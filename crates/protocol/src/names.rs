@@ -1,0 +1,219 @@
+use std::borrow::Borrow;
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::limits::{MAX_DISPLAY_NAME, MAX_MESSAGE_ID, MAX_ROOM_NAME, MAX_USER_ID};
+
+/// A name that breaks its rule; the text says which, for people.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct NameError(&'static str);
+
+/// Declares a name: an immutable shared string that is checked where it enters the system.
+macro_rules! name {
+    ($(#[$doc:meta])* $name:ident, $check:expr) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $name(Arc<str>);
+
+        impl $name {
+            /// Checks and takes a name.
+            ///
+            /// # Errors
+            /// `NameError` says which rule the text breaks.
+            pub fn new(text: &str) -> Result<Self, NameError> {
+                let check: fn(&str) -> Result<(), NameError> = $check;
+                check(text)?;
+                Ok(Self(text.into()))
+            }
+
+            /// The name as text.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{:?}", &self.0)
+            }
+        }
+
+        impl Borrow<str> for $name {
+            fn borrow(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = NameError;
+
+            fn from_str(text: &str) -> Result<Self, NameError> {
+                Self::new(text)
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(&self.0)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+                Self::new(&text).map_err(serde::de::Error::custom)
+            }
+        }
+    };
+}
+
+name!(
+    /// A room: 1 to 128 characters of `A-Z a-z 0-9 . _ : @ / -`. (Names that begin with `$` are the service's own and
+    /// cannot be named by clients: `$` is outside the alphabet.)
+    RoomName,
+    |text| {
+        if text.is_empty() || text.len() > MAX_ROOM_NAME {
+            return Err(NameError("a room name has 1 to 128 characters"));
+        }
+        if !text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._:@/-".contains(&b)) {
+            return Err(NameError("a room name is made of A-Z a-z 0-9 . _ : @ / -"));
+        }
+        Ok(())
+    }
+);
+
+name!(
+    /// A message's id, given by its publisher: 1 to 64 characters, never reused by a user in a room.
+    MessageId,
+    |text| {
+        if text.is_empty() || text.len() > 4 * MAX_MESSAGE_ID || text.chars().count() > MAX_MESSAGE_ID {
+            return Err(NameError("an id has 1 to 64 characters"));
+        }
+        Ok(())
+    }
+);
+
+name!(
+    /// Who somebody is: 1 to 128 bytes of visible ASCII.
+    UserId,
+    |text| {
+        if text.is_empty() || text.len() > MAX_USER_ID {
+            return Err(NameError("a user id has 1 to 128 bytes"));
+        }
+        if !text.bytes().all(|b| b.is_ascii_graphic()) {
+            return Err(NameError("a user id is made of visible ASCII characters"));
+        }
+        Ok(())
+    }
+);
+
+name!(
+    /// What somebody is called: 1 to 64 characters, no control characters.
+    DisplayName,
+    |text| {
+        if text.is_empty() || text.len() > 4 * MAX_DISPLAY_NAME || text.chars().count() > MAX_DISPLAY_NAME {
+            return Err(NameError("a name has 1 to 64 characters"));
+        }
+        if text.chars().any(char::is_control) {
+            return Err(NameError("a name has no control characters"));
+        }
+        Ok(())
+    }
+);
+
+/// The rule of names that machines make: 1 to 64 characters of `a-z 0-9 -`.
+fn machine_made(text: &str) -> Result<(), NameError> {
+    if text.is_empty() || text.len() > 64 {
+        return Err(NameError("expected 1 to 64 characters"));
+    }
+    if !text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-') {
+        return Err(NameError("expected characters of a-z 0-9 -"));
+    }
+    Ok(())
+}
+
+name!(
+    /// One running server, random per start.
+    NodeId,
+    machine_made
+);
+
+name!(
+    /// One connection's conversation, random per connection.
+    SessionId,
+    machine_made
+);
+
+name!(
+    /// Marks one frozen batch, so that its writer recognises its own earlier attempt in the log.
+    Nonce,
+    machine_made
+);
+
+impl Nonce {
+    /// A nonce of 128 random bits.
+    #[must_use]
+    pub fn from_random(bits: u128) -> Self {
+        Self(format!("{bits:032x}").into())
+    }
+}
+
+impl NodeId {
+    /// A node's id of 48 random bits: short enough to say aloud, as unlikely to repeat as needed for a fleet.
+    #[must_use]
+    pub fn from_random(bits: u64) -> Self {
+        Self(format!("{:012x}", bits & 0xffff_ffff_ffff).into())
+    }
+}
+
+impl SessionId {
+    /// A session's id of 64 random bits.
+    #[must_use]
+    pub fn from_random(bits: u64) -> Self {
+        Self(format!("{bits:016x}").into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn room_names_keep_to_alphabet_and_length() {
+        for good in ["a", "lobby", "team/7:en@x.y_z-1", &"r".repeat(128)] {
+            assert_eq!(RoomName::new(good).unwrap().as_str(), good);
+        }
+        for bad in ["", "a b", "ä", "$service", "a\n", "a#", &"r".repeat(129)] {
+            assert!(RoomName::new(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn ids_count_characters_not_bytes() {
+        assert!(MessageId::new(&"é".repeat(64)).is_ok());
+        assert!(MessageId::new(&"é".repeat(65)).is_err());
+        assert!(MessageId::new("").is_err());
+    }
+
+    #[test]
+    fn display_names_refuse_control_characters() {
+        assert!(DisplayName::new("Ada 🦀").is_ok());
+        assert!(DisplayName::new("a\u{7}").is_err());
+    }
+
+    #[test]
+    fn names_are_checked_when_parsed_too() {
+        assert!(serde_json::from_str::<RoomName>("\"lobby\"").is_ok());
+        assert!(serde_json::from_str::<RoomName>("\"lob by\"").is_err());
+    }
+}
