@@ -1,0 +1,43 @@
+use std::collections::{HashMap, VecDeque};
+
+use protocol::{BodyHash, MessageKey, Segment, Seq};
+
+/// The publishes that a room's last messages came from, so that none is logged twice.
+#[derive(Debug, Default)]
+pub(crate) struct IdWindow {
+    /// In ascending order.
+    entries: VecDeque<(Seq, MessageKey)>,
+    by_key: HashMap<MessageKey, (Seq, BodyHash)>,
+}
+
+impl IdWindow {
+    /// Takes a segment that follows all those taken before; one that does not is ignored.
+    pub(crate) fn observe(&mut self, segment: &Segment) {
+        for (seq, message) in segment.messages() {
+            if self.entries.back().is_some_and(|(newest, _)| *newest >= seq) {
+                continue;
+            }
+            let key = message.key();
+            self.entries.push_back((seq, key));
+            self.by_key.insert(key, (seq, message.body_hash()));
+        }
+    }
+
+    /// The number and body of an earlier publish under this key.
+    pub(crate) fn find(&self, key: &MessageKey) -> Option<(Seq, BodyHash)> {
+        self.by_key.get(key).copied()
+    }
+
+    /// Forgets messages before `floor`.
+    pub(crate) fn trim(&mut self, floor: Seq) {
+        while let Some((seq, key)) = self.entries.front().copied() {
+            if seq >= floor {
+                break;
+            }
+            self.entries.pop_front();
+            if self.by_key.get(&key).is_some_and(|(known, _)| *known == seq) {
+                self.by_key.remove(&key);
+            }
+        }
+    }
+}

@@ -1,0 +1,94 @@
+use std::collections::{HashMap, VecDeque};
+
+use protocol::{BodyHash, Message, MessageKey, Seq};
+
+use super::Token;
+use crate::turn::Time;
+
+/// A publish that waits to be logged.
+#[derive(Debug)]
+pub(crate) struct Pending {
+    pub(crate) key: MessageKey,
+    pub(crate) body_hash: BodyHash,
+    pub(crate) message: Message,
+    /// Bytes as envelope JSON.
+    pub(crate) bytes: usize,
+    /// The room's `next` when it was taken in: a repeat of it can only be among the messages since the window before.
+    pub(crate) taken_at: Seq,
+    pub(crate) deadline: Time,
+}
+
+/// Publishes in the order they came, bounded; and who waits for each.
+#[derive(Debug, Default)]
+pub(crate) struct Queue {
+    pending: VecDeque<Pending>,
+    bytes: usize,
+    /// Everybody who waits for a publish, queued or being written. A publish that is written on after its publishers
+    /// were told that the outcome is unknown has nobody, and is here all the same: a repeat joins it.
+    waiting: HashMap<MessageKey, (BodyHash, Vec<Token>)>,
+}
+
+impl Queue {
+    pub(crate) fn len(&self) -> usize {
+        self.pending.len()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.pending.is_empty()
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// The body of the same publish, if it is on its way already.
+    pub(crate) fn on_its_way(&self, key: &MessageKey) -> Option<BodyHash> {
+        self.waiting.get(key).map(|(hash, _)| *hash)
+    }
+
+    /// One more waits for a publish that is on its way.
+    pub(crate) fn join(&mut self, key: &MessageKey, token: Token) {
+        if let Some((_, tokens)) = self.waiting.get_mut(key) {
+            tokens.push(token);
+        }
+    }
+
+    pub(crate) fn push(&mut self, pending: Pending, token: Token) {
+        self.waiting.insert(pending.key, (pending.body_hash, vec![token]));
+        self.bytes += pending.bytes;
+        self.pending.push_back(pending);
+    }
+
+    /// Puts a batch that was not written back where it came from.
+    pub(crate) fn put_back(&mut self, batch: Vec<Pending>) {
+        for pending in batch.into_iter().rev() {
+            self.bytes += pending.bytes;
+            self.pending.push_front(pending);
+        }
+    }
+
+    pub(crate) fn front(&self) -> Option<&Pending> {
+        self.pending.front()
+    }
+
+    pub(crate) fn pop(&mut self) -> Option<Pending> {
+        let pending = self.pending.pop_front()?;
+        self.bytes -= pending.bytes;
+        Some(pending)
+    }
+
+    /// The publish is settled: those who waited for it.
+    pub(crate) fn settle(&mut self, key: &MessageKey) -> Vec<Token> {
+        self.waiting.remove(key).map(|(_, tokens)| tokens).unwrap_or_default()
+    }
+
+    /// Those who have waited long enough for a publish that is still being written.
+    pub(crate) fn give_up(&mut self, key: &MessageKey) -> Vec<Token> {
+        self.waiting.get_mut(key).map(|(_, tokens)| std::mem::take(tokens)).unwrap_or_default()
+    }
+
+    /// The lowest `next` that a queued publish was taken in at.
+    pub(crate) fn oldest_taken_at(&self) -> Option<Seq> {
+        self.pending.front().map(|pending| pending.taken_at)
+    }
+}

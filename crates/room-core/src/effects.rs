@@ -1,0 +1,104 @@
+use std::sync::Arc;
+
+use protocol::{Position, Segment, Seq};
+
+use crate::append::Token;
+use crate::log::{RoomHeader, StoredSegment};
+
+/// Pairs an action with its answer. An answer whose ticket is no longer awaited is ignored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Ticket(pub(crate) u64);
+
+/// What the caller must ask of the message log. Each variant names the call that takes the answer in; every action
+/// gets exactly one answer, errors included.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Read the room's header and its newest segment, both consistently. → `handle_checked`
+    Check {
+        /// For the answer.
+        ticket: Ticket,
+    },
+    /// Read segments from this number on, consistently, at most `limit` of them. → `handle_page`
+    Read {
+        /// For the answer.
+        ticket: Ticket,
+        /// The first number that is wanted.
+        from: Seq,
+        /// Most segments.
+        limit: u32,
+    },
+    /// Read back at least `messages` messages before this number, or all that there are, consistently. → `handle_ids`
+    ReadIds {
+        /// For the answer.
+        ticket: Ticket,
+        /// The first number that is not wanted.
+        before: Seq,
+        /// How many messages.
+        messages: u64,
+    },
+    /// Write the header if it is still `expected`. → `handle_header`
+    PutHeader {
+        /// For the answer.
+        ticket: Ticket,
+        /// What to write.
+        header: RoomHeader,
+        /// What must be there; `None`: nothing.
+        expected: Option<RoomHeader>,
+    },
+    /// Write this segment if its key is free. → `handle_appended`
+    Append {
+        /// For the answer.
+        ticket: Ticket,
+        /// What to write.
+        segment: Arc<StoredSegment>,
+    },
+    /// Look whether there is anything at this number; eventually consistent. → `handle_probed`
+    Probe {
+        /// For the answer.
+        ticket: Ticket,
+        /// The next number that the room expects.
+        next: Seq,
+    },
+}
+
+/// Why a publish was not logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Rejection {
+    /// The room's queue is full; nothing was written.
+    Overloaded,
+    /// The outcome is unknown; the same publish may be sent again.
+    Unavailable,
+    /// The same user used the same id with another body.
+    IdConflict,
+    /// The log refuses this message for good.
+    Refused,
+}
+
+/// What members and publishers must be told, in this order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// The room is open, at this position. Comes once, first.
+    Opened(Position),
+    /// The next messages of the room, in order. Never unreadable ones.
+    Deliver(Arc<Segment>),
+    /// The room goes on from another position in a new epoch: no number before it means anything now.
+    NewEpoch(Position),
+    /// The room goes on from this position; messages before it could not be read here and are passed over.
+    PassedOver(Position),
+    /// The room was compared with the log (see `Room::sync`); all syncs up to this one are done.
+    Synced(u64),
+    /// A publish is durable under this number.
+    Acked {
+        /// The publish.
+        token: Token,
+        /// Its number.
+        seq: Seq,
+    },
+    /// A publish was not logged.
+    Rejected {
+        /// The publish.
+        token: Token,
+        /// Why.
+        reason: Rejection,
+    },
+}

@@ -1,0 +1,68 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use protocol::{Epoch, Segment, Seq};
+
+use crate::log::WallSecs;
+
+/// Segments that came before their turn, by their first number, with the time until which they certainly live; bounded in
+/// bytes.
+#[derive(Debug)]
+pub(crate) struct Held {
+    segments: BTreeMap<Seq, (Arc<Segment>, WallSecs)>,
+    bytes: usize,
+    max_bytes: usize,
+}
+
+impl Held {
+    pub(crate) fn new(max_bytes: usize) -> Self {
+        Self { segments: BTreeMap::new(), bytes: 0, max_bytes }
+    }
+
+    /// Keeps a segment. Returns whether the bound made it drop one: the farthest, which the log still has.
+    pub(crate) fn insert(&mut self, segment: Arc<Segment>, expires: WallSecs) -> bool {
+        let bytes = segment.envelope_len();
+        if self.segments.contains_key(&segment.seq) {
+            return false;
+        }
+        self.bytes += bytes;
+        self.segments.insert(segment.seq, (segment, expires));
+        let mut dropped = false;
+        while self.bytes > self.max_bytes {
+            let Some((_, (farthest, _))) = self.segments.pop_last() else { break };
+            self.bytes -= farthest.envelope_len();
+            dropped = true;
+        }
+        dropped
+    }
+
+    /// Takes out the segment whose turn it is; drops those whose turn has passed.
+    pub(crate) fn take(&mut self, next: Seq) -> Option<(Arc<Segment>, WallSecs)> {
+        while let Some(entry) = self.segments.first_entry() {
+            if *entry.key() > next {
+                return None;
+            }
+            let (segment, expires) = entry.remove();
+            self.bytes -= segment.envelope_len();
+            if segment.seq == next {
+                return Some((segment, expires));
+            }
+        }
+        None
+    }
+
+    /// Keeps only segments of this epoch.
+    pub(crate) fn retain(&mut self, epoch: &Epoch) {
+        self.segments.retain(|_, (segment, _)| segment.epoch == *epoch);
+        self.bytes = self.segments.values().map(|(segment, _)| segment.envelope_len()).sum();
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.segments.clear();
+        self.bytes = 0;
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.segments.is_empty()
+    }
+}
