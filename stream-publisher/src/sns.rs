@@ -88,3 +88,39 @@ fn classify(code: &str, status: u16) -> FailureKind {
         _ => FailureKind::Denied,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_documented_error_code_has_its_place() {
+        for code in ["InvalidParameter", "InvalidParameterValue", "ParameterValueInvalid", "ValidationError"] {
+            assert_eq!(classify(code, 400), FailureKind::Invalid, "{code}");
+        }
+        for code in ["Throttling", "ThrottlingException", "Throttled", "KMSThrottling", "RequestLimitExceeded"] {
+            assert_eq!(classify(code, 400), FailureKind::Transient, "{code}");
+        }
+        for (code, status) in [("InternalError", 500), ("ServiceUnavailable", 503), ("Odd", 502), ("Odd", 429)] {
+            assert_eq!(classify(code, status), FailureKind::Transient, "{code}");
+        }
+        for code in [
+            "AuthorizationError",
+            "NotFound",
+            "EndpointDisabled",
+            "InvalidSecurity",
+            "KMSAccessDenied",
+            "KMSDisabled",
+            "KMSInvalidState",
+            "KMSNotFound",
+            "KMSOptInRequired",
+            "PlatformApplicationDisabled",
+            "ExpiredToken",
+            "InvalidClientTokenId",
+            "SignatureDoesNotMatch",
+            "Odd",
+        ] {
+            assert_eq!(classify(code, 403), FailureKind::Denied, "{code}");
+        }
+    }
+}

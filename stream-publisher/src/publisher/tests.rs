@@ -50,6 +50,17 @@ mod publishing {
         assert_eq!(sns.accepted(), [GOLDEN.trim_end()]);
     }
 
+    #[test]
+    fn an_invocation_may_move_between_threads() {
+        fn movable(_: impl Send) {}
+        let sns = FakeSns::new(|_, _, _| Answer::Accept);
+        movable(publisher(&sns, 1).handle(Event::default()));
+        fn by_client(publisher: &Publisher<aws_sdk_sns::Client>) {
+            movable(publisher.handle(Event::default()));
+        }
+        let _: fn(&Publisher<aws_sdk_sns::Client>) = by_client;
+    }
+
     #[tokio::test]
     async fn what_is_no_new_segment_causes_no_call() {
         for name in ["modify", "ttl_remove", "header"] {
