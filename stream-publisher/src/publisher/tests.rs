@@ -203,7 +203,8 @@ mod failures {
     async fn what_passed_before_the_failure_is_not_repeated_and_what_follows_is_not_begun() {
         let records = (0..4).map(|seq| insert("r", seq + 1, 200_000)).collect();
         let sns = FakeSns::new(|_, before, _| if before == 1 { DENIED } else { Answer::Accept });
-        assert_eq!(named(publisher(&sns, 1).handle(event(records)).await), name("#1"));
+        let outcome = publisher(&sns, 1).process(&event(records).records, in_a_minute()).await;
+        assert_eq!((outcome.first_failed, outcome.summary.failed), (Some(1), 3));
         assert_eq!(sns.calls().len(), 2);
     }
 
