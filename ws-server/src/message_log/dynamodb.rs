@@ -2,44 +2,21 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::config::StalledStreamProtectionConfig;
-use aws_sdk_dynamodb::config::http::HttpResponse;
-use aws_sdk_dynamodb::config::retry::RetryConfig;
-use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
-use aws_sdk_dynamodb::error::SdkError;
-use aws_sdk_dynamodb::operation::put_item::{PutItemError, PutItemOutput};
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, ReturnValuesOnConditionCheckFailure};
 use futures_util::future::BoxFuture;
 use protocol::{RoomName, Seq, log_item as attribute};
 use room_core::log::{AppendOutcome, HeaderOutcome, Probe, RoomHeader, StoredSegment};
 
-use super::fault::{Departure, Fault};
+use super::fault::{Departure, Fault, Put};
 use super::item::{self, Item, ItemError};
+use super::timeouts::LogTimeouts;
 use super::{LogError, MessageLog};
 
 /// Most keys of one BatchGetItem
 /// (<https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html>).
 const BATCH_KEYS: usize = 100;
-
-/// How long a call may take, from the request for credentials to the last byte of the answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LogTimeouts {
-    /// Until a connection is open. Shorter than the others, so that its failure is known to be one.
-    pub connect: Duration,
-    /// An append, or the writing of a header.
-    pub append: Duration,
-    /// Anything else.
-    pub read: Duration,
-}
-
-impl Default for LogTimeouts {
-    fn default() -> Self {
-        Self { connect: Duration::from_secs(1), append: Duration::from_secs(2), read: Duration::from_secs(3) }
-    }
-}
 
 /// The message log in a DynamoDB table with the key (`room` S, `seq` N) and the attributes of
 /// [`protocol::log_item`].
@@ -62,22 +39,7 @@ impl DynamoLog {
     /// the SDK's own would hide that an outcome is unknown), and time-outs.
     #[must_use]
     pub fn with_timeouts(client: &Client, table: String, timeouts: LogTimeouts) -> Self {
-        let bounded = |whole: Duration| {
-            let timeouts = TimeoutConfig::builder()
-                .connect_timeout(timeouts.connect)
-                .operation_timeout(whole)
-                .operation_attempt_timeout(whole)
-                .build();
-            let config = client
-                .config()
-                .to_builder()
-                .retry_config(RetryConfig::disabled())
-                .timeout_config(timeouts)
-                // The time-outs above bound a stalled answer already.
-                .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
-                .build();
-            Client::from_conf(config)
-        };
+        let bounded = |whole| timeouts.bounded(client, whole);
         Self { writes: bounded(timeouts.append), reads: bounded(timeouts.read), table, corrupt: AtomicU64::new(0) }
     }
 
@@ -298,30 +260,6 @@ impl DynamoLog {
 enum Order {
     Ascending,
     Descending,
-}
-
-/// How a conditional put ended.
-enum Put {
-    Written,
-    /// The condition failed on this item, or on one that the answer does not show.
-    Taken(Option<Item>),
-    Fault(Fault),
-}
-
-impl Put {
-    fn of(result: Result<PutItemOutput, SdkError<PutItemError, HttpResponse>>, sent: bool) -> Self {
-        let error = match result {
-            Ok(_) => return Self::Written,
-            Err(error) => error,
-        };
-        if !error.as_service_error().is_some_and(PutItemError::is_conditional_check_failed_exception) {
-            return Self::Fault(Fault::of(&error, sent));
-        }
-        match error.into_service_error() {
-            PutItemError::ConditionalCheckFailedException(failed) => Self::Taken(failed.item),
-            _ => Self::Taken(None),
-        }
-    }
 }
 
 impl MessageLog for DynamoLog {

@@ -8,9 +8,11 @@ use aws_sdk_dynamodb::config::http::HttpResponse;
 use aws_sdk_dynamodb::config::interceptors::BeforeTransmitInterceptorContextRef;
 use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_dynamodb::error::{BoxError, ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::operation::put_item::{PutItemError, PutItemOutput};
 use room_core::log::AppendOutcome;
 
 use super::LogError;
+use super::item::Item;
 
 /// Why a call failed, as far as it tells whether anything was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,6 +92,33 @@ impl From<Fault> for LogError {
         match fault {
             Fault::Throttled => Self::Throttled,
             Fault::Refused(text) | Fault::Failed(text) | Fault::Unknown(text) => Self::Unavailable(text),
+        }
+    }
+}
+
+/// How a conditional put ended.
+pub(super) enum Put {
+    /// The item is there now.
+    Written,
+    /// The condition failed on this item, or on one that the answer does not show.
+    Taken(Option<Item>),
+    /// Anything else.
+    Fault(Fault),
+}
+
+impl Put {
+    /// Reads the answer to a conditional put; `sent` as in [`Fault::of`].
+    pub(super) fn of(result: Result<PutItemOutput, SdkError<PutItemError, HttpResponse>>, sent: bool) -> Self {
+        let error = match result {
+            Ok(_) => return Self::Written,
+            Err(error) => error,
+        };
+        if !error.as_service_error().is_some_and(PutItemError::is_conditional_check_failed_exception) {
+            return Self::Fault(Fault::of(&error, sent));
+        }
+        match error.into_service_error() {
+            PutItemError::ConditionalCheckFailedException(failed) => Self::Taken(failed.item),
+            _ => Self::Taken(None),
         }
     }
 }

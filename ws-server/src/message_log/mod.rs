@@ -6,6 +6,7 @@
 mod dynamodb;
 mod fault;
 mod item;
+mod timeouts;
 
 #[cfg(test)]
 pub(crate) mod contract;
@@ -14,14 +15,15 @@ mod dynamodb_tests;
 #[cfg(test)]
 pub(crate) mod memory;
 #[cfg(test)]
-mod scripted_server;
+pub(crate) mod scripted_server;
 
 use futures_util::future::BoxFuture;
 use protocol::{RoomName, Seq};
 use room_core::log::{AppendOutcome, HeaderOutcome, Probe, RoomHeader, StoredSegment};
 
-pub use dynamodb::{DynamoLog, LogTimeouts};
+pub use dynamodb::DynamoLog;
 pub(crate) use fault::describe;
+pub use timeouts::LogTimeouts;
 
 /// Why the log did not answer a read.
 #[derive(Debug, Clone, thiserror::Error)]

@@ -23,8 +23,8 @@ use crate::message_log::describe;
 
 /// How long a table may take to become ready. DynamoDB needs seconds, rarely half a minute.
 const READY_WITHIN: Duration = Duration::from_secs(90);
-/// Between two looks at a table that is not ready.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// Between two looks at a table that is not ready: at first, and at most.
+const LOOK_AGAIN: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
 
 /// What the tables are called in this deployment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -108,7 +108,7 @@ pub enum TableError {
 /// `TableError` for the first table that cannot be used. What exists and does not fit is never changed.
 pub async fn ensure_tables(client: &Client, names: &TableNames, create: bool) -> Result<(), TableError> {
     for spec in specs(names) {
-        ensure(client, &spec, create).await?;
+        ensure(client, &spec, create, READY_WITHIN).await?;
     }
     Ok(())
 }
@@ -133,8 +133,9 @@ fn specs(names: &TableNames) -> [TableSpec<'_>; 2] {
     ]
 }
 
-async fn ensure(client: &Client, spec: &TableSpec<'_>, create: bool) -> Result<(), TableError> {
+async fn ensure(client: &Client, spec: &TableSpec<'_>, create: bool, within: Duration) -> Result<(), TableError> {
     let started = Instant::now();
+    let (mut pause, longest) = LOOK_AGAIN;
     loop {
         match look(client, spec.table).await? {
             Seen::Ready(table) => {
@@ -145,10 +146,11 @@ async fn ensure(client: &Client, spec: &TableSpec<'_>, create: bool) -> Result<(
             Seen::Missing => creation::create_table(client, spec).await?,
             Seen::Changing => {}
         }
-        if started.elapsed() >= READY_WITHIN {
-            return Err(TableError::NotReady { table: spec.table.to_owned(), waited: READY_WITHIN });
+        if started.elapsed() >= within {
+            return Err(TableError::NotReady { table: spec.table.to_owned(), waited: within });
         }
-        tokio::time::sleep(LOOK_EVERY).await;
+        tokio::time::sleep(pause).await;
+        pause = longest.min(pause * 2);
     }
     if create {
         creation::enable_expiry(client, spec).await?;

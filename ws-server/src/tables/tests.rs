@@ -1,3 +1,4 @@
+use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType, StreamSpecification,
     StreamViewType, TimeToLiveSpecification, TimeToLiveStatus,
@@ -6,9 +7,16 @@ use futures_util::future::join_all;
 
 use super::embedded::EmbeddedDynamo;
 use super::*;
+use crate::message_log::scripted_server::{Reply, ScriptedServer};
 
 fn names() -> TableNames {
     TableNames { messages: "messages".into(), nodes: "nodes".into() }
+}
+
+/// A client that shows every answer of the server as it is.
+fn client_without_retries(endpoint: &str) -> Client {
+    let config = embedded::client_of(endpoint).config().to_builder();
+    Client::from_conf(config.retry_config(RetryConfig::disabled()).build())
 }
 
 /// A table by hand.
@@ -123,7 +131,94 @@ async fn expiry_by_another_attribute_is_refused() {
 #[tokio::test]
 async fn an_unreachable_dynamodb_is_told_in_one_line() {
     let unused = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let client = embedded::client_of(&format!("http://{unused}"));
+    let client = client_without_retries(&format!("http://{unused}"));
     let error = ensure_tables(&client, &names(), false).await.unwrap_err().to_string();
     assert!(error.starts_with("DescribeTable of table messages failed: ") && !error.contains('\n'), "{error}");
+}
+
+// --- States that the embedded DynamoDB does not show ---
+
+fn missing() -> Reply {
+    Reply::error(400, "ResourceNotFoundException")
+}
+
+/// An answer to DescribeTable: the nodes' table in this state.
+fn nodes_table(status: &str) -> Reply {
+    let table = serde_json::json!({ "Table": {
+        "TableName": "nodes",
+        "TableStatus": status,
+        "AttributeDefinitions": [{ "AttributeName": "node", "AttributeType": "S" }],
+        "KeySchema": [{ "AttributeName": "node", "KeyType": "HASH" }],
+    }});
+    Reply::Answer(200, table.to_string())
+}
+
+/// An answer to DescribeTimeToLive.
+fn expiry(status: &str) -> Reply {
+    let expiry =
+        serde_json::json!({ "TimeToLiveDescription": { "TimeToLiveStatus": status, "AttributeName": "expires" }});
+    Reply::Answer(200, expiry.to_string())
+}
+
+/// How `ensure` for the nodes' table ends against a server with this script, and after how many requests.
+async fn ensure_against(replies: Vec<Reply>, create: bool, within: Duration) -> (Result<(), TableError>, usize) {
+    let server = ScriptedServer::start(replies).await;
+    let names = names();
+    let [_, nodes] = specs(&names);
+    let outcome = ensure(&client_without_retries(&server.endpoint), &nodes, create, within).await;
+    (outcome, server.requests())
+}
+
+#[tokio::test]
+async fn who_comes_second_waits_for_the_table_that_another_node_makes() {
+    for refusal in ["ResourceInUseException", "LimitExceededException"] {
+        let script = vec![
+            missing(),
+            Reply::error(400, refusal),
+            nodes_table("CREATING"),
+            nodes_table("ACTIVE"),
+            expiry("DISABLED"),
+            Reply::error(400, "ValidationException"),
+            expiry("ENABLING"),
+        ];
+        let requests = script.len();
+        assert_eq!(ensure_against(script, true, READY_WITHIN).await, (Ok(()), requests), "{refusal}");
+    }
+}
+
+#[tokio::test]
+async fn expiry_that_stays_off_is_an_error() {
+    let refused = Reply::error(400, "ValidationException");
+    let script = vec![nodes_table("ACTIVE"), expiry("DISABLED"), refused, expiry("DISABLED")];
+    let error = ensure_against(script, true, READY_WITHIN).await.0.unwrap_err().to_string();
+    assert_eq!(error, "UpdateTimeToLive of table nodes failed: ValidationException: as scripted (HTTP 400)");
+}
+
+#[tokio::test]
+async fn a_table_in_the_making_is_waited_for_without_the_flag_too() {
+    let script = vec![nodes_table("CREATING"), nodes_table("CREATING"), nodes_table("UPDATING")];
+    assert_eq!(ensure_against(script, false, READY_WITHIN).await, (Ok(()), 3));
+}
+
+#[tokio::test]
+async fn waiting_for_a_table_ends() {
+    let within = Duration::from_millis(300);
+    let (outcome, requests) = ensure_against(vec![nodes_table("CREATING")], false, within).await;
+    assert_eq!(outcome, Err(TableError::NotReady { table: "nodes".into(), waited: within }));
+    assert!((2..=20).contains(&requests), "{requests} requests");
+}
+
+#[tokio::test]
+async fn a_table_that_will_not_come_back_by_itself_is_named_with_its_state() {
+    let error = ensure_against(vec![nodes_table("ARCHIVED")], true, READY_WITHIN).await.0.unwrap_err().to_string();
+    assert_eq!(error, "table nodes is ARCHIVED");
+}
+
+#[tokio::test]
+async fn a_call_without_permission_is_told_with_its_code() {
+    let error = ensure_against(vec![missing(), Reply::error(400, "AccessDeniedException")], true, READY_WITHIN)
+        .await
+        .0
+        .unwrap_err();
+    assert_eq!(error.to_string(), "CreateTable of table nodes failed: AccessDeniedException: as scripted (HTTP 400)");
 }
