@@ -2,3 +2,4 @@
 
 pub mod backplane;
 pub mod message_log;
+pub mod tables;

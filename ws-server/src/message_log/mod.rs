@@ -1,10 +1,29 @@
 //! The port to the message log, and its DynamoDB adapter.
 //!
-//! The log is the truth: what it accepted is durable and ordered, what it does not hold did not happen.
+//! The log is the truth: what it accepted is durable and ordered, what it does not hold did not happen. The contract
+//! below is also a suite of tests, `contract.rs`, which every adapter passes.
+
+mod dynamodb;
+mod fault;
+mod item;
+mod timeouts;
+
+#[cfg(test)]
+pub(crate) mod contract;
+#[cfg(test)]
+mod dynamodb_tests;
+#[cfg(test)]
+pub(crate) mod memory;
+#[cfg(test)]
+pub(crate) mod scripted_server;
 
 use futures_util::future::BoxFuture;
 use protocol::{RoomName, Seq};
 use room_core::log::{AppendOutcome, HeaderOutcome, Probe, RoomHeader, StoredSegment};
+
+pub use dynamodb::DynamoLog;
+pub(crate) use fault::describe;
+pub use timeouts::LogTimeouts;
 
 /// Why the log did not answer a read.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -12,7 +31,8 @@ pub enum LogError {
     /// The log is out of capacity: ask again later.
     #[error("the message log is throttling")]
     Throttled,
-    /// The log could not be reached, or failed.
+    /// The log could not be reached or failed, or holds something at this place that is not readable at all. A write
+    /// (of a header) that ends like this may have happened.
     #[error("the message log is unavailable: {0}")]
     Unavailable(String),
 }
@@ -21,12 +41,15 @@ pub enum LogError {
 ///
 /// No method retries by itself: the callers decide when to ask again. Each call is bounded by a timeout of its own.
 pub trait MessageLog: Send + Sync + 'static {
-    /// Writes a segment at (room, seq) if nothing is there. `ids` are taken from the segment's messages.
+    /// Writes a segment at (room, seq) if nothing is there. Conflicts are told from faults exactly: only
+    /// [`AppendOutcome::Unknown`] leaves open whether this call wrote, and then the same segment under the same nonce
+    /// may be appended again. An unreadable or empty segment is [`AppendOutcome::Refused`].
     fn append<'a>(&'a self, segment: &'a StoredSegment) -> BoxFuture<'a, AppendOutcome>;
 
     /// Segments in ascending order from the one that holds `from`, or, when none does, from the first after it: at most
     /// `limit` of them, and no more than one page of the log (1 MB). An empty answer means that there are none; a short
-    /// one does not mean that there are no more.
+    /// one does not mean that there are no more. What follows `from` without a gap in numbers is whole; where numbers
+    /// are missing between two segments the log has lost or expired them.
     fn read<'a>(
         &'a self,
         room: &'a RoomName,
@@ -46,7 +69,9 @@ pub trait MessageLog: Send + Sync + 'static {
     /// The room's header.
     fn header<'a>(&'a self, room: &'a RoomName) -> BoxFuture<'a, Result<Option<RoomHeader>, LogError>>;
 
-    /// Writes the room's header if it is still `expected` (`None`: if there is none).
+    /// Writes the room's header if it is still of `expected`'s epoch (`None`: if there is none). A header that is
+    /// already the one to be written counts as written: epochs are random, so an earlier attempt had succeeded. After
+    /// an error the outcome is unknown; ask again with the same header.
     fn put_header<'a>(
         &'a self,
         room: &'a RoomName,
@@ -54,7 +79,8 @@ pub trait MessageLog: Send + Sync + 'static {
         expected: Option<&'a RoomHeader>,
     ) -> BoxFuture<'a, Result<HeaderOutcome, LogError>>;
 
-    /// Whether there are items at these keys: eventually consistent, at most 100 keys, one answer per key in the same
-    /// order. Half a read unit a key.
+    /// Whether there are items at these keys: eventually consistent, one answer per key in the same order; keys may
+    /// repeat. At most 100 keys, more take a call for each hundred. Costs half a read unit for each key without an
+    /// item, and half a unit for each 4 KiB of an item that is there.
     fn probe<'a>(&'a self, keys: &'a [(RoomName, Seq)]) -> BoxFuture<'a, Result<Vec<Probe>, LogError>>;
 }
