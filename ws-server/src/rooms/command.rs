@@ -1,0 +1,27 @@
+use std::sync::Arc;
+
+use protocol::{HistoryRange, JoinFrom, Message, Ref, RoomName, Segment, SessionId};
+use tokio::sync::oneshot;
+
+use super::members::Session;
+
+/// What a shard is asked to do.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// A session enters a room; a session that is in it leaves it first.
+    Join { room: RoomName, session: Arc<Session>, from: JoinFrom, reference: Option<Ref> },
+    /// A session leaves a room and is told when it has.
+    Leave { room: RoomName, session: Arc<Session>, reference: Option<Ref> },
+    /// A session's connection is gone.
+    Gone { room: RoomName, session: SessionId },
+    /// A member publishes.
+    Publish { room: RoomName, session: Arc<Session>, message: Message },
+    /// A member reads back.
+    History { room: RoomName, session: Arc<Session>, range: HistoryRange, limit: u32, reference: Option<Ref> },
+    /// A member's outbox is empty: its replay may go on.
+    Drained { room: RoomName, session: SessionId },
+    /// Somebody says that this was committed.
+    Hint(Arc<Segment>),
+    /// Tell when nothing waits to be written.
+    Flush(oneshot::Sender<()>),
+}

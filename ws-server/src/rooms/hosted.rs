@@ -1,0 +1,194 @@
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use protocol::{Position, RoomName, SessionId};
+use room_core::log::WallSecs;
+use room_core::{Event, Recent, Room, Time, Token, Turn};
+use tokio::sync::mpsc;
+
+use super::fanout;
+use super::io::{Answer, AnswerBody, Return, Work};
+use super::join::Joining;
+use super::members::{Members, Session};
+use super::publish::Publisher;
+use super::replay::Replay;
+use crate::config::Limits;
+use crate::connection::Frame;
+
+/// One room as this node hosts it: the machine that decides, and the sessions that it decides for.
+pub(crate) struct Hosted {
+    pub(super) name: RoomName,
+    pub(super) hosting: u64,
+    pub(super) machine: Room,
+    /// Members at the head.
+    pub(super) live: Members,
+    /// Sessions that wait to enter, in the order they came.
+    pub(super) joining: VecDeque<Joining>,
+    /// Members that read back.
+    pub(super) replays: HashMap<SessionId, Replay>,
+    pub(super) recent: Recent<Frame>,
+    /// Who waits for which publish.
+    pub(super) publishers: HashMap<Token, Publisher>,
+    pub(super) tokens: u64,
+    /// The newest comparison with the log that is done.
+    pub(super) synced: u64,
+    /// `history` requests that the log is being read for.
+    pub(super) history_reads: usize,
+    /// Since when nobody is here.
+    empty_since: Option<Time>,
+}
+
+/// What a room needs of its shard for one turn.
+pub(crate) struct Scene<'a> {
+    pub(crate) now: Time,
+    pub(crate) wall: WallSecs,
+    pub(crate) work: &'a Work,
+    pub(crate) answers: &'a mpsc::Sender<Answer>,
+    pub(crate) limits: &'a Limits,
+}
+
+impl Scene<'_> {
+    fn to(&self, room: &Hosted) -> Return {
+        Return { room: room.name.clone(), hosting: room.hosting, answers: self.answers.clone() }
+    }
+}
+
+impl Hosted {
+    pub(crate) fn new(name: RoomName, hosting: u64, machine: Room, limits: &Limits) -> Self {
+        Self {
+            name,
+            hosting,
+            machine,
+            live: Members::default(),
+            joining: VecDeque::new(),
+            replays: HashMap::new(),
+            recent: Recent::new(limits.recent_messages, limits.recent_bytes),
+            publishers: HashMap::new(),
+            tokens: 0,
+            synced: 0,
+            history_reads: 0,
+            empty_since: None,
+        }
+    }
+
+    /// Lets the machine act, then does all that follows from it.
+    pub(crate) fn act(&mut self, scene: &Scene<'_>, act: impl FnOnce(&mut Room, &mut Turn<'_>)) {
+        let mut random = || fastrand::u64(..);
+        let mut turn = Turn { now: scene.now, wall: scene.wall, random: &mut random };
+        act(&mut self.machine, &mut turn);
+        loop {
+            self.settle(scene);
+            match self.machine.poll_action(&mut turn) {
+                Some(action) => scene.work.start(action, scene.to(self)),
+                None => break,
+            }
+        }
+        // Polling for actions settles repeats.
+        self.settle(scene);
+    }
+
+    /// Tells all that the machine has to tell. Only then do sessions enter: the machine's head is the members' head.
+    fn settle(&mut self, scene: &Scene<'_>) {
+        while let Some(event) = self.machine.poll_event() {
+            self.handle_event(event);
+        }
+        self.enter_waiting(scene);
+    }
+
+    /// Takes an answer of the log.
+    pub(crate) fn handle_answer(&mut self, body: AnswerBody, scene: &Scene<'_>) {
+        match body {
+            AnswerBody::Checked(ticket, checked) => {
+                self.act(scene, |machine, turn| machine.handle_checked(ticket, checked, turn));
+            }
+            AnswerBody::Page(ticket, page) => {
+                self.act(scene, |machine, turn| machine.handle_page(ticket, page.as_deref(), turn));
+            }
+            AnswerBody::Ids(ticket, segments) => {
+                self.act(scene, |machine, turn| machine.handle_ids(ticket, segments.as_deref(), turn));
+            }
+            AnswerBody::Header(ticket, outcome) => {
+                self.act(scene, |machine, turn| machine.handle_header(ticket, outcome, turn));
+            }
+            AnswerBody::Appended(ticket, outcome) => {
+                self.act(scene, |machine, turn| machine.handle_appended(ticket, outcome, turn));
+            }
+            AnswerBody::Probed(ticket, probe) => {
+                self.act(scene, |machine, turn| machine.handle_probed(ticket, probe, turn));
+            }
+            AnswerBody::Replay(session, page) => self.handle_replay_page(&session, page, scene),
+            AnswerBody::History(request, segments) => self.handle_history_read(&request, segments, scene),
+        }
+    }
+
+    /// Does what is due.
+    pub(crate) fn handle_timeout(&mut self, scene: &Scene<'_>) {
+        self.expire_joins(scene);
+        self.act(scene, Room::handle_timeout);
+    }
+
+    /// When this room must be looked at again.
+    pub(crate) fn poll_timeout(&self, now: Time, limits: &Limits) -> Option<Time> {
+        let linger = self.empty_since.map(|since| since.plus_ms(limits.linger_ms));
+        let join = self.joining.iter().map(|joining| joining.deadline).min();
+        [self.machine.poll_timeout(now), linger, join].into_iter().flatten().min()
+    }
+
+    /// Whether nobody has been here for so long that the room may be forgotten.
+    pub(crate) fn is_over(&mut self, now: Time, limits: &Limits) -> bool {
+        let empty = self.live.is_empty()
+            && self.joining.is_empty()
+            && self.replays.is_empty()
+            && self.publishers.is_empty()
+            && self.machine.is_idle();
+        if !empty {
+            self.empty_since = None;
+            return false;
+        }
+        let since = *self.empty_since.get_or_insert(now);
+        now.since_ms(since) >= limits.linger_ms
+    }
+
+    /// Forgets a session. Returns it if it was here.
+    pub(super) fn remove(&mut self, id: &SessionId) -> Option<Arc<Session>> {
+        let joining = self.joining.iter().position(|joining| joining.session.id == *id);
+        let joining = joining.and_then(|place| self.joining.remove(place)).map(|joining| joining.session);
+        let replaying = self.replays.remove(id).map(|replay| replay.session);
+        self.live.remove(id).or(replaying).or(joining)
+    }
+
+    pub(super) fn to(&self, scene: &Scene<'_>) -> Return {
+        scene.to(self)
+    }
+
+    fn handle_event(&mut self, event: Event) {
+        match event {
+            Event::Opened(position) => self.recent.clear(position.seq.next()),
+            Event::Deliver(segment) => fanout::fan_out(&self.name, &segment, &mut self.recent, &self.live),
+            Event::NewEpoch(position) => self.start_over(&position),
+            Event::PassedOver(position) => self.pass_over(&position),
+            Event::Synced(upto) => self.synced = upto,
+            Event::Acked { token, seq } => self.acknowledge(token, seq),
+            Event::Rejected { token, reason } => self.reject(token, reason),
+        }
+    }
+
+    fn pass_over(&mut self, position: &Position) {
+        tracing::error!(room = %self.name, seq = %position.seq, "messages that cannot be read were passed over");
+        self.recent.clear(position.seq.next());
+        for session in self.live.iter() {
+            session.send_reset(&self.name, position.clone());
+        }
+    }
+
+    /// A new epoch: everybody goes on from its beginning, whatever they were reading.
+    fn start_over(&mut self, position: &Position) {
+        self.recent.clear(position.seq.next());
+        for session in self.live.iter() {
+            session.send_reset(&self.name, position.clone());
+        }
+        for (_, replay) in std::mem::take(&mut self.replays) {
+            self.restart_replay(replay, position);
+        }
+    }
+}

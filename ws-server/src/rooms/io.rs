@@ -1,0 +1,220 @@
+//! Carries out what rooms ask of the log: each request a task of its own, bounded in number, with one answer.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use protocol::{Ref, RoomName, Seq, SessionId};
+use room_core::log::{AppendOutcome, HeaderOutcome, Probe, RoomHeader, StoredSegment};
+use room_core::{Action, Ticket};
+use tokio::sync::{Semaphore, mpsc};
+
+use super::auditor::AuditRequest;
+use super::members::Session;
+use crate::config::Limits;
+use crate::message_log::{LogError, MessageLog};
+
+/// Most pages that one id window is read in.
+const MAX_ID_PAGES: usize = 64;
+
+/// An answer for a room. `hosting` tells one life of a room on this node from the next.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) room: RoomName,
+    pub(crate) hosting: u64,
+    pub(crate) body: AnswerBody,
+}
+
+#[derive(Debug)]
+pub(crate) enum AnswerBody {
+    Checked(Ticket, Option<(Option<RoomHeader>, Option<StoredSegment>)>),
+    Page(Ticket, Option<Vec<StoredSegment>>),
+    Ids(Ticket, Option<Vec<StoredSegment>>),
+    Header(Ticket, Option<HeaderOutcome>),
+    Appended(Ticket, AppendOutcome),
+    Probed(Ticket, Probe),
+    /// A page for a member that reads back.
+    Replay(SessionId, Result<Vec<StoredSegment>, LogError>),
+    /// An answer to a `history` request.
+    History(HistoryRequest, Result<Vec<StoredSegment>, LogError>),
+}
+
+/// A `history` request whose messages are being read: those from `from` (inclusive) to `to` (exclusive).
+#[derive(Debug)]
+pub(crate) struct HistoryRequest {
+    pub(crate) session: Arc<Session>,
+    pub(crate) reference: Option<Ref>,
+    pub(crate) from: Seq,
+    pub(crate) to: Seq,
+    /// Whether there may be more in the direction that was asked for, when all that is asked for is found.
+    pub(crate) more: bool,
+}
+
+/// The log, and how much may be asked of it at a time.
+#[derive(Debug, Clone)]
+pub(crate) struct Work {
+    log: Arc<dyn MessageLog>,
+    opens: Arc<Semaphore>,
+    reads: Arc<Semaphore>,
+    commits: Arc<Semaphore>,
+    audits: mpsc::Sender<AuditRequest>,
+}
+
+/// Where a room's answers go.
+#[derive(Debug, Clone)]
+pub(crate) struct Return {
+    pub(crate) room: RoomName,
+    pub(crate) hosting: u64,
+    pub(crate) answers: mpsc::Sender<Answer>,
+}
+
+impl Return {
+    async fn send(self, body: AnswerBody) {
+        let Self { room, hosting, answers } = self;
+        // The shard is gone only when the node is.
+        let _ = answers.send(Answer { room, hosting, body }).await;
+    }
+
+    /// Sends from a place that must not wait. The queue has room for the answers of all requests that are out.
+    pub(crate) fn send_now(self, body: AnswerBody) {
+        tokio::spawn(self.send(body));
+    }
+}
+
+impl Work {
+    pub(crate) fn new(log: Arc<dyn MessageLog>, limits: &Limits, audits: mpsc::Sender<AuditRequest>) -> Self {
+        let permits = |count: usize| Arc::new(Semaphore::new(count));
+        Self {
+            log,
+            opens: permits(limits.opens_in_flight),
+            reads: permits(limits.reads_in_flight),
+            commits: permits(limits.commits_in_flight),
+            audits,
+        }
+    }
+
+    /// Starts a room's action; its answer comes to `to`.
+    pub(crate) fn start(&self, action: Action, to: Return) {
+        if let Action::Probe { ticket, next } = action {
+            let request = AuditRequest { next, ticket, to };
+            if let Err(refused) = self.audits.try_send(request) {
+                refused.into_inner().to.send_now(AnswerBody::Probed(ticket, Probe::Unknown));
+            }
+            return;
+        }
+        let work = self.clone();
+        tokio::spawn(async move {
+            let body = work.carry_out(action, &to.room).await;
+            to.send(body).await;
+        });
+    }
+
+    /// Reads a page for a member that reads back.
+    pub(crate) fn replay(&self, session: SessionId, from: Seq, segments: u32, to: Return) {
+        let work = self.clone();
+        tokio::spawn(async move {
+            let page = work.read_patiently(&to.room, from, segments).await;
+            to.send(AnswerBody::Replay(session, page)).await;
+        });
+    }
+
+    /// Reads what a `history` request asks for.
+    pub(crate) fn history(&self, request: HistoryRequest, to: Return) {
+        let work = self.clone();
+        tokio::spawn(async move {
+            let _permit = work.reads.acquire().await;
+            let segments = work.read_range(&to.room, request.from, request.to).await;
+            to.send(AnswerBody::History(request, segments)).await;
+        });
+    }
+
+    async fn carry_out(&self, action: Action, room: &RoomName) -> AnswerBody {
+        match action {
+            Action::Check { ticket } => {
+                let _permit = self.opens.acquire().await;
+                let (header, newest) = tokio::join!(self.log.header(room), self.log.read_back(room, None, 1));
+                AnswerBody::Checked(ticket, known(header, room).zip(known(newest, room).map(|page| page.into_iter().next())))
+            }
+            Action::Read { ticket, from, limit } => {
+                let _permit = self.reads.acquire().await;
+                AnswerBody::Page(ticket, known(self.log.read(room, from, limit).await, room))
+            }
+            Action::ReadIds { ticket, before, messages } => {
+                let _permit = self.reads.acquire().await;
+                AnswerBody::Ids(ticket, known(self.read_ids(room, before, messages).await, room))
+            }
+            Action::PutHeader { ticket, header, expected } => {
+                let outcome = self.log.put_header(room, &header, expected.as_ref()).await;
+                AnswerBody::Header(ticket, known(outcome, room))
+            }
+            Action::Append { ticket, segment } => {
+                let _permit = self.commits.acquire().await;
+                let outcome = self.log.append(&segment).await;
+                report(&outcome, room, segment.segment.seq);
+                AnswerBody::Appended(ticket, outcome)
+            }
+            Action::Probe { ticket, .. } => AnswerBody::Probed(ticket, Probe::Unknown),
+        }
+    }
+
+    /// Reads a page, and tries again for a few seconds when the log does not answer.
+    async fn read_patiently(&self, room: &RoomName, from: Seq, limit: u32) -> Result<Vec<StoredSegment>, LogError> {
+        let mut wait_ms = 100;
+        loop {
+            let permit = self.reads.acquire().await;
+            let page = self.log.read(room, from, limit).await;
+            drop(permit);
+            if page.is_ok() || wait_ms > 2_000 {
+                return page;
+            }
+            tokio::time::sleep(Duration::from_millis(fastrand::u64(0..wait_ms))).await;
+            wait_ms *= 2;
+        }
+    }
+
+    /// Segments that hold at least `messages` messages before `before`, in ascending order.
+    async fn read_ids(&self, room: &RoomName, before: Seq, messages: u64) -> Result<Vec<StoredSegment>, LogError> {
+        let mut segments: Vec<StoredSegment> = Vec::new();
+        let (mut bound, mut found) = (before, 0);
+        for _ in 0..MAX_ID_PAGES {
+            let wanted = u32::try_from(messages.saturating_sub(found)).unwrap_or(u32::MAX);
+            if wanted == 0 || bound <= Seq::FIRST {
+                break;
+            }
+            let page = self.log.read_back(room, Some(bound), wanted).await?;
+            let Some(oldest) = page.last() else { break };
+            bound = oldest.segment.seq;
+            found += page.iter().map(|stored| stored.segment.count()).sum::<u64>();
+            segments.extend(page);
+        }
+        segments.reverse();
+        Ok(segments)
+    }
+
+    /// The segments that hold the messages from `from` to `to`, as far as they are there, in ascending order.
+    async fn read_range(&self, room: &RoomName, from: Seq, to: Seq) -> Result<Vec<StoredSegment>, LogError> {
+        let mut segments: Vec<StoredSegment> = Vec::new();
+        let mut next = from;
+        while next < to {
+            let wanted = u32::try_from(to.since(next)).unwrap_or(u32::MAX);
+            let page = self.log.read(room, next, wanted).await?;
+            let Some(newest) = page.last() else { break };
+            next = newest.segment.end();
+            segments.extend(page);
+        }
+        Ok(segments)
+    }
+}
+
+fn known<T>(result: Result<T, LogError>, room: &RoomName) -> Option<T> {
+    result.inspect_err(|error| tracing::warn!(%room, %error, "the message log did not answer")).ok()
+}
+
+fn report(outcome: &AppendOutcome, room: &RoomName, seq: Seq) {
+    match outcome {
+        AppendOutcome::Committed | AppendOutcome::Conflict(_) => {}
+        AppendOutcome::Throttled => tracing::warn!(%room, %seq, "the message log is throttling"),
+        AppendOutcome::Refused(reason) => tracing::error!(%room, %seq, reason, "the message log refused a segment"),
+        AppendOutcome::Failed(reason) => tracing::error!(%room, %seq, reason, "the message log did not take a segment"),
+        AppendOutcome::Unknown(reason) => tracing::warn!(%room, %seq, reason, "a commit's outcome is unknown"),
+    }
+}

@@ -1,0 +1,100 @@
+use std::sync::Arc;
+
+use protocol::{ErrorCode, JoinFrom, Joined, Left, Ref, ServerFrame, SessionId};
+use room_core::{Entry, Time, enter};
+
+use super::hosted::{Hosted, Scene};
+use super::members::{Request, Session};
+
+/// How long a join waits for the log before it fails, in milliseconds.
+const JOIN_MS: u64 = 8_000;
+
+/// A session that waits for the room to be opened, or compared with the log.
+pub(crate) struct Joining {
+    pub(super) session: Arc<Session>,
+    pub(super) from: JoinFrom,
+    pub(super) reference: Option<Ref>,
+    pub(super) deadline: Time,
+    /// The comparison that it waits for.
+    pub(super) sync: Option<u64>,
+}
+
+impl Hosted {
+    pub(crate) fn handle_join(
+        &mut self,
+        session: Arc<Session>,
+        from: JoinFrom,
+        reference: Option<Ref>,
+        scene: &Scene<'_>,
+    ) {
+        // A second join acts as leave and join.
+        self.remove(&session.id);
+        let deadline = scene.now.plus_ms(JOIN_MS);
+        self.joining.push_back(Joining { session, from, reference, deadline, sync: None });
+        self.act(scene, |_, _| {});
+    }
+
+    pub(crate) fn handle_leave(&mut self, session: &Session, reference: Option<Ref>) {
+        self.remove(&session.id);
+        self.abandon_publishes(session);
+        session.send(&ServerFrame::Left(Left { room: self.name.clone(), reference }));
+    }
+
+    pub(crate) fn handle_gone(&mut self, session: &SessionId) {
+        self.remove(session);
+        self.forget_publishes(session);
+    }
+
+    /// Lets those enter whose time has come.
+    pub(super) fn enter_waiting(&mut self, scene: &Scene<'_>) {
+        if self.joining.is_empty() || !self.machine.is_open() {
+            return;
+        }
+        for joining in std::mem::take(&mut self.joining) {
+            match joining.sync {
+                Some(sync) if sync > self.synced => self.joining.push_back(joining),
+                sync => self.enter(joining, sync.is_some(), scene),
+            }
+        }
+    }
+
+    /// Gives up joins that the log has kept waiting for too long.
+    pub(super) fn expire_joins(&mut self, scene: &Scene<'_>) {
+        for joining in std::mem::take(&mut self.joining) {
+            if joining.deadline > scene.now {
+                self.joining.push_back(joining);
+                continue;
+            }
+            let Joining { session, reference, .. } = joining;
+            let reason = "the room cannot be opened now, join again later";
+            session.send_error(ErrorCode::Unavailable, reason, &self.name, Request::Other(reference));
+        }
+    }
+
+    fn enter(&mut self, mut joining: Joining, synced: bool, scene: &Scene<'_>) {
+        match enter(&self.machine, &joining.from, synced) {
+            Entry::Live => {
+                self.send_joined(&joining.session, joining.reference, true, 0);
+                self.live.insert(joining.session);
+            }
+            Entry::Replay { from, exact } => self.start_replay(joining, from, exact, scene),
+            Entry::Reset => self.enter_reset(&joining.session, joining.reference),
+            Entry::Sync => {
+                joining.sync = Some(self.machine.sync());
+                self.joining.push_back(joining);
+            }
+        }
+    }
+
+    /// What the session named is gone: it is told so, and goes on at the head.
+    pub(super) fn enter_reset(&mut self, session: &Arc<Session>, reference: Option<Ref>) {
+        self.send_joined(session, reference, false, 0);
+        session.send_reset(&self.name, self.machine.position());
+        self.live.insert(Arc::clone(session));
+    }
+
+    pub(super) fn send_joined(&self, session: &Session, reference: Option<Ref>, recovered: bool, replayed: u64) {
+        let (room, position) = (self.name.clone(), self.machine.position());
+        session.send(&ServerFrame::Joined(Joined { room, position, recovered, replayed, reference }));
+    }
+}

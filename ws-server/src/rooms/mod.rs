@@ -1,0 +1,87 @@
+//! The rooms that are open on this node, and who is in them.
+//!
+//! Rooms are spread over shards. A shard is one task that owns its rooms: it drives their machines, keeps their members
+//! and does no I/O itself. So everything that a session sees of a room comes from one place, in one order.
+
+mod auditor;
+mod command;
+mod fanout;
+mod history;
+mod hosted;
+mod io;
+mod join;
+mod members;
+mod publish;
+mod replay;
+mod shard;
+mod timers;
+
+use std::sync::Arc;
+
+use protocol::{Envelope, NodeId, RoomName, Segment, topic_shard};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::backplane::{EnvelopeSink, Overloaded};
+use crate::config::Limits;
+use crate::message_log::MessageLog;
+pub(crate) use command::Command;
+pub use members::Session;
+
+/// The way to all rooms of this node.
+#[derive(Debug, Clone)]
+pub struct Rooms {
+    shards: Arc<[mpsc::Sender<Command>]>,
+}
+
+/// Commands that wait for one shard: beyond it senders wait, and SNS is told to come again.
+const SHARD_QUEUE: usize = 8_192;
+
+impl Rooms {
+    /// Starts the shards, as tasks of the current runtime. They end when the last `Rooms` is dropped.
+    #[must_use]
+    pub fn start(node: &NodeId, log: &Arc<dyn MessageLog>, limits: &Limits) -> Self {
+        let shards = std::thread::available_parallelism().map_or(2, usize::from);
+        let (audits, audit_requests) = mpsc::channel(auditor::QUEUE);
+        let work = io::Work::new(Arc::clone(log), limits, audits);
+        tokio::spawn(auditor::run(Arc::clone(log), limits.audit_units, audit_requests));
+        let shards = (0..shards)
+            .map(|_| {
+                let (sender, commands) = mpsc::channel(SHARD_QUEUE);
+                tokio::spawn(shard::Shard::new(node.clone(), limits, work.clone()).run(commands));
+                sender
+            })
+            .collect();
+        Self { shards }
+    }
+
+    /// Hands a command to its room's shard; waits while that is busy.
+    pub(crate) async fn send(&self, room: &RoomName, command: Command) {
+        // A shard ends only with the process: then there is nobody left to tell.
+        let _ = self.shard(room).send(command).await;
+    }
+
+    /// Waits until no publish waits or is under way in any room.
+    pub async fn flush(&self) {
+        for shard in self.shards.iter() {
+            let (done, flushed) = oneshot::channel();
+            if shard.send(Command::Flush(done)).await.is_ok() {
+                let _ = flushed.await;
+            }
+        }
+    }
+
+    fn shard(&self, room: &RoomName) -> &mpsc::Sender<Command> {
+        &self.shards[topic_shard(room, self.shards.len())]
+    }
+
+    fn hint(&self, segment: Segment) -> Result<(), Overloaded> {
+        let shard = self.shard(&segment.room);
+        shard.try_send(Command::Hint(Arc::new(segment))).map_err(|_| Overloaded)
+    }
+}
+
+impl EnvelopeSink for Rooms {
+    fn deliver(&self, envelope: Envelope) -> Result<(), Overloaded> {
+        envelope.segments.into_iter().try_for_each(|segment| self.hint(segment))
+    }
+}

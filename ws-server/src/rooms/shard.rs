@@ -1,0 +1,174 @@
+use std::collections::HashMap;
+use std::time::{Duration, Instant, SystemTime};
+
+use protocol::{ErrorCode, NodeId, RoomName};
+use room_core::log::WallSecs;
+use room_core::{Room, Time};
+use tokio::sync::{mpsc, oneshot};
+
+use super::command::Command;
+use super::hosted::{Hosted, Scene};
+use super::io::{Answer, Work};
+use super::members::Request;
+use super::timers::Timers;
+use crate::config::Limits;
+
+/// Answers that wait for one shard. Requests are bounded below it, so answers hardly ever wait.
+const ANSWERS: usize = 4_096;
+
+/// Some of the node's rooms, and the task that owns them.
+pub(crate) struct Shard {
+    node: NodeId,
+    limits: Limits,
+    work: Work,
+    rooms: HashMap<RoomName, Hosted>,
+    timers: Timers,
+    answers: mpsc::Sender<Answer>,
+    answered: mpsc::Receiver<Answer>,
+    flushes: Vec<oneshot::Sender<()>>,
+    hostings: u64,
+    started: Instant,
+}
+
+impl Shard {
+    pub(crate) fn new(node: NodeId, limits: &Limits, work: Work) -> Self {
+        let (answers, answered) = mpsc::channel(ANSWERS);
+        Self {
+            node,
+            limits: limits.clone(),
+            work,
+            rooms: HashMap::new(),
+            timers: Timers::default(),
+            answers,
+            answered,
+            flushes: Vec::new(),
+            hostings: 0,
+            started: Instant::now(),
+        }
+    }
+
+    /// Runs until nobody can send commands any more. Priorities: what the log answered, what is due, what is asked.
+    pub(crate) async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
+        loop {
+            let due = self.next_due();
+            tokio::select! {
+                biased;
+                Some(answer) = self.answered.recv() => self.handle_answer(answer),
+                () = tokio::time::sleep_until(due.into()) => self.handle_timeouts(),
+                command = commands.recv() => match command {
+                    Some(command) => self.handle(command),
+                    None => return,
+                },
+            }
+            self.answer_flushes();
+        }
+    }
+
+    fn handle(&mut self, command: Command) {
+        match command {
+            Command::Join { room, session, from, reference } => {
+                if !self.rooms.contains_key(&room) && self.rooms.len() >= self.limits.rooms_per_shard() {
+                    let reason = "this node has as many rooms as it takes";
+                    session.send_error(ErrorCode::Overloaded, reason, &room, Request::Other(reference));
+                    return;
+                }
+                self.host(&room);
+                self.with_room(&room, |hosted, scene| hosted.handle_join(session, from, reference, scene));
+            }
+            Command::Leave { room, session, reference } => {
+                self.host(&room);
+                self.with_room(&room, |hosted, _| hosted.handle_leave(&session, reference));
+            }
+            Command::Gone { room, session } => {
+                self.with_room(&room, |hosted, _| hosted.handle_gone(&session));
+            }
+            Command::Publish { room, session, message } => {
+                self.host(&room);
+                self.with_room(&room, |hosted, scene| hosted.handle_publish(session, message, scene));
+            }
+            Command::History { room, session, range, limit, reference } => {
+                self.host(&room);
+                self.with_room(&room, |hosted, scene| {
+                    hosted.handle_history(session, range, limit, reference, scene);
+                });
+            }
+            Command::Drained { room, session } => {
+                self.with_room(&room, |hosted, scene| hosted.handle_drained(&session, scene));
+            }
+            Command::Hint(segment) => {
+                // A room that nobody here is in reads the log when somebody comes.
+                let room = segment.room.clone();
+                self.with_room(&room, |hosted, scene| {
+                    hosted.act(scene, |machine, turn| machine.handle_hint(segment, turn));
+                });
+            }
+            Command::Flush(done) => self.flushes.push(done),
+        }
+    }
+
+    fn handle_answer(&mut self, answer: Answer) {
+        let Answer { room, hosting, body } = answer;
+        if self.rooms.get(&room).is_some_and(|hosted| hosted.hosting == hosting) {
+            self.with_room(&room, |hosted, scene| hosted.handle_answer(body, scene));
+        }
+    }
+
+    fn handle_timeouts(&mut self) {
+        let now = self.now();
+        while let Some(room) = self.timers.pop(now) {
+            self.with_room(&room, Hosted::handle_timeout);
+        }
+    }
+
+    /// Opens the room here if it is not.
+    fn host(&mut self, room: &RoomName) {
+        if self.rooms.contains_key(room) {
+            return;
+        }
+        self.hostings += 1;
+        let machine = Room::new(room.clone(), self.node.clone(), self.limits.room());
+        let hosted = Hosted::new(room.clone(), self.hostings, machine, &self.limits);
+        self.rooms.insert(room.clone(), hosted);
+    }
+
+    /// Acts on a room, then looks when it must be looked at again, or whether it is over.
+    fn with_room(&mut self, room: &RoomName, act: impl FnOnce(&mut Hosted, &Scene<'_>)) {
+        let now = self.now();
+        let Some(hosted) = self.rooms.get_mut(room) else { return };
+        let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let scene = Scene {
+            now,
+            wall: WallSecs(wall.as_secs()),
+            work: &self.work,
+            answers: &self.answers,
+            limits: &self.limits,
+        };
+        act(hosted, &scene);
+        if hosted.is_over(now, &self.limits) {
+            self.rooms.remove(room);
+            self.timers.set(room, None);
+        } else {
+            self.timers.set(room, hosted.poll_timeout(now, &self.limits));
+        }
+    }
+
+    fn answer_flushes(&mut self) {
+        if !self.flushes.is_empty() && self.rooms.values().all(|hosted| hosted.machine.is_idle()) {
+            for done in self.flushes.drain(..) {
+                // Whoever asked may have stopped waiting.
+                let _ = done.send(());
+            }
+        }
+    }
+
+    fn now(&self) -> Time {
+        Time(u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX))
+    }
+
+    fn next_due(&mut self) -> Instant {
+        // Times are whole milliseconds, rounded down: a room is due only after its millisecond has begun.
+        let far = Duration::from_secs(3600);
+        let due = self.timers.next().map(|time| self.started + Duration::from_millis(time.0));
+        due.unwrap_or_else(|| Instant::now() + far)
+    }
+}
