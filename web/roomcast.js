@@ -97,7 +97,7 @@ export class Roomcast {
   #nextRef = 1;
   #heard = false;
 
-  /** Takes `url`, `name`, `guest`; tests give `WebSocket`, `clock` (setTimeout, clearTimeout), `random`, `crypto` too. */
+  /** Takes `url`, `name`, `guest`; tests add `WebSocket`, `clock` (setTimeout, clearTimeout), `random`, `crypto`. */
   constructor(options) {
     const { WebSocket, crypto } = globalThis;
     this.#options = { WebSocket, crypto, clock: globalThis, random: Math.random, ...options };
