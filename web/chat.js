@@ -17,6 +17,7 @@ const list = new MessageList({ log: $('log'), outbox: $('outbox'), scroller });
 /** What is known of the room being shown. Another room starts with a new one. */
 const freshView = () => ({
   live: false, // joined, and the replay is over
+  known: false, // has been live: what comes from now on is news
   more: false, // the server has messages before the first one shown
   loading: false,
   resetFollows: false, // the join could not resume
@@ -27,6 +28,7 @@ let client = null;
 let me = { name: '', room: '' };
 let view = freshView();
 let unread = 0; // since the window was last looked at
+let lastTop = 0; // where the view was, in pixels
 let retryAt = 0;
 let draining = false;
 let refreshing = false;
@@ -105,13 +107,14 @@ function onJoined({ position, recovered, replayed }) {
 
 function onLive() {
   view.live = true;
+  view.known = true;
   announce();
   refresh();
 }
 
 function onMessage({ message }) {
   list.append(message, isOwn(message), epochNow());
-  if (view.live && !isOwn(message)) {
+  if (view.known && !isOwn(message)) {
     if (!list.follow) view.unseen += 1;
     if (document.hidden) unread += 1;
   }
@@ -181,6 +184,7 @@ function refresh() {
   refreshing = true;
   setTimeout(() => {
     refreshing = false;
+    list.trim();
     showStatus();
     showTop();
     showUnsent();
@@ -189,7 +193,9 @@ function refresh() {
     pill.textContent = view.unseen ? plural(view.unseen, 'new message', 'new messages') : 'Jump to newest';
     pill.classList.toggle('news', view.unseen > 0);
     document.title = `${unread ? `(${unread}) ` : ''}${me.room ? `${me.room} · ` : ''}Roomcast`;
-    if (list.follow) scroller.scrollTop = scroller.scrollHeight;
+    if (!list.follow) return;
+    scroller.scrollTop = scroller.scrollHeight;
+    lastTop = scroller.scrollTop;
   }, 16);
 }
 
@@ -209,6 +215,7 @@ function statusOf({ kind, code }) {
 function showStatus() {
   const [kind, label, action] = statusOf(client?.state ?? { kind: 'idle' });
   $('status').dataset.kind = kind;
+  $('app').dataset.live = view.live ? 'yes' : 'no';
   if ($('status-text').textContent !== label) $('status-text').textContent = label;
   const seconds = Math.ceil((retryAt - Date.now()) / 1_000);
   $('status-count').textContent = kind === 'waiting' && seconds > 0 ? `in ${seconds} s` : '';
@@ -270,7 +277,8 @@ async function showNodes() {
 function say(event) {
   event.preventDefault();
   const said = text.value.trim();
-  if (!said || !client) return;
+  if (!client) return openSetup();
+  if (!said) return;
   const body = { text: said.toWellFormed?.() ?? said };
   if (new TextEncoder().encode(JSON.stringify(body)).length > client.maxBody) {
     toast(`Too long: a message has at most ${client.maxBody.toLocaleString()} bytes.`);
@@ -295,10 +303,14 @@ function fitText() {
   $('send').disabled = !text.value.trim();
 }
 
+/** Only moving up leaves the end: while messages pour in, the end itself moves away under a view that follows. */
 function onScroll() {
-  list.follow = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < NEAR_END;
+  const { scrollTop, scrollHeight, clientHeight } = scroller;
+  if (scrollHeight - scrollTop - clientHeight < NEAR_END) list.follow = true;
+  else if (scrollTop < lastTop) list.follow = false;
+  lastTop = scrollTop;
   if (list.follow) view.unseen = 0;
-  else if (scroller.scrollTop < NEAR_START) loadEarlier();
+  else if (scrollTop < NEAR_START) loadEarlier();
   refresh();
 }
 
@@ -314,8 +326,8 @@ function openSetup() {
 /** Enters a room under a name: the first one, or another. */
 function enter(name, room) {
   const waiting = client?.pending(me.room).length;
-  if (waiting && room !== me.room && !confirm('Some messages are not sent yet. Leave them?')) return;
   const left = me.room;
+  if (waiting && room !== left && !confirm('Some messages are not sent yet. Leave them?')) room = left;
   me = { name, room };
   remember('name', name);
   remember('room', room);
@@ -393,7 +405,7 @@ function listen() {
   });
   addEventListener('hashchange', enterFromAddress);
   for (const event of ['online', 'pageshow', 'offline']) addEventListener(event, wake);
-  document.addEventListener('visibilitychange', wake);
+  document.addEventListener('visibilitychange', () => document.hidden || wake());
   addEventListener('beforeunload', (event) => {
     if (client?.pending(me.room).some(({ state }) => state !== 'failed')) event.preventDefault();
   });
@@ -407,8 +419,7 @@ function listen() {
 }
 
 function wake() {
-  if (document.hidden) return;
-  unread = 0;
+  if (!document.hidden) unread = 0;
   client?.wake();
   refresh();
 }

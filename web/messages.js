@@ -4,6 +4,8 @@
 /** Messages on the page; the oldest go first. */
 export const MAX_ROWS = 1_000;
 
+/** Rows above the limit that may wait for the next `trim`. */
+const SLACK = 500;
 /** Consecutive messages of one person within this time share a heading. */
 const GROUP_MS = 5 * 60_000;
 const HUES = 12;
@@ -11,6 +13,7 @@ const EMOJI = String.raw`\p{Extended_Pictographic}[\uFE0F\u{1F3FB}-\u{1F3FF}]*`;
 /** Up to three emoji and nothing else. */
 const EMOJI_ONLY = new RegExp(`^(?:${EMOJI}(?:\\u200D${EMOJI})*\\s*){1,3}$`, 'u');
 
+const segmenter = Intl.Segmenter ? new Intl.Segmenter() : null;
 const clockOf = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit' });
 const dayOf = new Intl.DateTimeFormat(undefined, { weekday: 'long', day: 'numeric', month: 'long', year: 'numeric' });
 const fullOf = new Intl.DateTimeFormat(undefined, { dateStyle: 'full', timeStyle: 'medium' });
@@ -24,8 +27,8 @@ export function element(tag, className = '', content = '') {
 
 /** What stands for a name in a circle: its first character as people count characters. */
 export function initialOf(name) {
-  const first = Intl.Segmenter ? [...new Intl.Segmenter().segment(name.trim())][0]?.segment : [...name.trim()][0];
-  return (first ?? '?').toUpperCase();
+  const [first] = segmenter ? segmenter.segment(name.trim()) : [...name.trim()].map((segment) => ({ segment }));
+  return (first?.segment ?? '?').toUpperCase();
 }
 
 /** The same colour for the same user, on every page (FNV-1a). */
@@ -70,7 +73,7 @@ function makeRow({ seq, id, from, name, at, body }, own, epoch) {
   const avatar = element('span', `avatar hue-${hueOf(from)}`, initialOf(name));
   avatar.setAttribute('aria-hidden', 'true');
   const bubble = element('div', 'bubble');
-  const said = element(isText ? 'p' : 'code', 'said', isText ? body.text : JSON.stringify(body));
+  const said = element(isText ? 'span' : 'code', 'said', isText ? body.text : JSON.stringify(body));
   said.dir = 'auto';
   if (isText && EMOJI_ONLY.test(body.text)) bubble.classList.add('jumbo');
   bubble.append(said, makeMeta({ at, seq }));
@@ -120,14 +123,24 @@ export class MessageList {
     this.follow = true;
   }
 
-  /** The next message of the room. An own one takes the place of its row in the outbox. */
+  /** The next message of the room, for `trim` to follow soon. An own one takes the place of its row in the outbox. */
   append(message, own, epoch) {
     if (own) this.drop(message.id);
     const row = makeRow(message, own, epoch);
     this.#log.append(row);
     this.#dress(row);
     this.#dress(this.#outbox.firstElementChild);
-    if (this.#log.childElementCount > MAX_ROWS) this.#holding(() => this.#trim());
+    if (this.#log.childElementCount > MAX_ROWS + SLACK) this.trim();
+  }
+
+  /** Lets go of the oldest rows above the limit. Measures the page, so not for every message. */
+  trim() {
+    const log = this.#log;
+    if (log.childElementCount <= MAX_ROWS) return;
+    this.#holding(() => {
+      while (log.childElementCount > MAX_ROWS || log.firstElementChild.matches('.gap')) log.firstElementChild.remove();
+      this.#dress(log.firstElementChild);
+    });
   }
 
   /** Messages of the past, put before the oldest row. */
@@ -212,11 +225,6 @@ export class MessageList {
     });
   }
 
-  #trim() {
-    const log = this.#log;
-    while (log.childElementCount > MAX_ROWS || log.firstElementChild.matches('.gap')) log.firstElementChild.remove();
-    this.#dress(log.firstElementChild);
-  }
 
   /** Changes what is above without moving what is being read. */
   #holding(change) {
@@ -230,8 +238,10 @@ export class MessageList {
   #dress(row) {
     if (!row?.message) return;
     const inOutbox = row.parentElement === this.#outbox;
-    const before = (row.previousElementSibling ?? (inOutbox ? this.#log.lastElementChild : null))?.message;
-    const near = before?.who === row.message.who && Math.abs(row.message.at - before.at) < GROUP_MS;
+    const previous = row.previousElementSibling ?? (inOutbox ? this.#log.lastElementChild : null);
+    const gap = previous?.matches('.gap');
+    const before = (gap ? previous.previousElementSibling : previous)?.message;
+    const near = !gap && before?.who === row.message.who && Math.abs(row.message.at - before.at) < GROUP_MS;
     const newDay = !before || !sameDay(before.at, row.message.at);
     row.classList.toggle('first', !near || newDay);
     row.querySelector('.day')?.remove();

@@ -158,10 +158,11 @@ export class Roomcast {
 
   /** Leaves a room and forgets its position and its unacknowledged publishes. */
   leave(name) {
+    const room = this.#rooms.get(name);
     if (!this.#rooms.delete(name)) return;
     this.#disarm(`hold ${name}`);
     this.#disarm(`join ${name}`);
-    if (this.#isOpen()) this.#send({ type: 'leave', room: name });
+    if (room.phase !== 'apart') this.#send({ type: 'leave', room: name });
   }
 
   /** Says something durable, now or when the connection is back. The id, or null when too much is waiting already. */

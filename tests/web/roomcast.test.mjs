@@ -171,6 +171,19 @@ describe('resuming', () => {
     assert.deepEqual(w.socket.of('join')[0].after, at(6));
   });
 
+  test('a replay that does not begin right after the position is not believed', () => {
+    const w = liveWorld(10);
+    w.socket.end(1006);
+    w.clock.advance(250);
+    w.socket.welcome();
+    w.socket.joined(ROOM, 13, { replayed: 3 });
+    w.socket.message(ROOM, 10);
+    w.socket.message(ROOM, 12);
+    assert.deepEqual(w.seqs(), [], 'neither the repeat nor what follows a hole');
+    assert.deepEqual(w.client.position(ROOM), at(10));
+    assert.equal(w.client.state.kind, 'waiting');
+  });
+
   test('before anything was seen, history is asked for again', () => {
     const w = world();
     w.client.join(ROOM, { history: 7 });
@@ -205,6 +218,25 @@ describe('resuming', () => {
     w.socket.joined(ROOM, 11);
     assert.deepEqual(w.client.position(ROOM), at(11));
     assert.deepEqual(w.seqs(), []);
+  });
+
+  test('a room is left with a frame only when it had been entered', () => {
+    const w = world();
+    w.client.join(ROOM);
+    w.client.leave(ROOM);
+    w.client.join(ROOM);
+    w.client.connect();
+    w.socket.welcome();
+    w.socket.tell({ type: 'error', code: 'forbidden', message: 'no', retry: false, ref: 1 });
+    w.client.leave(ROOM);
+    w.client.join('other');
+    w.socket.joined('other', 3);
+    w.client.leave('other');
+    assert.deepEqual(w.socket.sent.map(({ type, room }) => [type, room]), [
+      ['join', ROOM], ['join', 'other'], ['leave', 'other'],
+    ]);
+    w.socket.message('other', 4);
+    assert.deepEqual(w.seqs(), [], 'what was still on its way is dropped');
   });
 
   test('a refused join is told; one to be tried later is tried again', () => {
@@ -248,6 +280,20 @@ describe('publishing', () => {
     w.socket.message(ROOM, 12);
     assert.deepEqual(w.socket.of('publish'), first);
     assert.deepEqual(first.map((frame) => frame.id), ids);
+  });
+
+  test('what is said while a replay runs waits for its end, behind what was said before', () => {
+    const w = liveWorld(10);
+    const before = w.client.publish(ROOM, { text: 'a' });
+    w.socket.end(1006);
+    w.clock.advance(250);
+    w.socket.welcome();
+    const joining = w.client.publish(ROOM, { text: 'b' });
+    w.socket.joined(ROOM, 11, { replayed: 1 });
+    const replaying = w.client.publish(ROOM, { text: 'c' });
+    assert.equal(w.socket.of('publish').length, 0);
+    w.socket.message(ROOM, 11);
+    assert.deepEqual(w.socket.of('publish').map((frame) => frame.id), [before, joining, replaying]);
   });
 
   test('an own id in the replay is its acknowledgement: it is not sent again', () => {
