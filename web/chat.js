@@ -411,7 +411,9 @@ function listen() {
   });
   // On-screen keyboards shrink what is visible, on some systems without shrinking the page.
   visualViewport?.addEventListener('resize', () => {
-    document.documentElement.style.setProperty('--visible', `${visualViewport.height}px`);
+    const height = visualViewport.height * visualViewport.scale; // zooming is not a keyboard
+    document.documentElement.style.setProperty('--visible', `${height}px`);
+    scrollTo(0, 0);
     refresh();
   });
   new ResizeObserver(refresh).observe(scroller);
