@@ -1,4 +1,5 @@
 //! The shell.
 
 pub mod backplane;
+pub mod lease;
 pub mod message_log;
