@@ -256,3 +256,6 @@ impl Endpoint {
 fn distance(one: SystemTime, other: SystemTime) -> Duration {
     one.duration_since(other).unwrap_or_else(|error| error.duration())
 }
+
+#[cfg(test)]
+mod tests;

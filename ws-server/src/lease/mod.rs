@@ -4,7 +4,6 @@
 //! written before the first Subscribe, so no subscription can exist whose node is unknown to the others that remove
 //! dead ones. `expires` (TTL) only clears rows that nobody removed.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use aws_sdk_dynamodb::Client;
@@ -196,3 +195,6 @@ impl Row {
 fn since_1970(time: SystemTime) -> Duration {
     time.duration_since(UNIX_EPOCH).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use futures_util::future::{BoxFuture, join_all};
+use futures_util::future::{BoxFuture, FutureExt, join_all};
 use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, KeyPair, date_time_ymd};
 use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -149,7 +149,7 @@ impl FetchCertificate for CountingFetcher {
 }
 
 fn limits() -> StoreLimits {
-    let brief = Duration::from_millis(50);
+    let brief = Duration::from_millis(300);
     StoreLimits { retry_fetch_after: brief, retry_refused_after: brief, ..StoreLimits::default() }
 }
 
@@ -175,8 +175,7 @@ async fn one_fetch_serves_all_who_wait_and_all_who_come_later() {
 async fn a_fetch_goes_on_when_those_who_waited_have_gone() {
     let fetcher = CountingFetcher::new(Ok(signer().certificate()));
     let store = store(&fetcher, limits());
-    let impatient = tokio::time::timeout(Duration::from_millis(1), store.certificate(CERTIFICATE_URL)).await;
-    assert!(impatient.is_err());
+    assert!(store.certificate(CERTIFICATE_URL).now_or_never().is_none());
     assert!(store.certificate(CERTIFICATE_URL).await.is_ok());
     assert_eq!(fetcher.fetches(), 1);
 }
@@ -206,7 +205,7 @@ async fn a_failure_is_remembered_for_a_while_and_then_tried_again() {
     }
     assert_eq!(fetcher.fetches(), 1);
     *fetcher.answer.lock().unwrap() = Ok(signer().certificate().into());
-    tokio::time::sleep(Duration::from_millis(60)).await;
+    tokio::time::sleep(Duration::from_millis(350)).await;
     assert!(store.certificate(CERTIFICATE_URL).await.is_ok());
     assert_eq!(fetcher.fetches(), 2);
 }
@@ -229,6 +228,7 @@ async fn a_flood_of_urls_neither_hammers_nor_pushes_out_what_is_believed() {
     let store = store(&fetcher, limits());
     assert!(store.certificate(CERTIFICATE_URL).await.is_ok());
     *fetcher.answer.lock().unwrap() = Err(FetchError::Status(404));
+    let started = std::time::Instant::now();
     let urls: Vec<String> = (0..500).map(url).collect();
     for some in urls.chunks(50) {
         let refused = join_all(some.iter().map(|url| store.certificate(url))).await;
@@ -236,7 +236,8 @@ async fn a_flood_of_urls_neither_hammers_nor_pushes_out_what_is_believed() {
     }
     assert!(fetcher.most_at_once.load(Ordering::SeqCst) <= 4);
     let after_the_flood = fetcher.fetches();
-    assert!(after_the_flood <= 12, "a burst of 10, and one a second: {after_the_flood}");
+    let seconds = usize::try_from(started.elapsed().as_secs()).unwrap();
+    assert!(after_the_flood <= 11 + 1 + seconds, "a burst of 10, and one a second: {after_the_flood}");
     assert!(store.certificate(CERTIFICATE_URL).await.is_ok());
     assert_eq!(fetcher.fetches(), after_the_flood, "still kept");
 }

@@ -53,7 +53,9 @@ impl FromStr for Origin {
         let authority = authority.strip_suffix('/').unwrap_or(authority);
         let plain = |b: u8| b.is_ascii_alphanumeric() || b".-:[]".contains(&b);
         let uri: Uri = format!("https://{authority}/").parse().map_err(|_| OriginError)?;
-        if authority.is_empty() || !authority.bytes().all(plain) || uri.host().is_none_or(str::is_empty) {
+        let host = uri.host().filter(|host| !host.is_empty()).ok_or(OriginError)?;
+        let rebuilt = uri.port_u16().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
+        if rebuilt != authority || !authority.bytes().all(plain) {
             return Err(OriginError);
         }
         Ok(Self(authority.strip_suffix(":443").unwrap_or(authority).to_ascii_lowercase()))

@@ -1,5 +1,6 @@
 use aws_sdk_sns::Client;
 use aws_sdk_sns::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_sns::operation::get_subscription_attributes::GetSubscriptionAttributesError;
 use futures_util::future::BoxFuture;
 
 use crate::backplane::TopicArn;
@@ -101,7 +102,9 @@ impl SubscriptionApi for SnsApi {
                     let pending = pending.is_some_and(|value| value == "true");
                     Ok(if pending { SubscriptionStatus::Pending } else { SubscriptionStatus::Confirmed })
                 }
-                Err(error) if error.as_service_error().is_some_and(|error| error.is_not_found_exception()) => {
+                Err(error)
+                    if error.as_service_error().is_some_and(GetSubscriptionAttributesError::is_not_found_exception) =>
+                {
                     Ok(SubscriptionStatus::Gone)
                 }
                 Err(error) => Err(call_error(&error)),
@@ -131,3 +134,6 @@ where
         _ => CallError::Failed(text),
     }
 }
+
+#[cfg(test)]
+mod tests;

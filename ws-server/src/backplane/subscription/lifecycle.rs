@@ -157,23 +157,23 @@ impl Lifecycle {
         }
     }
 
-    /// The result of [`Call::Check`].
-    pub fn handle_checked(&mut self, now: Instant, result: Result<SubscriptionStatus, CallError>) {
+    /// The result of [`Call::Check`]; `None` when the call did not succeed.
+    pub fn handle_checked(&mut self, now: Instant, status: Option<SubscriptionStatus>) {
         let Phase::Calling(Call::Check { arn }) = &self.phase else {
             return;
         };
         let arn = arn.clone();
         let was_confirmed = matches!(self.state, SubscriptionState::Confirmed { .. });
-        match result {
-            Ok(SubscriptionStatus::Confirmed) => self.settle(now, arn),
-            Ok(SubscriptionStatus::Pending | SubscriptionStatus::Gone) => {
+        match status {
+            Some(SubscriptionStatus::Confirmed) => self.settle(now, arn),
+            Some(SubscriptionStatus::Pending | SubscriptionStatus::Gone) => {
                 let when = if was_confirmed { now } else { now + self.next_backoff() };
                 self.state = SubscriptionState::Unsubscribed;
                 self.confirm_or(when, Call::Subscribe);
             }
             // What was confirmed is believed to go on; SNS may just not answer.
-            Err(_) if was_confirmed => self.phase = Phase::Due(now + self.next_backoff(), Call::Check { arn }),
-            Err(_) => {
+            None if was_confirmed => self.phase = Phase::Due(now + self.next_backoff(), Call::Check { arn }),
+            None => {
                 let when = now + self.next_backoff();
                 self.confirm_or(when, Call::Subscribe);
             }
@@ -285,7 +285,7 @@ mod tests {
             assert_eq!(world.next_call(), check());
             let waited = world.now - before;
             assert!((45..=75).contains(&waited.as_secs()), "{waited:?}");
-            world.life.handle_checked(world.now, Ok(SubscriptionStatus::Confirmed));
+            world.life.handle_checked(world.now, Some(SubscriptionStatus::Confirmed));
         }
     }
 
@@ -326,7 +326,7 @@ mod tests {
         assert_eq!(world.next_call(), Call::Subscribe);
         world.life.handle_subscribed(world.now, Ok(Some(ARN.to_owned())));
         assert_eq!(world.next_call(), check());
-        world.life.handle_checked(world.now, Ok(SubscriptionStatus::Confirmed));
+        world.life.handle_checked(world.now, Some(SubscriptionStatus::Confirmed));
         assert_eq!(world.life.state(), &SubscriptionState::Confirmed { arn: ARN.to_owned() });
     }
 
@@ -358,7 +358,7 @@ mod tests {
         for status in [SubscriptionStatus::Gone, SubscriptionStatus::Pending] {
             let mut world = World::confirmed();
             assert_eq!(world.next_call(), check());
-            world.life.handle_checked(world.now, Ok(status));
+            world.life.handle_checked(world.now, Some(status));
             assert_eq!(world.life.state(), &SubscriptionState::Unsubscribed);
             assert_eq!(world.life.poll_call(world.now), Some(Call::Subscribe));
         }
@@ -373,7 +373,7 @@ mod tests {
         let mut world = World::confirmed();
         for _ in 0..50 {
             assert_eq!(world.next_call(), check());
-            world.life.handle_checked(world.now, Err(failed()));
+            world.life.handle_checked(world.now, None);
             assert_eq!(world.life.state(), &SubscriptionState::Confirmed { arn: ARN.to_owned() });
         }
     }

@@ -122,7 +122,7 @@ impl Shell {
             }
             Answer::Checked(result) => {
                 let error = result.as_ref().err().cloned();
-                self.life.handle_checked(now, result);
+                self.life.handle_checked(now, result.ok());
                 error
             }
         };
@@ -204,3 +204,6 @@ impl Caller {
 fn late() -> CallError {
     CallError::Failed("no answer in time".to_owned())
 }
+
+#[cfg(test)]
+mod tests;
