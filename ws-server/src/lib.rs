@@ -1,5 +1,6 @@
 //! The shell.
 
 pub mod backplane;
+pub mod lease;
 pub mod message_log;
 pub mod tables;

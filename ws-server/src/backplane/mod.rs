@@ -1,6 +1,36 @@
 //! How segments reach every node: the SNS endpoint, its signatures, this node's subscription.
+//!
+//! Everything here is a hint to the rooms: what SNS loses, the audit finds in the log. So this module refuses whenever
+//! it is in doubt, and there is no switch that makes it believe an unsigned message.
+//!
+//! Order at start: listen with [`Endpoint`] in the router, write the node's lease, then [`subscription::start`] for
+//! every inbox that [`Endpoint::new`] returned (SNS posts the confirmation while Subscribe is still being answered).
+
+mod accepted;
+pub mod certificate;
+mod endpoint;
+mod secret;
+pub mod signature;
+mod stats;
+pub mod subscription;
+#[cfg(test)]
+mod testing;
+mod topic_arn;
+mod warn_gate;
+
+use std::sync::Arc;
+use std::time::SystemTime;
 
 use protocol::Envelope;
+
+pub use endpoint::{BODY_LIMIT, Endpoint, EndpointSettings, FRESHNESS, SubscriptionInbox, receive_post};
+pub use secret::EndpointSecret;
+pub use stats::{BackplaneCounts, BackplaneStats};
+pub use topic_arn::{TopicArn, TopicArnError};
+pub(crate) use warn_gate::WarnGate;
+
+/// Tells the wall-clock time; an argument, so that tests can be in any year.
+pub type WallClock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
 
 /// The rooms' queues are full: SNS must deliver again later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
