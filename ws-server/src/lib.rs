@@ -1,6 +1,21 @@
-//! The shell.
+//! A node of Roomcast: takes WebSocket clients, writes what they say to the message log, and gives them what the rooms
+//! say.
+//!
+//! This crate is the shell: sockets, AWS and time. What a room does is decided in `room-core`.
 
+pub mod auth;
 pub mod backplane;
+pub mod config;
+pub mod connection;
+mod health;
 pub mod lease;
 pub mod message_log;
+mod page;
+pub mod rooms;
+mod router;
+mod server;
+pub mod shutdown;
 pub mod tables;
+pub mod telemetry;
+
+pub use server::{Server, StartError, start};

@@ -1,2 +1,41 @@
-//! x
-fn main() {}
+//! The node as a program: parse, build, run.
+
+use std::process::ExitCode;
+
+use aws_config::{BehaviorVersion, SdkConfig};
+use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use clap::Parser;
+use ws_server::config::Config;
+use ws_server::{shutdown, start, telemetry};
+
+fn main() -> ExitCode {
+    let config = Config::parse();
+    if let Err(error) = telemetry::start_logs(&config) {
+        return failed(&error);
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&format!("the runtime cannot start: {error}")),
+    };
+    match runtime.block_on(run(config)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed(&error),
+    }
+}
+
+async fn run(config: Config) -> Result<(), String> {
+    let server = start(config, aws().await).await.map_err(|error| error.to_string())?;
+    shutdown::requested().await.map_err(|error| format!("signals cannot be listened for: {error}"))?;
+    server.stop().await;
+    Ok(())
+}
+
+async fn aws() -> SdkConfig {
+    let http = aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
+    aws_config::defaults(BehaviorVersion::latest()).http_client(http).load().await
+}
+
+fn failed(reason: &str) -> ExitCode {
+    eprintln!("ws-server: {reason}");
+    ExitCode::FAILURE
+}

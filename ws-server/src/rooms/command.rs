@@ -25,3 +25,19 @@ pub(crate) enum Command {
     /// Tell when nothing waits to be written.
     Flush(oneshot::Sender<()>),
 }
+
+impl Command {
+    /// The room that it is about; `None`: all rooms of a shard.
+    pub(super) fn room(&self) -> Option<&RoomName> {
+        match self {
+            Self::Join { room, .. }
+            | Self::Leave { room, .. }
+            | Self::Gone { room, .. }
+            | Self::Publish { room, .. }
+            | Self::History { room, .. }
+            | Self::Drained { room, .. } => Some(room),
+            Self::Hint(segment) => Some(&segment.room),
+            Self::Flush(_) => None,
+        }
+    }
+}

@@ -132,7 +132,10 @@ impl Work {
             Action::Check { ticket } => {
                 let _permit = self.opens.acquire().await;
                 let (header, newest) = tokio::join!(self.log.header(room), self.log.read_back(room, None, 1));
-                AnswerBody::Checked(ticket, known(header, room).zip(known(newest, room).map(|page| page.into_iter().next())))
+                AnswerBody::Checked(
+                    ticket,
+                    known(header, room).zip(known(newest, room).map(|page| page.into_iter().next())),
+                )
             }
             Action::Read { ticket, from, limit } => {
                 let _permit = self.reads.acquire().await;

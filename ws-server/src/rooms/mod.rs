@@ -55,7 +55,8 @@ impl Rooms {
     }
 
     /// Hands a command to its room's shard; waits while that is busy.
-    pub(crate) async fn send(&self, room: &RoomName, command: Command) {
+    pub(crate) async fn send(&self, command: Command) {
+        let Some(room) = command.room() else { return };
         // A shard ends only with the process: then there is nobody left to tell.
         let _ = self.shard(room).send(command).await;
     }

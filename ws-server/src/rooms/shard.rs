@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant, SystemTime};
 
-use protocol::{ErrorCode, NodeId, RoomName};
+use protocol::{ErrorCode, Left, NodeId, RoomName, ServerFrame};
 use room_core::log::WallSecs;
 use room_core::{Room, Time};
 use tokio::sync::{mpsc, oneshot};
@@ -76,7 +76,10 @@ impl Shard {
                 self.with_room(&room, |hosted, scene| hosted.handle_join(session, from, reference, scene));
             }
             Command::Leave { room, session, reference } => {
-                self.host(&room);
+                if !self.rooms.contains_key(&room) {
+                    session.send(&ServerFrame::Left(Left { room, reference }));
+                    return;
+                }
                 self.with_room(&room, |hosted, _| hosted.handle_leave(&session, reference));
             }
             Command::Gone { room, session } => {
@@ -87,7 +90,11 @@ impl Shard {
                 self.with_room(&room, |hosted, scene| hosted.handle_publish(session, message, scene));
             }
             Command::History { room, session, range, limit, reference } => {
-                self.host(&room);
+                if !self.rooms.contains_key(&room) {
+                    let reason = "this session is not in that room";
+                    session.send_error(ErrorCode::NotJoined, reason, &room, Request::Other(reference));
+                    return;
+                }
                 self.with_room(&room, |hosted, scene| {
                     hosted.handle_history(session, range, limit, reference, scene);
                 });

@@ -1,0 +1,159 @@
+use clap::Args;
+use protocol::{DEFAULT_MAX_BODY, FRAME_OVERHEAD, ID_WINDOW, MAX_SEGMENT_BYTES, MIN_RETENTION_SECS};
+use room_core::{AppendLimits, RoomLimits, TimelineLimits};
+
+/// Limits and times. Bytes are bytes, times are milliseconds unless the name says otherwise.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Limits")]
+pub struct LimitsConfig {
+    /// Longest body of a message, in bytes of JSON
+    #[arg(long, env = "ROOMCAST_MAX_BODY", default_value_t = DEFAULT_MAX_BODY as u64, value_name = "BYTES", value_parser = clap::value_parser!(u64).range(1..=65_536))]
+    pub max_body: u64,
+    /// Milliseconds between WebSocket pings; two missed pongs close the connection
+    #[arg(long, env = "ROOMCAST_HEARTBEAT_MS", default_value_t = 25_000, value_name = "MS", value_parser = clap::value_parser!(u64).range(100..=300_000))]
+    pub heartbeat_ms: u64,
+    /// Bytes that may wait for one slow connection before it is closed with 4008
+    #[arg(long, env = "ROOMCAST_OUTBOX_BYTES", default_value_t = 1024 * 1024, value_name = "BYTES", value_parser = clap::value_parser!(u64).range(65_536..))]
+    pub outbox_bytes: u64,
+    /// Rooms that one session may be in
+    #[arg(long, env = "ROOMCAST_ROOMS_PER_SESSION", default_value_t = 100, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub rooms_per_session: u32,
+    /// Rooms that the node has open
+    #[arg(long, env = "ROOMCAST_ROOMS", default_value_t = 100_000, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub rooms: u32,
+    /// Connections that the node takes; more are closed with 1013
+    #[arg(long, env = "ROOMCAST_SESSIONS", default_value_t = 50_000, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub sessions: u32,
+    /// Hours that messages are kept: at least 24
+    #[arg(long, env = "ROOMCAST_RETENTION_HOURS", default_value_t = 30 * 24, value_name = "HOURS", value_parser = clap::value_parser!(u64).range(24..=87_600))]
+    pub retention_hours: u64,
+    /// Milliseconds over which sessions are closed when the node stops
+    #[arg(long, env = "ROOMCAST_DRAIN_MS", default_value_t = 20_000, value_name = "MS", value_parser = clap::value_parser!(u64).range(0..=115_000))]
+    pub drain_ms: u64,
+    /// Publishes that may wait for the log in one room; more get `overloaded`
+    #[arg(long, env = "ROOMCAST_ROOM_QUEUE", default_value_t = 4_096, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub room_queue: u32,
+    /// Commits under way at a time, all rooms together
+    #[arg(long, env = "ROOMCAST_COMMITS_IN_FLIGHT", default_value_t = 256, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub commits_in_flight: u32,
+    /// Rooms being opened at a time
+    #[arg(long, env = "ROOMCAST_OPENS_IN_FLIGHT", default_value_t = 64, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub opens_in_flight: u32,
+    /// DynamoDB read units a second that audits may take
+    #[arg(long, env = "ROOMCAST_AUDIT_UNITS", default_value_t = 500, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=40_000))]
+    pub audit_units: u32,
+    /// Milliseconds that a missing message is waited for before the log is read
+    #[arg(long, env = "ROOMCAST_GAP_MS", default_value_t = 150, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..=60_000))]
+    pub gap_ms: u64,
+}
+
+/// The limits that a node works with, their relations checked.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Longest body, in bytes of JSON text.
+    pub max_body: usize,
+    /// Longest text frame, in bytes.
+    pub max_frame: usize,
+    /// Milliseconds between pings.
+    pub heartbeat_ms: u64,
+    /// Bytes that may wait for one connection.
+    pub outbox_bytes: usize,
+    /// Rooms a session.
+    pub rooms_per_session: usize,
+    /// Rooms a node.
+    pub rooms: usize,
+    /// Sessions a node.
+    pub sessions: usize,
+    /// Milliseconds over which a stopping node closes its sessions.
+    pub drain_ms: u64,
+    /// Messages that a room keeps in memory.
+    pub recent_messages: usize,
+    /// Bytes of messages that a room keeps in memory.
+    pub recent_bytes: usize,
+    /// Milliseconds that a room stays open after its last member has left.
+    pub linger_ms: u64,
+    /// Publishes of one room that have not been answered.
+    pub publishes_in_flight: usize,
+    /// `history` requests of one room that wait for the log.
+    pub history_in_flight: usize,
+    /// Commits under way, all rooms together.
+    pub commits_in_flight: usize,
+    /// Rooms being opened.
+    pub opens_in_flight: usize,
+    /// Reads under way, all rooms together.
+    pub reads_in_flight: usize,
+    /// Read units a second for audits.
+    pub audit_units: u32,
+    append: AppendLimits,
+    timeline: TimelineLimits,
+}
+
+/// Limits that contradict each other.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LimitsError {
+    /// The largest message does not fit a segment twice.
+    #[error("--max-body {0} is more than half a segment of {MAX_SEGMENT_BYTES} bytes less its overhead")]
+    Body(usize),
+    /// One message could make a consumer slow.
+    #[error("--outbox-bytes {0} must hold at least four messages of --max-body {1}")]
+    Outbox(usize, usize),
+}
+
+impl LimitsConfig {
+    /// Checks the relations.
+    ///
+    /// # Errors
+    /// `LimitsError` names the flags that do not go together.
+    pub fn limits(&self) -> Result<Limits, LimitsError> {
+        let size = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+        let count = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
+        let (max_body, outbox_bytes) = (size(self.max_body), size(self.outbox_bytes));
+        if max_body + FRAME_OVERHEAD > MAX_SEGMENT_BYTES / 2 {
+            return Err(LimitsError::Body(max_body));
+        }
+        if outbox_bytes < 4 * (max_body + FRAME_OVERHEAD) {
+            return Err(LimitsError::Outbox(outbox_bytes, max_body));
+        }
+        let queue = count(self.room_queue);
+        Ok(Limits {
+            max_body,
+            max_frame: max_body + FRAME_OVERHEAD,
+            heartbeat_ms: self.heartbeat_ms,
+            outbox_bytes,
+            rooms_per_session: count(self.rooms_per_session),
+            rooms: count(self.rooms),
+            sessions: count(self.sessions),
+            drain_ms: self.drain_ms,
+            recent_messages: ID_WINDOW,
+            recent_bytes: 1024 * 1024,
+            linger_ms: 60_000,
+            publishes_in_flight: 2 * queue,
+            history_in_flight: 64,
+            commits_in_flight: count(self.commits_in_flight),
+            opens_in_flight: count(self.opens_in_flight),
+            reads_in_flight: 128,
+            audit_units: self.audit_units,
+            append: AppendLimits {
+                queue_messages: queue,
+                retention_secs: (self.retention_hours * 3600).max(MIN_RETENTION_SECS),
+                ..AppendLimits::default()
+            },
+            timeline: TimelineLimits { gap_ms: self.gap_ms, ..TimelineLimits::default() },
+        })
+    }
+}
+
+impl Limits {
+    /// What bounds one room.
+    #[must_use]
+    pub fn room(&self) -> RoomLimits {
+        RoomLimits { timeline: self.timeline.clone(), append: self.append.clone() }
+    }
+
+    /// Rooms that one shard takes: rooms spread unevenly, so twice its share.
+    #[must_use]
+    pub fn rooms_per_shard(&self) -> usize {
+        let shards = std::thread::available_parallelism().map_or(2, usize::from);
+        (2 * self.rooms / shards).max(1)
+    }
+}

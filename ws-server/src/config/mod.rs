@@ -1,0 +1,111 @@
+//! What a node is told at its start: flags, each with an environment variable.
+
+mod aws;
+mod limits;
+mod network;
+mod parse;
+
+use clap::Parser;
+
+pub use aws::AwsConfig;
+pub use limits::{Limits, LimitsConfig};
+pub use network::{NetworkConfig, PageLink};
+
+/// A WebSocket server for rooms. Flags come before environment variables.
+#[derive(Debug, Clone, Parser)]
+#[command(name = "ws-server", version, max_term_width = 110)]
+pub struct Config {
+    /// Where the node listens, and how it is reached.
+    #[command(flatten)]
+    pub network: NetworkConfig,
+    /// The AWS parts.
+    #[command(flatten)]
+    pub aws: AwsConfig,
+    /// Limits and times.
+    #[command(flatten)]
+    pub limits: LimitsConfig,
+    /// What is logged, as a tracing filter: `info`, `warn,ws_server=debug`, …
+    #[arg(long, env = "ROOMCAST_LOG", default_value = "info", value_name = "FILTER", help_heading = "Logs")]
+    pub log: String,
+    /// How logs are written.
+    #[arg(long, env = "ROOMCAST_LOG_FORMAT", default_value = "text", value_name = "FORMAT", help_heading = "Logs")]
+    pub log_format: LogFormat,
+}
+
+/// How logs are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    const NEEDED: [&str; 5] = [
+        "ws-server",
+        "--topic-arn",
+        "arn:aws:sns:us-east-1:123456789012:roomcast",
+        "--sns-endpoint",
+        "http://10.0.0.7:8080",
+    ];
+
+    fn parse(extra: &[&str]) -> Result<Config, String> {
+        let arguments = NEEDED.iter().chain(extra);
+        Config::try_parse_from(arguments).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_flags_are_consistent() {
+        Config::command().debug_assert();
+    }
+
+    #[test]
+    fn what_has_a_default_need_not_be_said() {
+        let config = parse(&[]).unwrap();
+        assert_eq!(config.network.listen.port(), 8080);
+        assert_eq!(config.limits.limits().unwrap().max_body, 16 * 1024);
+        assert!(!config.aws.create_tables);
+    }
+
+    #[test]
+    fn every_flag_has_an_environment_variable_and_a_help_text() {
+        for argument in Config::command().get_arguments() {
+            let name = argument.get_id();
+            if name == "help" || name == "version" {
+                continue;
+            }
+            assert!(argument.get_env().is_some(), "{name} has no environment variable");
+            assert!(argument.get_help().is_some(), "{name} has no help");
+        }
+    }
+
+    #[test]
+    fn bad_values_are_refused_with_the_flag_and_the_reason() {
+        let cases: [(&[&str], &str); 7] = [
+            (&["--listen", "nowhere"], "--listen"),
+            (&["--topic-arn", "arn:aws:sqs:us-east-1:1:x"], "--topic-arn"),
+            (&["--sns-endpoint", "ftp://x"], "--sns-endpoint"),
+            (&["--max-body", "0"], "--max-body"),
+            (&["--max-body", "64KiB!"], "--max-body"),
+            (&["--heartbeat-ms", "10"], "--heartbeat-ms"),
+            (&["--page-link", "no-url"], "--page-link"),
+        ];
+        for (extra, flag) in cases {
+            let error = parse(extra).unwrap_err();
+            assert!(error.contains(flag), "{extra:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn limits_that_do_not_go_together_are_refused() {
+        for extra in [&["--max-body", "65537"][..], &["--outbox-bytes", "1000"], &["--retention-hours", "23"]] {
+            assert!(parse(extra).is_err() || parse(extra).unwrap().limits.limits().is_err(), "{extra:?}");
+        }
+    }
+}

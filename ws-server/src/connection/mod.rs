@@ -1,0 +1,64 @@
+//! One WebSocket: the upgrade, the task that reads and writes it, the queue of what is to be written.
+
+mod outbox;
+mod requests;
+mod task;
+mod upgrade;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use protocol::NodeId;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::config::Limits;
+use crate::rooms::Rooms;
+pub(crate) use outbox::Outbound;
+pub use outbox::{Frame, Outbox};
+pub(crate) use upgrade::upgrade;
+
+/// What all connections of a node share.
+#[derive(Debug)]
+pub struct Connections {
+    pub(crate) node: NodeId,
+    pub(crate) rooms: Rooms,
+    pub(crate) limits: Limits,
+    /// Cancelled when the node drains: every session then closes within `limits.drain_ms`.
+    pub(crate) draining: CancellationToken,
+    /// The connections' tasks.
+    pub(crate) tasks: TaskTracker,
+    open: AtomicUsize,
+}
+
+impl Connections {
+    /// No connections yet.
+    #[must_use]
+    pub fn new(node: NodeId, rooms: Rooms, limits: Limits) -> Arc<Self> {
+        let (draining, tasks) = (CancellationToken::new(), TaskTracker::new());
+        Arc::new(Self { node, rooms, limits, draining, tasks, open: AtomicUsize::new(0) })
+    }
+
+    /// How many connections are open.
+    #[must_use]
+    pub fn open(&self) -> usize {
+        self.open.load(Ordering::Relaxed)
+    }
+
+    /// Counts a connection in, unless there are as many as the node takes.
+    fn admit(self: &Arc<Self>) -> Option<Admission> {
+        let most = self.limits.sessions;
+        let admitted =
+            self.open.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |open| (open < most).then_some(open + 1));
+        admitted.ok().map(|_| Admission(Arc::clone(self)))
+    }
+}
+
+/// A connection's place among those that the node takes; given back when dropped.
+struct Admission(Arc<Connections>);
+
+impl Drop for Admission {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,114 @@
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use protocol::{
+    ClientFrame, CloseCode, ErrorCode, ErrorFrame, FrameError, Message, MessageId, Pong, Ref, RoomName, ServerFrame,
+};
+
+use super::Connections;
+use crate::rooms::{Command, Session};
+
+/// What a session asks for, and the rooms that it is in.
+pub(super) struct Requests {
+    session: Arc<Session>,
+    connections: Arc<Connections>,
+    rooms: HashSet<RoomName>,
+}
+
+impl Requests {
+    pub(super) fn new(session: Arc<Session>, connections: Arc<Connections>) -> Self {
+        Self { session, connections, rooms: HashSet::new() }
+    }
+
+    /// Takes one text frame.
+    ///
+    /// # Errors
+    /// The code to close with, when the frame is longer than any frame may be.
+    pub(super) async fn handle(&mut self, text: &str) -> Result<(), CloseCode> {
+        let limits = &self.connections.limits;
+        if text.len() > limits.max_frame {
+            return Err(CloseCode::TooBig);
+        }
+        match ClientFrame::parse(text, limits.max_body) {
+            Ok(frame) => self.obey(frame).await,
+            Err(error) => self.refuse(error),
+        }
+        Ok(())
+    }
+
+    /// The connection ends: so does the session, in every room.
+    pub(super) async fn leave_all(&mut self) {
+        for room in self.rooms.drain() {
+            let session = self.session.id.clone();
+            self.connections.rooms.send(Command::Gone { room, session }).await;
+        }
+    }
+
+    async fn obey(&mut self, frame: ClientFrame) {
+        let session = Arc::clone(&self.session);
+        match frame {
+            ClientFrame::Join { room, from, reference } => {
+                if self.rooms.len() >= self.connections.limits.rooms_per_session && !self.rooms.contains(&room) {
+                    let reason = "this session is in as many rooms as it may be";
+                    return self.refuse(frame_error(ErrorCode::TooManyRooms, reason, room, None, reference));
+                }
+                self.rooms.insert(room.clone());
+                self.send(Command::Join { room, session, from, reference }).await;
+            }
+            ClientFrame::Leave { room, reference } => {
+                if !self.rooms.remove(&room) {
+                    return self.refuse(not_joined(room, None, reference));
+                }
+                self.send(Command::Leave { room, session, reference }).await;
+            }
+            ClientFrame::Publish { room, id, body } => {
+                if !self.rooms.contains(&room) {
+                    return self.refuse(not_joined(room, Some(id), None));
+                }
+                let (from, name) = (session.user.clone(), session.name.clone());
+                let message = Message { id, from, name, at: now_ms(), body };
+                self.send(Command::Publish { room, session, message }).await;
+            }
+            ClientFrame::History { room, range, limit, reference } => {
+                if !self.rooms.contains(&room) {
+                    return self.refuse(not_joined(room, None, reference));
+                }
+                self.send(Command::History { room, session, range, limit, reference }).await;
+            }
+            ClientFrame::Ping { reference } => {
+                self.session.send(&ServerFrame::Pong(Pong { reference }));
+            }
+        }
+    }
+
+    async fn send(&self, command: Command) {
+        self.connections.rooms.send(command).await;
+    }
+
+    fn refuse(&self, error: FrameError) {
+        let FrameError { code, message, room, id, reference } = error;
+        let retry = code.retry();
+        self.session.send(&ServerFrame::Error(ErrorFrame { code, message, retry, room, id, reference }));
+    }
+}
+
+fn not_joined(room: RoomName, id: Option<MessageId>, reference: Option<Ref>) -> FrameError {
+    frame_error(ErrorCode::NotJoined, "this session is not in that room", room, id, reference)
+}
+
+fn frame_error(
+    code: ErrorCode,
+    message: &str,
+    room: RoomName,
+    id: Option<MessageId>,
+    reference: Option<Ref>,
+) -> FrameError {
+    FrameError { code, message: message.to_owned(), room: Some(room), id, reference }
+}
+
+/// Milliseconds since 1970.
+fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,67 @@
+//! Whether the node is alive, and whether it is ready.
+//!
+//! `/healthz` never touches the log: an outage of DynamoDB must not make a load balancer kill the nodes. `/readyz` is for
+//! start-up and alarms.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::backplane::subscription::SubscriptionState;
+
+/// What readiness depends on.
+#[derive(Debug)]
+pub(crate) struct Readiness {
+    /// Per topic: the name, and where its subscription stands. Empty until the subscriptions have been started.
+    subscriptions: std::sync::OnceLock<Vec<(String, watch::Receiver<SubscriptionState>)>>,
+    draining: CancellationToken,
+}
+
+impl Readiness {
+    pub(crate) fn new(draining: CancellationToken) -> Self {
+        Self { subscriptions: std::sync::OnceLock::new(), draining }
+    }
+
+    /// The subscriptions have been started. Only the first call counts.
+    pub(crate) fn started(&self, subscriptions: Vec<(String, watch::Receiver<SubscriptionState>)>) {
+        let _ = self.subscriptions.set(subscriptions);
+    }
+
+    /// Why the node is not ready; empty: it is.
+    pub(crate) fn reasons(&self) -> Vec<String> {
+        if self.draining.is_cancelled() {
+            return vec!["the node is stopping".into()];
+        }
+        let Some(subscriptions) = self.subscriptions.get() else {
+            return vec!["the node is starting".into()];
+        };
+        let unconfirmed = subscriptions.iter().filter(|(_, state)| !is_confirmed(&state.borrow()));
+        unconfirmed.map(|(topic, _)| format!("the subscription to {topic} is not confirmed")).collect()
+    }
+
+    /// Waits until every subscription is confirmed (or its task has ended).
+    pub(crate) async fn confirmed(&self) {
+        for (_, state) in self.subscriptions.get().into_iter().flatten() {
+            let _ = state.clone().wait_for(is_confirmed).await;
+        }
+    }
+}
+
+fn is_confirmed(state: &SubscriptionState) -> bool {
+    matches!(state, SubscriptionState::Confirmed { .. })
+}
+
+pub(crate) async fn healthz() -> &'static str {
+    "alive\n"
+}
+
+pub(crate) async fn readyz(State(readiness): State<Arc<Readiness>>) -> impl IntoResponse {
+    let reasons = readiness.reasons();
+    let status = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let body = serde_json::json!({ "ready": reasons.is_empty(), "reasons": reasons });
+    (status, [(header::CONTENT_TYPE, "application/json")], body.to_string())
+}

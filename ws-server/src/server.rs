@@ -1,0 +1,228 @@
+//! Puts a node together: the only place where adapters are chosen.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use aws_config::SdkConfig;
+use axum::serve::ListenerExt;
+use protocol::NodeId;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use crate::backplane::certificate::{
+    CertificatePolicy, CertificateStore, HttpsFetcher, HttpsFetcherError, StoreLimits, TrustRoots, TrustRootsError,
+};
+use crate::backplane::subscription::{self, SnsApi, SubscriptionTask, SubscriptionTaskSettings, SubscriptionTimes};
+use crate::backplane::{Endpoint, EndpointSecret, EndpointSettings, SubscriptionInbox, WallClock};
+use crate::config::{AwsConfig, Config, Limits, LimitsError};
+use crate::connection::Connections;
+use crate::health::Readiness;
+use crate::lease::{LeaseError, LeaseKeeper, LeaseSettings, NodeLease};
+use crate::message_log::{DynamoLog, MessageLog};
+use crate::page::PageInfo;
+use crate::rooms::Rooms;
+use crate::router::router;
+use crate::tables::{TableError, TableNames, ensure_tables};
+
+/// How long a stopping node waits for commits that are under way.
+const FLUSH_WITHIN: Duration = Duration::from_secs(10);
+/// How long it waits for the last connections after their time to leave.
+const LEAVE_WITHIN: Duration = Duration::from_secs(3);
+
+/// Why a node did not start. Each is one line for whoever starts it.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The address is taken, or not ours.
+    #[error("cannot listen on {0}: {1}")]
+    Listen(SocketAddr, #[source] io::Error),
+    /// Flags that contradict each other.
+    #[error(transparent)]
+    Limits(#[from] LimitsError),
+    /// A table is missing or wrong.
+    #[error(transparent)]
+    Tables(#[from] TableError),
+    /// The nodes' table does not take this node.
+    #[error(transparent)]
+    Lease(#[from] LeaseError),
+    /// The file of root certificates cannot be read.
+    #[error("cannot read --sns-trust-root {0}: {1}")]
+    TrustRootFile(PathBuf, #[source] io::Error),
+    /// The file of root certificates holds none.
+    #[error("--sns-trust-root {0}: {1}")]
+    TrustRoot(PathBuf, #[source] TrustRootsError),
+    /// The root certificates cannot be used.
+    #[error("the trust roots cannot be used: {0}")]
+    Tls(#[from] HttpsFetcherError),
+}
+
+/// A running node.
+#[derive(Debug)]
+pub struct Server {
+    node: NodeId,
+    address: SocketAddr,
+    connections: Arc<Connections>,
+    readiness: Arc<Readiness>,
+    rooms: Rooms,
+    subscriptions: Vec<SubscriptionTask>,
+    unsubscribe: CancellationToken,
+    lease: LeaseKeeper,
+    stop_serving: CancellationToken,
+    serving: JoinHandle<()>,
+}
+
+/// Starts a node. It listens when this returns; [`Server::ready`] tells when SNS delivers to it.
+///
+/// # Errors
+/// `StartError`, one line that says what to mend.
+pub async fn start(config: Config, aws: SdkConfig) -> Result<Server, StartError> {
+    let limits = config.limits.limits()?;
+    let certificates = certificates(&config.aws)?;
+    let listen = config.network.listen;
+    let listener = TcpListener::bind(listen).await.map_err(|error| StartError::Listen(listen, error))?;
+    let address = listener.local_addr().map_err(|error| StartError::Listen(listen, error))?;
+
+    let dynamodb = aws_sdk_dynamodb::Client::new(&aws);
+    let names = TableNames { messages: config.aws.messages_table, nodes: config.aws.nodes_table };
+    ensure_tables(&dynamodb, &names, config.aws.create_tables).await?;
+    let node = NodeId::from_random(fastrand::u64(..));
+    let settings = LeaseSettings::new(names.nodes, node.clone(), address.to_string());
+    let lease = NodeLease::acquire(dynamodb.clone(), settings, wall_clock()).await?;
+
+    let log: Arc<dyn MessageLog> = Arc::new(DynamoLog::new(&dynamodb, names.messages));
+    let rooms = Rooms::start(&node, &log, &limits);
+    let (endpoint, inboxes) = Endpoint::new(EndpointSettings {
+        topics: config.aws.topic_arn,
+        secret: EndpointSecret::random(),
+        certificates,
+        sink: Arc::new(rooms.clone()),
+        clock: wall_clock(),
+    });
+    let endpoint_url = format!("{}{}", config.network.sns_endpoint, endpoint.path());
+
+    let connections = Connections::new(node.clone(), rooms.clone(), limits);
+    let readiness = Arc::new(Readiness::new(connections.draining.clone()));
+    let info = Arc::new(PageInfo { node: node.to_string(), links: config.network.page_link });
+    let routes = router(Arc::clone(&connections), Arc::new(endpoint), Arc::clone(&readiness), info);
+    let stop_serving = CancellationToken::new();
+    let serving = tokio::spawn(serve(listener, routes, stop_serving.clone()));
+
+    let unsubscribe = CancellationToken::new();
+    let subscriptions = subscribe(inboxes, &endpoint_url, &aws, &unsubscribe);
+    readiness.started(subscriptions.iter().map(|task| (task.topic.to_string(), task.state.clone())).collect());
+    let lease = lease.keep(subscriptions.iter().map(|task| task.state.clone()).collect());
+    tracing::info!(%node, %address, "serving");
+    Ok(Server {
+        node,
+        address,
+        connections,
+        readiness,
+        rooms,
+        subscriptions,
+        unsubscribe,
+        lease,
+        stop_serving,
+        serving,
+    })
+}
+
+impl Server {
+    /// This node's id.
+    #[must_use]
+    pub fn node(&self) -> &NodeId {
+        &self.node
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Waits until SNS delivers to this node.
+    pub async fn ready(&self) {
+        self.readiness.confirmed().await;
+    }
+
+    /// Stops the node: it is no longer ready, asks its sessions to go elsewhere over the drain time, brings commits to
+    /// an end, unsubscribes, and gives up its lease. Everything is bounded in time.
+    pub async fn stop(self) {
+        let open = self.connections.open();
+        tracing::info!(node = %self.node, sessions = open, "draining");
+        self.connections.draining.cancel();
+        self.connections.tasks.close();
+        let drain = Duration::from_millis(self.connections.limits.drain_ms) + LEAVE_WITHIN;
+        if timeout(drain, self.connections.tasks.wait()).await.is_err() {
+            tracing::warn!(sessions = self.connections.open(), "sessions were cut off");
+        }
+        if timeout(FLUSH_WITHIN, self.rooms.flush()).await.is_err() {
+            tracing::warn!("commits were cut off: their publishers will send again");
+        }
+        self.unsubscribe.cancel();
+        for task in self.subscriptions {
+            task.stopped().await;
+        }
+        self.lease.release().await;
+        self.stop_serving.cancel();
+        if let Err(error) = self.serving.await {
+            tracing::error!(%error, "serving ended badly");
+        }
+        tracing::info!(node = %self.node, "stopped");
+    }
+}
+
+fn certificates(config: &AwsConfig) -> Result<CertificateStore, StartError> {
+    let mut policy = CertificatePolicy::for_topics(&config.topic_arn);
+    if let Some(origin) = &config.sns_cert_origin {
+        policy = policy.with_origin(origin.clone());
+    }
+    if let Some(path) = &config.sns_trust_root {
+        let pem = std::fs::read(path).map_err(|error| StartError::TrustRootFile(path.clone(), error))?;
+        let roots = TrustRoots::from_pem(&pem).map_err(|error| StartError::TrustRoot(path.clone(), error))?;
+        policy = policy.with_roots(roots);
+    }
+    let fetcher = HttpsFetcher::new(policy.roots())?;
+    Ok(CertificateStore::new(policy, Arc::new(fetcher), wall_clock(), StoreLimits::default()))
+}
+
+fn subscribe(
+    inboxes: Vec<SubscriptionInbox>,
+    endpoint: &str,
+    aws: &SdkConfig,
+    stop: &CancellationToken,
+) -> Vec<SubscriptionTask> {
+    let api = Arc::new(SnsApi::new(aws_sdk_sns::Client::new(aws)));
+    let settings = |inbox| SubscriptionTaskSettings {
+        inbox,
+        endpoint: endpoint.to_owned(),
+        api: api.clone(),
+        times: SubscriptionTimes::default(),
+        stop: stop.clone(),
+    };
+    inboxes.into_iter().map(|inbox| subscription::start(settings(inbox))).collect()
+}
+
+async fn serve(listener: TcpListener, routes: axum::Router, stop: CancellationToken) {
+    // Small frames leave at once: coalescing is done by the connections themselves.
+    let listener = listener.tap_io(|socket| {
+        if let Err(error) = socket.set_nodelay(true) {
+            tracing::debug!(%error, "no TCP_NODELAY");
+        }
+    });
+    tokio::select! {
+        served = axum::serve(listener, routes) => {
+            if let Err(error) = served {
+                tracing::error!(%error, "serving ended");
+            }
+        }
+        () = stop.cancelled() => {}
+    }
+}
+
+fn wall_clock() -> WallClock {
+    Arc::new(SystemTime::now)
+}
