@@ -5,6 +5,7 @@
 //!
 //! Order at start: listen with [`Endpoint`] in the router, write the node's lease, then [`subscription::start`] for
 //! every inbox that [`Endpoint::new`] returned (SNS posts the confirmation while Subscribe is still being answered).
+//! At stop: cancel the subscriptions, wait for them, then release the lease, so that no subscription outlives its row.
 
 mod accepted;
 pub mod certificate;

@@ -5,7 +5,9 @@ use futures_util::future::BoxFuture;
 
 use crate::backplane::TopicArn;
 
-/// The calls to SNS that a subscription's life needs. Each is bounded by the caller.
+/// The calls to SNS that a subscription's life needs. Each is bounded by the caller. The node's role must allow
+/// `sns:Subscribe`, `ConfirmSubscription`, `GetSubscriptionAttributes` and `Unsubscribe`; without the third one a lost
+/// subscription is noticed only when SNS says so.
 pub trait SubscriptionApi: Send + Sync + 'static {
     /// Subscribes an endpoint (`http://` or `https://`) with our delivery policy. Subscribing the same one again is
     /// harmless: an unconfirmed one gets a new token, a confirmed one only has its ARN returned. `None`: SNS did not
