@@ -19,7 +19,7 @@ use crate::backplane::certificate::{
 };
 use crate::backplane::subscription::{self, SnsApi, SubscriptionTask, SubscriptionTaskSettings, SubscriptionTimes};
 use crate::backplane::{Endpoint, EndpointSecret, EndpointSettings, SubscriptionInbox, WallClock};
-use crate::config::{AwsConfig, Config, Limits, LimitsError};
+use crate::config::{AwsConfig, Config, LimitsError};
 use crate::connection::Connections;
 use crate::health::Readiness;
 use crate::lease::{LeaseError, LeaseKeeper, LeaseSettings, NodeLease};
@@ -61,7 +61,6 @@ pub enum StartError {
 }
 
 /// A running node.
-#[derive(Debug)]
 pub struct Server {
     node: NodeId,
     address: SocketAddr,

@@ -1,3 +1,5 @@
+//! When the process is asked to stop.
+
 use std::io;
 
 use tokio::signal::unix::{SignalKind, signal};

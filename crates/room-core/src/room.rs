@@ -121,7 +121,7 @@ impl Room {
     }
 
     /// Takes the answer to [`Action::PutHeader`], or `None` if the log did not answer.
-    pub fn handle_header(&mut self, ticket: Ticket, outcome: Option<HeaderOutcome>, turn: &mut Turn<'_>) {
+    pub fn handle_header(&mut self, ticket: Ticket, outcome: Option<&HeaderOutcome>, turn: &mut Turn<'_>) {
         if let Some((_, header)) = self.putting_header.take_if(|(awaited, _)| *awaited == ticket) {
             self.timeline.handle_header(&header, outcome, turn);
         }

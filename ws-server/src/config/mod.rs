@@ -8,7 +8,7 @@ mod parse;
 use clap::Parser;
 
 pub use aws::AwsConfig;
-pub use limits::{Limits, LimitsConfig};
+pub use limits::{Limits, LimitsConfig, LimitsError};
 pub use network::{NetworkConfig, PageLink};
 
 /// A WebSocket server for rooms. Flags come before environment variables.

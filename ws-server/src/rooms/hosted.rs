@@ -108,7 +108,7 @@ impl Hosted {
                 self.act(scene, |machine, turn| machine.handle_ids(ticket, segments.as_deref(), turn));
             }
             AnswerBody::Header(ticket, outcome) => {
-                self.act(scene, |machine, turn| machine.handle_header(ticket, outcome, turn));
+                self.act(scene, |machine, turn| machine.handle_header(ticket, outcome.as_ref(), turn));
             }
             AnswerBody::Appended(ticket, outcome) => {
                 self.act(scene, |machine, turn| machine.handle_appended(ticket, outcome, turn));

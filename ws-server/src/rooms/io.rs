@@ -50,7 +50,7 @@ pub(crate) struct HistoryRequest {
 }
 
 /// The log, and how much may be asked of it at a time.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Work {
     log: Arc<dyn MessageLog>,
     opens: Arc<Semaphore>,

@@ -58,7 +58,7 @@ impl Timeline {
         self.checks_done += 1;
         self.visible_end = newest.as_ref().map_or(Seq::FIRST, |newest| newest.segment.end());
         if !self.open {
-            self.open_at(header, newest.as_ref(), turn);
+            self.open_at(header.as_ref(), newest.as_ref(), turn);
         } else if let Some(header) = header.filter(|header| header.epoch.generation() > self.epoch.generation()) {
             self.begin_epoch(&header, turn);
             self.read.want();
@@ -78,7 +78,7 @@ impl Timeline {
     }
 
     /// Takes the answer to `Action::PutHeader`.
-    pub(crate) fn handle_header(&mut self, written: &RoomHeader, outcome: Option<HeaderOutcome>, turn: &mut Turn<'_>) {
+    pub(crate) fn handle_header(&mut self, written: &RoomHeader, outcome: Option<&HeaderOutcome>, turn: &mut Turn<'_>) {
         match outcome {
             Some(HeaderOutcome::Written) => {
                 // A check may have been quicker to tell.
@@ -161,14 +161,13 @@ impl Timeline {
         self.newest_expires.unwrap_or(WallSecs(since.0 + EMPTY_SECS))
     }
 
-    fn open_at(&mut self, header: Option<RoomHeader>, newest: Option<&StoredSegment>, turn: &mut Turn<'_>) {
-        let newest_of_epoch =
-            newest.filter(|newest| header.as_ref().is_some_and(|header| newest.segment.epoch == header.epoch));
+    fn open_at(&mut self, header: Option<&RoomHeader>, newest: Option<&StoredSegment>, turn: &mut Turn<'_>) {
+        let newest_of_epoch = newest.filter(|newest| header.is_some_and(|header| newest.segment.epoch == header.epoch));
         self.newest_expires = newest_of_epoch.map(|newest| newest.expires);
-        self.first = header.as_ref().map_or(self.visible_end, |header| header.first);
+        self.first = header.map_or(self.visible_end, |header| header.first);
         self.next = newest_of_epoch.map_or(self.first, |newest| newest.segment.end());
-        self.epoch = header.as_ref().map_or(Epoch::none(), |header| header.epoch.clone());
-        self.header = header;
+        self.epoch = header.map_or(Epoch::none(), |header| header.epoch.clone());
+        self.header = header.cloned();
         self.open = true;
         self.held.retain(&self.epoch);
         self.events.push_back(Event::Opened(self.position()));

@@ -332,7 +332,7 @@ impl World {
             Answer::Checked(checked) => room.handle_checked(ticket, checked, turn),
             Answer::Page(page) => room.handle_page(ticket, page.as_deref(), turn),
             Answer::Ids(segments) => room.handle_ids(ticket, segments.as_deref(), turn),
-            Answer::Header(outcome) => room.handle_header(ticket, outcome, turn),
+            Answer::Header(outcome) => room.handle_header(ticket, outcome.as_ref(), turn),
             Answer::Appended(outcome) => room.handle_appended(ticket, outcome, turn),
             Answer::Probed(probe) => room.handle_probed(ticket, probe, turn),
         });
