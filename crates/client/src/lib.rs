@@ -16,7 +16,7 @@ pub mod verifier;
 
 pub use backoff::{Backoff, Reconnect, close_asks_to_reconnect};
 pub use connection::{
-    Client, ClientError, ClientOptions, EventQueue, Frame, RawClose, RawError, RawSocket, RequestError,
+    Client, ClientError, ClientOptions, EventQueue, Frame, JoinedRoom, RawClose, RawError, RawSocket, RequestError,
 };
 pub use encode::encode;
 pub use protocol::JoinFrom;

@@ -2,16 +2,15 @@ use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::time::Duration;
 
-use futures_util::stream::{SplitSink, SplitStream};
+use futures_util::stream::SplitSink;
 use futures_util::{SinkExt, StreamExt};
 use protocol::{Ack, Body, CloseCode, HistoryFrame, HistoryRange, JoinFrom, MessageId, Position, RoomName, UserId};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
-use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 use super::options::{ClientOptions, EventQueue};
-use super::socket::{Socket, open};
+use super::socket::{GOODBYE, Socket, open, refused, reset, say_goodbye};
 use super::waiters::{Answer, Waiters};
 use super::{ClientError, JoinedRoom, RequestError};
 use crate::backoff::Reconnect;
@@ -21,8 +20,6 @@ use crate::session::{Event, Session};
 const BACKLOG: usize = 1_024;
 /// Frames written between two looks at everything else.
 const WRITE_BUDGET: usize = 64;
-/// How long a close handshake may take.
-const GOODBYE: Duration = Duration::from_secs(2);
 
 pub(super) enum Command {
     Join { room: RoomName, from: JoinFrom, answer: Answer<JoinedRoom> },
@@ -354,32 +351,4 @@ async fn room_for_event(events: Option<&mpsc::Sender<Event>>) {
     if let Some(events) = events {
         let _ = events.reserve().await; // `take_events` finds out which
     }
-}
-
-/// An HTTP refusal that means what a close code means.
-fn refused(error: &Error) -> Option<u16> {
-    let Error::Http(response) = error else { return None };
-    match response.status().as_u16() {
-        401 => Some(CloseCode::NotAuthenticated.code()),
-        403 => Some(CloseCode::Forbidden.code()),
-        _ => None,
-    }
-}
-
-/// Ends the TCP connection with a reset: what the peer has not read yet is gone, as after a crash.
-fn reset(sink: SplitSink<Socket, Message>, stream: SplitStream<Socket>) {
-    if let Ok(socket) = stream.reunite(sink) {
-        let _ = socket.get_ref().set_zero_linger(); // without it the drop is a plain FIN, abrupt enough
-    }
-}
-
-/// Closes as RFC 6455 wants it, but not for ever.
-async fn say_goodbye(mut sink: SplitSink<Socket, Message>, mut stream: SplitStream<Socket>) {
-    let goodbye = async {
-        let frame = CloseFrame { code: CloseCode::Normal.code().into(), reason: "".into() };
-        if sink.send(Message::Close(Some(frame))).await.is_ok() {
-            while let Some(Ok(_)) = stream.next().await {}
-        }
-    };
-    let _ = tokio::time::timeout(GOODBYE, goodbye).await; // the TCP connection ends either way
 }
