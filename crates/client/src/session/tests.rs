@@ -652,6 +652,22 @@ fn publishes_while_disconnected_wait_for_joined_and_its_whole_replay() {
 }
 
 #[test]
+fn a_publish_during_the_replay_waits_for_its_end_behind_older_ones() {
+    let mut f = Fixture::live();
+    f.publish("a");
+    f.cut();
+    f.greet();
+    f.clear();
+    f.joined(&at(1, 12), true, 2);
+    f.publish("b");
+    f.others(11);
+    f.publish("c");
+    assert_eq!(f.sent(), [] as [&str; 0]);
+    f.own(12, "a");
+    assert_eq!(f.sent(), ["publish b \"b\"", "publish c \"c\""]);
+}
+
+#[test]
 fn unacknowledged_publishes_are_re_sent_in_their_order_before_newer_ones() {
     let mut f = Fixture::live();
     for name in ["a", "b", "c"] {
