@@ -1,5 +1,8 @@
 //! Whatever the network does, every node ends with the same gap-free order and each acknowledged message in it once.
 
+#![allow(clippy::unwrap_used, reason = "a test's failure is a panic")]
+#![allow(unreachable_pub, reason = "a module of helpers")]
+
 mod world;
 
 use std::collections::HashSet;
