@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-/// A record of a stream. Of a stream of another ARN (the table was made anew) it means nothing.
+/// How far the stream was read. It stays true when the table is made anew, even in another file: dynoxide's numbers
+/// follow the clock, so a later record always has a higher one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Place {
-    pub(super) stream: String,
     /// The last record that is done with.
     pub(super) sequence_number: String,
 }
@@ -29,8 +29,8 @@ impl CheckpointFile {
         serde_json::from_slice(&std::fs::read(&self.0).ok()?).ok()
     }
 
-    /// Replaces the file as a whole, so that it is never half written. Written a few times a second at most per
-    /// batch, so it blocks for less than a switch to another thread would take.
+    /// Replaces the file as a whole, so that it is never half written. It is a few bytes that need not survive a
+    /// power cut: this takes less time than handing it to another thread would.
     pub(super) fn store(&self, place: &Place) -> io::Result<()> {
         let new = self.0.with_extension("new");
         std::fs::write(&new, serde_json::to_vec(place)?)?;
@@ -47,7 +47,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = CheckpointFile::in_folder(folder.path());
         assert_eq!(file.load(), None);
-        let place = Place { stream: "arn".into(), sequence_number: "100000000000000000005".into() };
+        let place = Place { sequence_number: "100000000000000000005".into() };
         file.store(&place).unwrap();
         assert_eq!(file.load(), Some(place));
         std::fs::write(&file.0, b"{").unwrap();

@@ -23,6 +23,7 @@ pub use source::SourceError;
 
 use crate::dynamodb::Consumed;
 use batch::{Next, Outcome, Work};
+use checkpoint::Place;
 use dynoxide::Database;
 use source::{Record, Source};
 
@@ -109,7 +110,7 @@ impl StreamPump {
         consumed: Consumed,
     ) -> Self {
         let (counts, stop) = (Arc::new(PumpCounts::default()), CancellationToken::new());
-        let source = Source::new(database, &options.table);
+        let source = Source::new(database, &options.table, checkpoint.load());
         let pump = Pump { source, options, handler, checkpoint, consumed, counts: Arc::clone(&counts) };
         let stopped = stop.clone();
         let task = tokio::spawn(async move {
@@ -156,9 +157,6 @@ impl Pump {
 
     /// Reads one batch and sees it through; whether there was one.
     async fn poll(&mut self) -> Result<bool, SourceError> {
-        if !self.source.is_open() && !self.source.open(self.checkpoint.load()).await? {
-            return Ok(false);
-        }
         let read = self.source.read(self.options.batch_size).await?;
         let Some(last) = read.last else { return Ok(false) };
         self.see_through(read.records).await;
@@ -220,9 +218,7 @@ impl Pump {
         if let Some(stored) = self.source.advance(sequence_number) {
             self.consumed.up_to(stored);
         }
-        if let Some(place) = self.source.place()
-            && let Err(error) = self.checkpoint.store(&place)
-        {
+        if let Err(error) = self.checkpoint.store(&Place { sequence_number: sequence_number.to_owned() }) {
             tracing::warn!(%error, "the place in the stream could not be kept");
         }
     }

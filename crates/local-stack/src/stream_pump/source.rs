@@ -48,99 +48,54 @@ pub(super) struct Read {
 pub(super) struct Source {
     database: Database,
     table: String,
-    open: Option<OpenStream>,
-}
-
-#[derive(Clone)]
-struct OpenStream {
-    arn: String,
-    shard: String,
     /// The last record that is done with, `None` before the first.
     after: Option<String>,
 }
 
+/// A table's stream and its only shard.
+struct Stream {
+    arn: String,
+    shard: String,
+}
+
 impl Source {
-    pub(super) fn new(database: Database, table: &str) -> Self {
-        Self { database, table: table.to_owned(), open: None }
+    /// Reads on after `place`.
+    pub(super) fn new(database: Database, table: &str, place: Option<Place>) -> Self {
+        Self { database, table: table.to_owned(), after: place.map(|place| place.sequence_number) }
     }
 
-    pub(super) fn is_open(&self) -> bool {
-        self.open.is_some()
-    }
-
-    /// Looks for the stream; whether it is there yet. Goes on after `place` if that is of the same stream.
-    pub(super) async fn open(&mut self, place: Option<Place>) -> Result<bool, SourceError> {
-        let (database, table) = (self.database.clone(), self.table.clone());
-        self.open = tokio::task::spawn_blocking(move || find_stream(&database, &table)).await??;
-        if let Some(open) = &mut self.open {
-            open.after = place.filter(|place| place.stream == open.arn).map(|place| place.sequence_number);
-            tracing::debug!(stream = open.arn, after = open.after, "reading the stream");
-        }
-        Ok(self.open.is_some())
-    }
-
-    /// The next records, not more than `limit`, nor more than fit into one payload. Closes the stream when its table
-    /// is gone or made anew.
-    pub(super) async fn read(&mut self, limit: usize) -> Result<Read, SourceError> {
-        let nothing = Read { records: Vec::new(), last: None };
-        let Some(open) = self.open.clone() else { return Ok(nothing) };
-        let database = self.database.clone();
-        match tokio::task::spawn_blocking(move || read_records(&database, &open, limit)).await? {
-            Ok(Some(read)) => Ok(read),
-            Ok(None) | Err(SourceError::Database(DynoxideError::ResourceNotFoundException(_))) => {
-                self.open = None;
-                Ok(nothing)
-            }
-            Err(error) => Err(error),
-        }
+    /// The next records, not more than `limit`, nor more than fit into one payload. While the table is not there,
+    /// none.
+    pub(super) async fn read(&self, limit: usize) -> Result<Read, SourceError> {
+        let (database, table, after) = (self.database.clone(), self.table.clone(), self.after.clone());
+        tokio::task::spawn_blocking(move || read(&database, &table, after.as_deref(), limit)).await?
     }
 
     /// Everything up to this record is done with; its number as dynoxide stores it.
     pub(super) fn advance(&mut self, sequence_number: &str) -> Option<i64> {
-        if let Some(open) = &mut self.open {
-            open.after = Some(sequence_number.to_owned());
-        }
+        self.after = Some(sequence_number.to_owned());
         i64::try_from(sequence_number.parse::<u128>().ok()?.checked_sub(SEQUENCE_BASE)?).ok()
     }
-
-    pub(super) fn place(&self) -> Option<Place> {
-        let open = self.open.as_ref()?;
-        Some(Place { stream: open.arn.clone(), sequence_number: open.after.clone()? })
-    }
 }
 
-/// The table's stream and its shard, if the table is there and has one.
-fn find_stream(database: &Database, table: &str) -> Result<Option<OpenStream>, SourceError> {
-    let request = json!({ "TableName": table });
-    let Some(summary) = database.list_streams(serde_json::from_value(request)?)?.streams.into_iter().next() else {
-        return Ok(None);
+fn read(database: &Database, table: &str, after: Option<&str>, limit: usize) -> Result<Read, SourceError> {
+    let mut read = Read { records: Vec::new(), last: None };
+    let records = match find_stream(database, table) {
+        Ok(Some(stream)) => next_records(database, &stream, after, limit).map(|records| (stream.arn, records)),
+        Ok(None) => return Ok(read),
+        Err(error) => Err(error),
     };
-    let request = json!({ "StreamArn": summary.stream_arn });
-    let description = database.describe_stream(serde_json::from_value(request)?)?.stream_description;
-    let shard = description.shards.into_iter().next().map(|shard| shard.shard_id);
-    Ok(shard.map(|shard| OpenStream { arn: description.stream_arn, shard, after: None }))
-}
-
-/// `None` when the open stream is no longer the table's.
-fn read_records(database: &Database, open: &OpenStream, limit: usize) -> Result<Option<Read>, SourceError> {
-    let table = open.arn.split('/').nth(1).unwrap_or_default();
-    if find_stream(database, table)?.is_none_or(|now| now.arn != open.arn) {
-        return Ok(None);
-    }
-    let mut request = json!({ "StreamArn": open.arn, "ShardId": open.shard, "ShardIteratorType": "TRIM_HORIZON" });
-    if let Some(after) = &open.after {
-        request["ShardIteratorType"] = json!("AFTER_SEQUENCE_NUMBER");
-        request["SequenceNumber"] = json!(after);
-    }
-    let iterator = database.get_shard_iterator(serde_json::from_value(request)?)?.shard_iterator;
-    let request = json!({ "ShardIterator": iterator.unwrap_or_default(), "Limit": limit });
-    let records = database.get_records(serde_json::from_value(request)?)?.records;
-    let (mut read, mut payload) = (Read { records: Vec::new(), last: None }, 0);
+    let (arn, records) = match records {
+        // The table was deleted between two of the calls.
+        Err(SourceError::Database(DynoxideError::ResourceNotFoundException(_))) => return Ok(read),
+        other => other?,
+    };
+    let mut payload = 0;
     for record in &records {
         let sequence_number = record.dynamodb.sequence_number.clone();
         // The mapping's filter: {"eventName": ["INSERT"]}.
         if record.event_name == "INSERT" {
-            let json = lambda_json(record, &open.arn)?;
+            let json = lambda_json(record, &arn)?;
             payload += json.len();
             if payload > MAX_PAYLOAD && !read.records.is_empty() {
                 break;
@@ -149,7 +104,35 @@ fn read_records(database: &Database, open: &OpenStream, limit: usize) -> Result<
         }
         read.last = Some(sequence_number);
     }
-    Ok(Some(read))
+    Ok(read)
+}
+
+/// The table's stream, if the table is there and has one.
+fn find_stream(database: &Database, table: &str) -> Result<Option<Stream>, SourceError> {
+    let request = json!({ "TableName": table });
+    let Some(summary) = database.list_streams(serde_json::from_value(request)?)?.streams.into_iter().next() else {
+        return Ok(None);
+    };
+    let request = json!({ "StreamArn": summary.stream_arn });
+    let description = database.describe_stream(serde_json::from_value(request)?)?.stream_description;
+    let shard = description.shards.into_iter().next().map(|shard| shard.shard_id);
+    Ok(shard.map(|shard| Stream { arn: description.stream_arn, shard }))
+}
+
+fn next_records(
+    database: &Database,
+    stream: &Stream,
+    after: Option<&str>,
+    limit: usize,
+) -> Result<Vec<StreamRecord>, SourceError> {
+    let mut request = json!({ "StreamArn": stream.arn, "ShardId": stream.shard, "ShardIteratorType": "TRIM_HORIZON" });
+    if let Some(after) = after {
+        request["ShardIteratorType"] = json!("AFTER_SEQUENCE_NUMBER");
+        request["SequenceNumber"] = json!(after);
+    }
+    let iterator = database.get_shard_iterator(serde_json::from_value(request)?)?.shard_iterator;
+    let request = json!({ "ShardIterator": iterator.unwrap_or_default(), "Limit": limit });
+    Ok(database.get_records(serde_json::from_value(request)?)?.records)
 }
 
 /// The record as Lambda sends it: a stream's record and the ARN it came from.

@@ -18,7 +18,10 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_roomcast-local");
 
 fn program(data: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(PROGRAM);
-    command.args(["--nodes", "0", "--data", data.to_str().unwrap()]).args(arguments);
+    command.args(["--data", data.to_str().unwrap()]).args(arguments);
+    if !arguments.contains(&"--nodes") {
+        command.args(["--nodes", "0"]);
+    }
     // Somebody's own configuration for AWS must not lead the local stack astray.
     command.env("AWS_ENDPOINT_URL_SNS", "http://127.0.0.1:9").env("AWS_PROFILE", "nowhere");
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
