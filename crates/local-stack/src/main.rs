@@ -1,2 +1,96 @@
-//! x
-fn main() {}
+//! `cargo run`: Roomcast on this machine.
+
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use local_stack::cli::Cli;
+use local_stack::stack::{Stack, StackOptions};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+mod production;
+
+/// As clap's own errors of use.
+const USAGE: u8 = 2;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let options = match cli.options() {
+        Ok(options) => options,
+        Err(error) => return complain(&error, USAGE),
+    };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return complain(&error, 1),
+    };
+    match runtime.block_on(run(options)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => complain(error.as_ref(), 1),
+    }
+}
+
+fn complain(error: &dyn std::error::Error, code: u8) -> ExitCode {
+    eprintln!("roomcast-local: {error}");
+    ExitCode::from(code)
+}
+
+async fn run(options: StackOptions) -> Result<(), Box<dyn std::error::Error>> {
+    let mut stop =
+        StopSignals { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? };
+    let stack = tokio::select! {
+        started = Box::pin(Stack::start(options.clone(), production::publisher, &production::Servers)) => started?,
+        () = stop.next() => return Ok(()),
+    };
+    welcome(&stack, &options)?;
+    stop.next().await;
+    tokio::select! {
+        () = stack.stop() => {}
+        () = stop.next() => eprintln!("roomcast-local: stopped without waiting"),
+    }
+    Ok(())
+}
+
+struct StopSignals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl StopSignals {
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+/// The line that scripts wait for, then a few for people.
+fn welcome(stack: &Stack, options: &StackOptions) -> io::Result<()> {
+    let at = stack.announcement();
+    let mut out = io::stdout().lock();
+    writeln!(
+        out,
+        "{}",
+        ["ready"].into_iter().chain(at.nodes.iter().map(String::as_str)).collect::<Vec<_>>().join(" ")
+    )?;
+    writeln!(out)?;
+    if let [first, others @ ..] = at.nodes.as_slice() {
+        let together = if others.is_empty() { "" } else { ", and another node beside it: they are one service" };
+        writeln!(out, "Open {first} in a browser{together}.")?;
+    }
+    writeln!(out, "DynamoDB  {}\nSNS       {}   topic {}", at.dynamodb, at.sns, at.topic_arn)?;
+    let kept = if options.memory { "nothing is kept" } else { "messages are kept" };
+    writeln!(
+        out,
+        "Data      {} ({kept}; stack.json tells other programs where everything is)",
+        options.data.display()
+    )?;
+    if options.faults != local_stack::faults::Faults::default() {
+        writeln!(out, "Faults    {:?}\n          the same again: --seed {}", options.faults, options.seed)?;
+    }
+    writeln!(out, "Ctrl-C stops it.")?;
+    out.flush()
+}

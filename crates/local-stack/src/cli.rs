@@ -1,0 +1,89 @@
+//! The command line of `roomcast-local`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Parser;
+
+use crate::faults::{FaultError, Faults};
+use crate::sns::SignatureVersion;
+use crate::stack::StackOptions;
+
+/// Starts Roomcast on this machine: server nodes and the parts of AWS that they need, in one process.
+#[derive(Debug, Clone, Parser)]
+#[command(name = "roomcast-local", version)]
+pub struct Cli {
+    /// Server nodes; 0 starts the AWS parts only
+    #[arg(long, default_value_t = 2, value_name = "N")]
+    pub nodes: u16,
+    /// The first node's port on 127.0.0.1; the others take the ports after it
+    #[arg(long, default_value_t = 8080, value_name = "PORT")]
+    pub port: u16,
+    /// Where messages are kept from one start to the next
+    #[arg(long, default_value = ".local", value_name = "FOLDER")]
+    pub data: PathBuf,
+    /// Keep no messages: begin with an empty log and forget it at the end
+    #[arg(long)]
+    pub memory: bool,
+    /// DynamoDB's port; 0 takes a free one
+    #[arg(long, default_value_t = 0, value_name = "PORT")]
+    pub dynamodb_port: u16,
+    /// SNS's port; 0 takes a free one
+    #[arg(long, default_value_t = 0, value_name = "PORT")]
+    pub sns_port: u16,
+    /// How SNS signs: 1 is SHA-1, 2 is SHA-256
+    #[arg(long, default_value = "2", value_name = "VERSION", value_parser = signature_version)]
+    pub sns_signature_version: SignatureVersion,
+    /// Time between polls of the stream while there is nothing to do; Lambda takes 250 ms
+    #[arg(long, default_value_t = 250, value_name = "MS")]
+    pub stream_poll_ms: u64,
+    /// Break something: sns.drop=P, sns.repeat=P, sns.delay_ms=A..B, lambda.fail=P, lambda.fail_after=P,
+    /// lambda.down=FROM..TO (seconds); several with commas
+    #[arg(long = "fault", value_name = "KEY=VALUE")]
+    pub faults: Vec<String>,
+    /// Makes faults strike in the same order again; random unless given
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+}
+
+impl Cli {
+    /// What the stack is to be, if the faults are understood.
+    ///
+    /// # Errors
+    /// The first fault that is not.
+    pub fn options(&self) -> Result<StackOptions, FaultError> {
+        Ok(StackOptions {
+            nodes: self.nodes,
+            port: self.port,
+            data: self.data.clone(),
+            memory: self.memory,
+            dynamodb_port: self.dynamodb_port,
+            sns_port: self.sns_port,
+            signature_version: self.sns_signature_version,
+            stream_poll: Duration::from_millis(self.stream_poll_ms),
+            faults: Faults::parse(&self.faults)?,
+            seed: self.seed.unwrap_or_else(|| fastrand::u64(..)),
+        })
+    }
+}
+
+fn signature_version(text: &str) -> Result<SignatureVersion, String> {
+    SignatureVersion::parse(text).ok_or_else(|| "there are 1 and 2".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound_and_its_defaults_are_two_nodes_from_8080() {
+        Cli::command().debug_assert();
+        let options = Cli::parse_from(["roomcast-local"]).options().unwrap();
+        assert_eq!((options.nodes, options.port, options.memory), (2, 8080, false));
+        assert_eq!(options.stream_poll, Duration::from_millis(250));
+        assert_eq!(options.signature_version, SignatureVersion::V2);
+        assert_eq!(options.faults, Faults::default());
+    }
+}

@@ -1,0 +1,35 @@
+//! The production code that the stack runs: the one place that names it.
+
+use std::sync::Arc;
+
+use aws_config::SdkConfig;
+use aws_lambda_events::event::dynamodb::Event;
+use local_stack::servers::{NodeFuture, NodeLauncher, RunningNode};
+use local_stack::stream_pump::{HandlerFuture, StreamHandler};
+use stream_publisher::Publisher;
+
+/// The Lambda function, with a client that talks to the local SNS.
+///
+/// # Errors
+/// The topics are none that it could publish to.
+pub(crate) fn publisher(aws: &SdkConfig, topics: Vec<String>) -> Result<Arc<dyn StreamHandler>, String> {
+    let publisher = Publisher::with_client(aws_sdk_sns::Client::new(aws), topics).map_err(|e| e.to_string())?;
+    Ok(Arc::new(Function(publisher)))
+}
+
+struct Function(Publisher<aws_sdk_sns::Client>);
+
+impl StreamHandler for Function {
+    fn invoke(&self, event: Event) -> HandlerFuture<'_> {
+        Box::pin(async move { Ok(self.0.handle(event).await) })
+    }
+}
+
+/// The servers.
+pub(crate) struct Servers;
+
+impl NodeLauncher for Servers {
+    fn launch(&self, _: Vec<String>, _: SdkConfig) -> NodeFuture<'_, Result<Box<dyn RunningNode>, String>> {
+        Box::pin(async { Err("this build has no server yet; --nodes 0 starts the AWS parts only".to_owned()) })
+    }
+}

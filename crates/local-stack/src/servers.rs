@@ -1,0 +1,113 @@
+//! The server nodes: started with the flags that they get in production, told where the local parts are.
+
+use std::future::Future;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::pin::Pin;
+
+use aws_config::SdkConfig;
+
+/// The table of messages.
+pub const MESSAGES_TABLE: &str = "roomcast-messages";
+/// The table of nodes.
+pub const NODES_TABLE: &str = "roomcast-nodes";
+
+/// Something that a node does.
+pub type NodeFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Starts nodes: the seam between this library and the server, so that tests can put something else there.
+pub trait NodeLauncher: Send + Sync {
+    /// Starts one node with this command line, the program's name first.
+    fn launch(&self, arguments: Vec<String>, aws: SdkConfig) -> NodeFuture<'_, Result<Box<dyn RunningNode>, String>>;
+}
+
+/// A node that was started.
+pub trait RunningNode: Send + Sync {
+    /// Ends when the node serves and is subscribed.
+    fn ready(&self) -> NodeFuture<'_, ()>;
+    /// Drains and ends the node.
+    fn stop(self: Box<Self>) -> NodeFuture<'static, ()>;
+}
+
+/// What every node of a stack is told.
+#[derive(Debug, Clone)]
+pub struct NodeSettings {
+    /// The first node's port; the others follow.
+    pub first_port: u16,
+    /// How many there are.
+    pub nodes: u16,
+    /// The topic to subscribe to.
+    pub topic_arn: String,
+    /// Scheme, host and port of the signing certificate's URL.
+    pub cert_origin: String,
+    /// The root certificate, in PEM.
+    pub trust_root: PathBuf,
+}
+
+impl NodeSettings {
+    /// The URL of node `index`, counted from 0.
+    #[must_use]
+    pub fn url(&self, index: u16) -> String {
+        format!("http://{}", self.address(index))
+    }
+
+    /// The URLs of all nodes.
+    #[must_use]
+    pub fn urls(&self) -> Vec<String> {
+        (0..self.nodes).map(|index| self.url(index)).collect()
+    }
+
+    /// The command line of node `index`: SNS reaches it directly, and its page links to all the others.
+    #[must_use]
+    pub fn arguments(&self, index: u16) -> Vec<String> {
+        let own_url = self.url(index);
+        let address = self.address(index).to_string();
+        let trust_root = self.trust_root.to_string_lossy();
+        let flags = [
+            ("--listen", address.as_str()),
+            ("--messages-table", MESSAGES_TABLE),
+            ("--nodes-table", NODES_TABLE),
+            ("--topic-arn", &self.topic_arn),
+            ("--sns-endpoint", &own_url),
+            ("--sns-cert-origin", &self.cert_origin),
+            ("--sns-trust-root", &trust_root),
+        ];
+        let others = (0..self.nodes).filter(|&other| other != index);
+        let links =
+            others.flat_map(|other| ["--page-link".to_owned(), format!("Node {}={}", other + 1, self.url(other))]);
+        ["ws-server".to_owned(), "--create-tables".to_owned()]
+            .into_iter()
+            .chain(flags.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value.to_owned()]))
+            .chain(links)
+            .collect()
+    }
+
+    fn address(&self, index: u16) -> SocketAddr {
+        SocketAddr::from((Ipv4Addr::LOCALHOST, self.first_port + index))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_gets_the_flags_of_production_and_links_to_the_others() {
+        let settings = NodeSettings {
+            first_port: 8080,
+            nodes: 3,
+            topic_arn: "arn:aws:sns:us-east-1:000000000000:roomcast".into(),
+            cert_origin: "https://127.0.0.1:9443".into(),
+            trust_root: "/data/sns-root.pem".into(),
+        };
+        assert_eq!(
+            settings.arguments(1).join(" "),
+            "ws-server --create-tables --listen 127.0.0.1:8081 --messages-table roomcast-messages \
+             --nodes-table roomcast-nodes --topic-arn arn:aws:sns:us-east-1:000000000000:roomcast \
+             --sns-endpoint http://127.0.0.1:8081 --sns-cert-origin https://127.0.0.1:9443 \
+             --sns-trust-root /data/sns-root.pem --page-link Node 1=http://127.0.0.1:8080 \
+             --page-link Node 3=http://127.0.0.1:8082"
+        );
+        assert_eq!(settings.urls(), ["http://127.0.0.1:8080", "http://127.0.0.1:8081", "http://127.0.0.1:8082"]);
+    }
+}

@@ -1,0 +1,170 @@
+//! An SNS that speaks the real one's protocols: the Query API, signed HTTP deliveries with retries, the certificate
+//! over HTTPS. It keeps no order, and with [`SnsFaults`] it loses, repeats and delays on top.
+
+mod actions;
+mod authority;
+mod certificate_server;
+mod delivery;
+mod delivery_policy;
+mod message;
+mod query;
+mod registry;
+mod signer;
+mod xml;
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::{DefaultBodyLimit, RawQuery, State};
+use axum::http::{HeaderMap, Response, header};
+use axum::routing::get;
+use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+
+pub use authority::{Authority, AuthorityError};
+pub use delivery::DeliveryCounts;
+pub use delivery_policy::{DeliveryPolicy, InvalidPolicy};
+pub use signer::SignatureVersion;
+
+use crate::faults::SnsFaults;
+use actions::Service;
+use delivery::Deliveries;
+use query::Query;
+use signer::Signer;
+
+/// A form-encoded batch of 256 KiB may be three times as long.
+const MAX_REQUEST: usize = 1024 * 1024;
+
+/// A running SNS. Dropping it leaves it running; [`Sns::stop`] ends it.
+pub struct Sns {
+    service: Arc<Service>,
+    authority: Arc<Authority>,
+    address: SocketAddr,
+    certificate_address: SocketAddr,
+    stop: CancellationToken,
+    servers: Vec<JoinHandle<()>>,
+}
+
+/// SNS could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum SnsError {
+    /// Certificates and keys.
+    #[error(transparent)]
+    Authority(#[from] AuthorityError),
+    /// A listening socket.
+    #[error("SNS cannot listen: {0}")]
+    Listen(#[from] std::io::Error),
+    /// A topic's name is not one.
+    #[error("`{0}` is not the name of a topic")]
+    TopicName(String),
+}
+
+/// How SNS is to be started. The listeners must not block.
+pub struct SnsOptions {
+    /// For the API.
+    pub listener: TcpListener,
+    /// For the certificate.
+    pub certificate_listener: TcpListener,
+    /// What to do to notifications.
+    pub faults: SnsFaults,
+    /// Decides when faults strike.
+    pub seed: u64,
+}
+
+impl Sns {
+    /// Makes its authority and keys, then serves both addresses.
+    ///
+    /// # Errors
+    /// No key, no certificate, or the listeners cannot be used.
+    pub async fn start(options: SnsOptions) -> Result<Self, SnsError> {
+        let (authority, identity) = tokio::task::spawn_blocking(|| {
+            let authority = Authority::new()?;
+            let identity = authority.signing_identity()?;
+            Ok::<_, AuthorityError>((authority, identity))
+        })
+        .await
+        .expect("making keys does not panic")?;
+        let listener = tokio::net::TcpListener::from_std(options.listener)?;
+        let certificate_listener = tokio::net::TcpListener::from_std(options.certificate_listener)?;
+        let (address, certificate_address) = (listener.local_addr()?, certificate_listener.local_addr()?);
+
+        let path = certificate_server::certificate_path(&identity.certificate_der);
+        let signer = Signer::new(identity.key, format!("https://{certificate_address}{path}"));
+        let tls = authority.client_config()?;
+        let deliveries = Deliveries::new(tls, format!("http://{address}"), options.faults, options.seed);
+        let service = Arc::new(Service::new(signer, Arc::new(deliveries)));
+
+        let stop = CancellationToken::new();
+        let acceptor = TlsAcceptor::from(authority.server_config(&["127.0.0.1", "localhost"])?);
+        let api =
+            axum::serve(listener, router(Arc::clone(&service))).with_graceful_shutdown(stop.clone().cancelled_owned());
+        let certificates = axum::serve(
+            certificate_server::TlsListener::new(certificate_listener, acceptor),
+            certificate_server::router(&path, identity.certificate_pem),
+        )
+        .with_graceful_shutdown(stop.clone().cancelled_owned());
+        // axum's servers end without an error, ever.
+        let servers =
+            vec![tokio::spawn(async move { drop(api.await) }), tokio::spawn(async move { drop(certificates.await) })];
+        Ok(Self { service, authority: Arc::new(authority), address, certificate_address, stop, servers })
+    }
+
+    /// Makes a topic, or changes its signature version; its ARN.
+    ///
+    /// # Errors
+    /// The name is not one.
+    pub fn create_topic(&self, name: &str, version: SignatureVersion) -> Result<String, SnsError> {
+        let created = self.service.registry().create_topic(name, Some(version));
+        created.map_err(|_| SnsError::TopicName(name.to_owned()))
+    }
+
+    /// The API's URL.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Scheme, host and port of the certificate's URL.
+    #[must_use]
+    pub fn certificate_origin(&self) -> String {
+        format!("https://{}", self.certificate_address)
+    }
+
+    /// Who vouches for the certificates.
+    #[must_use]
+    pub fn authority(&self) -> &Authority {
+        &self.authority
+    }
+
+    /// What became of deliveries so far.
+    #[must_use]
+    pub fn deliveries(&self) -> &DeliveryCounts {
+        &self.service.deliveries().counts
+    }
+
+    /// Ends deliveries and listening; requests that are being answered are finished.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        self.service.deliveries().stop().await;
+        for server in self.servers {
+            // It was not aborted, and a panic has been reported where it happened.
+            drop(server.await);
+        }
+    }
+}
+
+fn router(service: Arc<Service>) -> Router {
+    Router::new().route("/", get(by_url).post(by_form)).layer(DefaultBodyLimit::max(MAX_REQUEST)).with_state(service)
+}
+
+/// How somebody follows the links in a message.
+async fn by_url(State(service): State<Arc<Service>>, RawQuery(query): RawQuery) -> Response<Body> {
+    service.handle(&Query::parse(query.unwrap_or_default().as_bytes()), false)
+}
+
+async fn by_form(State(service): State<Arc<Service>>, headers: HeaderMap, form: Bytes) -> Response<Body> {
+    service.handle(&Query::parse(&form), headers.contains_key(header::AUTHORIZATION))
+}
