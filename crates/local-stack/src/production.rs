@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use aws_config::SdkConfig;
 use aws_lambda_events::event::dynamodb::Event;
+use clap::Parser as _;
 use local_stack::servers::{NodeFuture, NodeLauncher, RunningNode};
 use local_stack::stream_pump::{HandlerFuture, StreamHandler};
 use stream_publisher::Publisher;
+use ws_server::config::Config;
 
 /// The Lambda function, with a client that talks to the local SNS.
 ///
@@ -29,7 +31,23 @@ impl StreamHandler for Function {
 pub(crate) struct Servers;
 
 impl NodeLauncher for Servers {
-    fn launch(&self, _: Vec<String>, _: SdkConfig) -> NodeFuture<'_, Result<Box<dyn RunningNode>, String>> {
-        Box::pin(async { Err("this build has no server yet; --nodes 0 starts the AWS parts only".to_owned()) })
+    fn launch(&self, arguments: Vec<String>, aws: SdkConfig) -> NodeFuture<'_, Result<Box<dyn RunningNode>, String>> {
+        Box::pin(async move {
+            let config = Config::try_parse_from(arguments).map_err(|error| error.to_string())?;
+            let server = ws_server::start(config, aws).await.map_err(|error| error.to_string())?;
+            Ok(Box::new(Node(server)) as Box<dyn RunningNode>)
+        })
+    }
+}
+
+struct Node(ws_server::Server);
+
+impl RunningNode for Node {
+    fn ready(&self) -> NodeFuture<'_, ()> {
+        Box::pin(self.0.ready())
+    }
+
+    fn stop(self: Box<Self>) -> NodeFuture<'static, ()> {
+        Box::pin(self.0.stop())
     }
 }

@@ -71,6 +71,8 @@ impl NodeSettings {
             ("--sns-endpoint", &own_url),
             ("--sns-cert-origin", &self.cert_origin),
             ("--sns-trust-root", &trust_root),
+            // Nobody's deployment waits here: Ctrl-C is answered at once.
+            ("--drain-ms", "300"),
         ];
         let others = (0..self.nodes).filter(|&other| other != index);
         let links =
@@ -105,7 +107,7 @@ mod tests {
             "ws-server --create-tables --listen 127.0.0.1:8081 --messages-table roomcast-messages \
              --nodes-table roomcast-nodes --topic-arn arn:aws:sns:us-east-1:000000000000:roomcast \
              --sns-endpoint http://127.0.0.1:8081 --sns-cert-origin https://127.0.0.1:9443 \
-             --sns-trust-root /data/sns-root.pem --page-link Node 1=http://127.0.0.1:8080 \
+             --sns-trust-root /data/sns-root.pem --drain-ms 300 --page-link Node 1=http://127.0.0.1:8080 \
              --page-link Node 3=http://127.0.0.1:8082"
         );
         assert_eq!(settings.urls(), ["http://127.0.0.1:8080", "http://127.0.0.1:8081", "http://127.0.0.1:8082"]);
