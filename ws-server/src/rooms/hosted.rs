@@ -34,6 +34,8 @@ pub(crate) struct Hosted {
     pub(super) synced: u64,
     /// `history` requests that the log is being read for.
     pub(super) history_reads: usize,
+    /// When something last happened here.
+    pub(crate) used_at: Time,
     /// Since when nobody is here.
     empty_since: Option<Time>,
 }
@@ -67,6 +69,7 @@ impl Hosted {
             tokens: 0,
             synced: 0,
             history_reads: 0,
+            used_at: Time::default(),
             empty_since: None,
         }
     }
