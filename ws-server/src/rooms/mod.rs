@@ -14,6 +14,8 @@ mod members;
 mod publish;
 mod replay;
 mod shard;
+#[cfg(test)]
+mod tests;
 mod timers;
 
 use std::sync::Arc;
