@@ -22,7 +22,7 @@ use axum::http::{HeaderMap, Response, header};
 use axum::routing::get;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub use authority::{Authority, AuthorityError};
 pub use delivery::DeliveryCounts;
@@ -38,13 +38,13 @@ use signer::Signer;
 /// A form-encoded batch of 256 KiB may be three times as long.
 const MAX_REQUEST: usize = 1024 * 1024;
 
-/// A running SNS. Dropping it leaves it running; [`Sns::stop`] ends it.
+/// A running SNS. Dropping it stops it too, without waiting.
 pub struct Sns {
     service: Arc<Service>,
     authority: Arc<Authority>,
     address: SocketAddr,
     certificate_address: SocketAddr,
-    stop: CancellationToken,
+    stop: DropGuard,
     servers: Vec<JoinHandle<()>>,
 }
 
@@ -93,11 +93,12 @@ impl Sns {
 
         let path = certificate_server::certificate_path(&identity.certificate_der);
         let signer = Signer::new(identity.key, format!("https://{certificate_address}{path}"));
+        let stop = CancellationToken::new();
         let tls = authority.client_config()?;
-        let deliveries = Deliveries::new(tls, format!("http://{address}"), options.faults, options.seed);
+        let api = format!("http://{address}");
+        let deliveries = Deliveries::new(tls, api, options.faults, options.seed, stop.clone());
         let service = Arc::new(Service::new(signer, Arc::new(deliveries)));
 
-        let stop = CancellationToken::new();
         let acceptor = TlsAcceptor::from(authority.server_config(&["127.0.0.1", "localhost"])?);
         let api =
             axum::serve(listener, router(Arc::clone(&service))).with_graceful_shutdown(stop.clone().cancelled_owned());
@@ -109,7 +110,14 @@ impl Sns {
         // axum's servers end without an error, ever.
         let servers =
             vec![tokio::spawn(async move { drop(api.await) }), tokio::spawn(async move { drop(certificates.await) })];
-        Ok(Self { service, authority: Arc::new(authority), address, certificate_address, stop, servers })
+        Ok(Self {
+            service,
+            authority: Arc::new(authority),
+            address,
+            certificate_address,
+            stop: stop.drop_guard(),
+            servers,
+        })
     }
 
     /// Makes a topic, or changes its signature version; its ARN.
@@ -147,8 +155,8 @@ impl Sns {
 
     /// Ends deliveries and listening; requests that are being answered are finished.
     pub async fn stop(self) {
-        self.stop.cancel();
-        self.service.deliveries().stop().await;
+        drop(self.stop);
+        self.service.deliveries().ended().await;
         for server in self.servers {
             // It was not aborted, and a panic has been reported where it happened.
             drop(server.await);
