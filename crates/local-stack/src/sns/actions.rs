@@ -282,7 +282,7 @@ mod tests {
     #[tokio::test]
     async fn publishing_is_throttled_while_too_many_deliveries_are_under_way() {
         let authority = Authority::new().unwrap();
-        let signer = Signer::new(authority.signing_identity().unwrap().key, String::new());
+        let signer = Signer::new(authority.signing_identity().unwrap().keys, String::new());
         let (tls, stop) = (authority.client_config().unwrap(), CancellationToken::new());
         let deliveries = Deliveries::new(tls, String::new(), SnsFaults::default(), 1, stop);
         let service = Service::new(signer, Arc::new(deliveries));

@@ -92,7 +92,7 @@ impl Sns {
         let (address, certificate_address) = (listener.local_addr()?, certificate_listener.local_addr()?);
 
         let path = certificate_server::certificate_path(&identity.certificate_der);
-        let signer = Signer::new(identity.key, format!("https://{certificate_address}{path}"));
+        let signer = Signer::new(identity.keys, format!("https://{certificate_address}{path}"));
         let stop = CancellationToken::new();
         let tls = authority.client_config()?;
         let api = format!("http://{address}");
