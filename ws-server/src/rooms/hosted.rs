@@ -152,6 +152,13 @@ impl Hosted {
         now.since_ms(since) >= limits.linger_ms
     }
 
+    /// Whether a session is here, or about to be.
+    pub(crate) fn has(&self, id: &SessionId) -> bool {
+        self.live.contains(id)
+            || self.replays.contains_key(id)
+            || self.joining.iter().any(|joining| joining.session.id == *id)
+    }
+
     /// Forgets a session. Returns it if it was here.
     pub(super) fn remove(&mut self, id: &SessionId) -> Option<Arc<Session>> {
         let joining = self.joining.iter().position(|joining| joining.session.id == *id);

@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::command::Command;
 use super::hosted::{Hosted, Scene};
 use super::io::{Answer, Work};
-use super::members::Request;
+use super::members::{Request, Session};
 use super::timers::Timers;
 use crate::config::Limits;
 
@@ -94,14 +94,14 @@ impl Shard {
                 self.with_room(&room, |hosted, _| hosted.handle_gone(&session));
             }
             Command::Publish { room, session, message } => {
-                self.host(&room);
+                if !self.has(&room, &session) {
+                    return not_joined(&session, &room, Request::Publish(message.id));
+                }
                 self.with_room(&room, |hosted, scene| hosted.handle_publish(session, message, scene));
             }
             Command::History { room, session, range, limit, reference } => {
-                if !self.rooms.contains_key(&room) {
-                    let reason = "this session is not in that room";
-                    session.send_error(ErrorCode::NotJoined, reason, &room, Request::Other(reference));
-                    return;
+                if !self.has(&room, &session) {
+                    return not_joined(&session, &room, Request::Other(reference));
                 }
                 self.with_room(&room, |hosted, scene| {
                     hosted.handle_history(session, range, limit, reference, scene);
@@ -133,6 +133,11 @@ impl Shard {
         while let Some(room) = self.timers.pop(now) {
             self.with_room(&room, Hosted::handle_timeout);
         }
+    }
+
+    /// Whether a session is in a room: its join may have failed.
+    fn has(&self, room: &RoomName, session: &Session) -> bool {
+        self.rooms.get(room).is_some_and(|hosted| hosted.has(&session.id))
     }
 
     /// Opens the room here if it is not.
@@ -206,4 +211,8 @@ impl Shard {
         let due = self.timers.next().map(|time| self.started + Duration::from_millis(time.0));
         due.unwrap_or_else(|| Instant::now() + far)
     }
+}
+
+fn not_joined(session: &Session, room: &RoomName, of: Request) {
+    session.send_error(ErrorCode::NotJoined, "this session is not in that room", room, of);
 }
