@@ -146,7 +146,12 @@ impl Stack {
         let headers = [
             ("content-type", "application/x-amz-json-1.0"),
             ("x-amz-target", target.as_str()),
-            ("authorization", "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/dynamodb/aws4_request"),
+            // The form is checked here, the signature is not.
+            (
+                "authorization",
+                "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/dynamodb/aws4_request, SignedHeaders=host, Signature=0",
+            ),
+            ("x-amz-date", "20260101T000000Z"),
         ];
         let body = request.to_string();
         let response = http::post(self.announced("dynamodb"), &headers, body.as_bytes()).await;
