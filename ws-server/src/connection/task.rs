@@ -53,8 +53,8 @@ pub(super) async fn run(mut socket: WebSocket, connections: &Arc<Connections>, i
     }
 }
 
-/// Reads, writes and watches, until there is a reason to end. Priorities: what is to be written, what has come, whether
-/// the other side lives, whether the node stops.
+/// Reads, writes and watches, until there is a reason to end. No side has priority: a busy room must not keep its member
+/// from being heard, nor a busy member its room.
 async fn serve(socket: &mut WebSocket, session: &Session, requests: &mut Requests, connections: &Connections) -> End {
     let period = Duration::from_millis(connections.limits.heartbeat_ms);
     let mut heartbeat: Interval = interval_at(Instant::now() + period, period);
@@ -63,7 +63,6 @@ async fn serve(socket: &mut WebSocket, session: &Session, requests: &mut Request
     let mut leave_at: Option<Instant> = None;
     loop {
         tokio::select! {
-            biased;
             outbound = session.outbox.next(PORTION) => match outbound {
                 Outbound::Close(code) => return End::Close(code),
                 Outbound::Frames(frames, waiting) => {
