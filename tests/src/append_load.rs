@@ -47,6 +47,14 @@ pub struct Loaded {
     pub took: Duration,
 }
 
+impl Loaded {
+    /// Every promise that was broken.
+    #[must_use]
+    pub fn problems(&self) -> Vec<String> {
+        self.outcome.problems(&[(self.room.clone(), self.published)])
+    }
+}
+
 /// What every publisher needs.
 struct Load {
     options: LoadOptions,
@@ -113,10 +121,7 @@ impl Load {
                 break;
             }
             let Some(event) = client.next_event().await else { return };
-            // What publishers see of the room is checked by the client itself.
-            if !matches!(event, Event::Message { .. }) {
-                self.audience.handle_event(seat, &event);
-            }
+            self.audience.handle_event(seat, &event);
             if matches!(event, Event::Acked { .. } | Event::PublishFailed { .. }) {
                 in_flight -= 1;
             }
@@ -144,7 +149,7 @@ impl Load {
 
 impl fmt::Display for Loaded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { outcome, published, took, .. } = self;
+        let Self { outcome, took, .. } = self;
         let rate = outcome.report.acked as f64 / took.as_secs_f64();
         writeln!(f, "acknowledged     {} in {:.1} s: {rate:.0} a second", outcome.report.acked, took.as_secs_f64())?;
         writeln!(f, "acknowledgement  {}", outcome.acks)?;
@@ -156,7 +161,7 @@ impl fmt::Display for Loaded {
             "set back         {} delayed, {} failed, {} disconnects",
             outcome.delayed, report.failed, outcome.disconnects
         )?;
-        let problems = outcome.problems(*published);
+        let problems = self.problems();
         write!(f, "broken promises  {}", if problems.is_empty() { "none" } else { "" })?;
         problems.iter().try_for_each(|problem| write!(f, "\n  {problem}"))
     }

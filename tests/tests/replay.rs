@@ -20,15 +20,10 @@ async fn viewers_of_both_nodes_see_every_message_of_a_live_chat_once_and_in_one_
     let service = Service::of(&stack, &stack_options, before, &replayed).await;
     stack.stop().await;
 
-    eprintln!("{}", Summary { trace: &trace, replayed: &replayed, service: Some(service) });
+    eprintln!("{}", Summary { replayed: &replayed, service: Some(service) });
     let outcome = &replayed.outcome;
-    assert_eq!(outcome.problems(trace.lines.len()), [""; 0]);
-    assert_eq!(outcome.nodes.len(), 2);
-    let lines = replayed.rooms.iter().zip(trace.lines_by_room());
-    for (room, lines) in lines {
-        let seen: Vec<usize> = outcome.seen.iter().filter(|((_, of), _)| of == room).map(|(_, &seen)| seen).collect();
-        assert_eq!(seen, vec![lines; 2 * viewers], "{room}");
-    }
+    assert_eq!(replayed.problems(), [""; 0]);
+    assert_eq!((outcome.nodes.len(), outcome.seen.len()), (2, 2 * 2 * viewers));
     // Half of all viewers are on the author's node.
     let deliveries = (viewers * trace.lines.len()) as u64;
     assert_eq!((outcome.same_node.count(), outcome.cross_node.count()), (deliveries, deliveries));

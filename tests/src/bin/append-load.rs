@@ -29,6 +29,9 @@ struct Cli {
     /// Most messages
     #[arg(long, default_value_t = 1_000_000, value_name = "N")]
     most: usize,
+    /// Nodes of the local stack
+    #[arg(long, default_value_t = 2, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=16))]
+    nodes: u16,
     /// A node, as ws://host:port; once for each. Without any, a local stack is started beside this program
     #[arg(long = "url", value_name = "URL")]
     urls: Vec<String>,
@@ -51,7 +54,8 @@ async fn main() -> ExitCode {
     };
     let mut out = std::io::stdout().lock();
     let loaded = if cli.urls.is_empty() {
-        let stack = Stack::start(StackOptions { stream_poll_ms: cli.stream_poll_ms, ..StackOptions::default() }).await;
+        let stack =
+            Stack::start(StackOptions { stream_poll_ms: cli.stream_poll_ms, ..StackOptions::nodes(cli.nodes) }).await;
         let before = StackCounts::of(&stack).await;
         let loaded = append_load(options(stack.ws_urls())).await;
         let counts = StackCounts::of(&stack).await.since(before);
@@ -73,5 +77,5 @@ async fn main() -> ExitCode {
         append_load(options(cli.urls)).await
     };
     let _ = writeln!(out, "{loaded}");
-    if loaded.outcome.problems(loaded.published).is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if loaded.problems().is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -26,6 +26,9 @@ struct Cli {
     /// Most authors connected at a time
     #[arg(long, default_value_t = 1_000, value_name = "N")]
     connections: usize,
+    /// Nodes of the local stack
+    #[arg(long, default_value_t = 2, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=16))]
+    nodes: u16,
     /// A node, as ws://host:port; once for each. Without any, a local stack is started beside this program
     #[arg(long = "url", value_name = "URL")]
     urls: Vec<String>,
@@ -46,7 +49,7 @@ async fn main() -> ExitCode {
         ..ReplayOptions::to(urls)
     };
     let (replayed, service) = if cli.urls.is_empty() {
-        let stack_options = StackOptions { stream_poll_ms: cli.stream_poll_ms, ..StackOptions::default() };
+        let stack_options = StackOptions { stream_poll_ms: cli.stream_poll_ms, ..StackOptions::nodes(cli.nodes) };
         let stack = Stack::start(stack_options.clone()).await;
         let before = StackCounts::of(&stack).await;
         let replayed = replay(&trace, options(stack.ws_urls())).await;
@@ -56,8 +59,8 @@ async fn main() -> ExitCode {
     } else {
         (replay(&trace, options(cli.urls)).await, None)
     };
-    let summary = Summary { trace: &trace, replayed: &replayed, service };
+    let summary = Summary { replayed: &replayed, service };
     // Who closed the output does not read it.
     let _ = writeln!(std::io::stdout().lock(), "{summary}");
-    if replayed.outcome.problems(trace.lines.len()).is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if replayed.problems().is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

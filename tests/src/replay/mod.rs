@@ -58,8 +58,8 @@ impl ReplayOptions {
             urls,
             speed: 60.0,
             viewers: 3,
-            lead: Duration::from_millis(40),
-            keep: Duration::from_millis(80),
+            lead: Duration::from_millis(20),
+            keep: Duration::from_millis(40),
             connections: 1_000,
             patience: Duration::from_secs(60),
             seed: 1,
@@ -71,14 +71,22 @@ impl ReplayOptions {
 pub struct Replayed {
     /// What all clients saw.
     pub outcome: Outcome,
-    /// The rooms' names in this run, in the order of the trace.
-    pub rooms: Vec<RoomName>,
+    /// The rooms' names in this run, in the order of the trace, and how many messages each has there.
+    pub rooms: Vec<(RoomName, usize)>,
     /// How many people wrote.
     pub authors: usize,
     /// How many connections they made.
     pub visits: usize,
     /// From the first message's moment until everybody had seen everything, or patience ended.
     pub took: Duration,
+}
+
+impl Replayed {
+    /// Every promise that was broken.
+    #[must_use]
+    pub fn problems(&self) -> Vec<String> {
+        self.outcome.problems(&self.rooms)
+    }
 }
 
 /// What everybody in a run needs.
@@ -121,7 +129,8 @@ pub async fn replay(trace: &Trace, options: ReplayOptions) -> Replayed {
     for viewer in viewers {
         viewer.close().await;
     }
-    Replayed { outcome, rooms: run.rooms.clone(), authors, visits: count, took }
+    let rooms = run.rooms.iter().cloned().zip(trace.lines_by_room()).collect();
+    Replayed { outcome, rooms, authors, visits: count, took }
 }
 
 /// Lets the viewers join every room on every node.

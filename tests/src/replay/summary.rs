@@ -2,7 +2,6 @@ use std::fmt;
 
 use super::Replayed;
 use crate::stack_counts::{StackCounts, segments};
-use crate::trace::Trace;
 use crate::{Stack, StackOptions};
 
 /// What the service did for a replay; known of a local stack only.
@@ -18,8 +17,6 @@ pub struct Service {
 
 /// A replay for people to read.
 pub struct Summary<'a> {
-    /// What was replayed.
-    pub trace: &'a Trace,
     /// What it came to.
     pub replayed: &'a Replayed,
     /// What the service did.
@@ -34,7 +31,7 @@ impl Service {
     pub async fn of(stack: &Stack, options: &StackOptions, before: StackCounts, replayed: &Replayed) -> Self {
         let counts = StackCounts::of(stack).await.since(before);
         let mut found = 0;
-        for room in &replayed.rooms {
+        for (room, _) in &replayed.rooms {
             found += segments(stack, room).await;
         }
         Self { stream_poll_ms: options.stream_poll_ms, segments: found, counts }
@@ -45,10 +42,9 @@ impl fmt::Display for Summary<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Replayed { outcome, rooms, authors, visits, took } = self.replayed;
         let report = &outcome.report;
-        let viewers = outcome.same_node.count() + outcome.cross_node.count();
         writeln!(f, "messages         {} in {:.1} s, {} rooms", report.messages, took.as_secs_f64(), rooms.len())?;
         writeln!(f, "authors          {authors}, {visits} connections, on {} nodes", outcome.nodes.len())?;
-        writeln!(f, "deliveries       {viewers} to viewers, {} to authors", report.sightings.saturating_sub(viewers))?;
+        writeln!(f, "deliveries       {} to viewers, {} to authors", report.sightings, outcome.others)?;
         writeln!(f, "acknowledged     {}   {}", report.acked, outcome.acks)?;
         writeln!(f, "same node        {}", outcome.same_node)?;
         writeln!(f, "cross node       {}", outcome.cross_node)?;
@@ -57,7 +53,7 @@ impl fmt::Display for Summary<'_> {
             write!(f, "{service}")?;
         }
         writeln!(f, "set back         {} delayed, {} disconnects", outcome.delayed, outcome.disconnects)?;
-        let problems = outcome.problems(self.trace.lines.len());
+        let problems = self.replayed.problems();
         write!(f, "broken promises  {}", if problems.is_empty() { "none" } else { "" })?;
         problems.iter().try_for_each(|problem| write!(f, "\n  {problem}"))
     }
