@@ -232,6 +232,7 @@ impl Service {
             (registry.topic(topic)?, registry.confirmed(topic))
         };
         let room = self.deliveries.reserve(subscriptions.len()).ok_or_else(ApiError::throttled)?;
+        self.deliveries.counts.count_message(text.len());
         let message = Message::notification(topic, text.to_owned(), fields.get("Subject").map(str::to_owned));
         let id = message.id.clone();
         if !subscriptions.is_empty() {

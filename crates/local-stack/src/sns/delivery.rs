@@ -33,9 +33,11 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(15);
 /// An answer's body is of no interest; this much is read so that its connection can serve again.
 const ANSWER_BODY: usize = 64 * 1024;
 
-/// What became of deliveries since the start.
+/// What was published and what became of its deliveries since the start.
 #[derive(Debug, Default)]
 pub struct DeliveryCounts {
+    messages: AtomicU64,
+    message_bytes: AtomicU64,
     delivered: AtomicU64,
     attempts: AtomicU64,
     failed: AtomicU64,
@@ -43,6 +45,21 @@ pub struct DeliveryCounts {
 }
 
 impl DeliveryCounts {
+    /// Messages that Publish and PublishBatch accepted.
+    pub fn messages(&self) -> u64 {
+        self.messages.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of their text.
+    pub fn message_bytes(&self) -> u64 {
+        self.message_bytes.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn count_message(&self, bytes: usize) {
+        self.messages.fetch_add(1, Ordering::Relaxed);
+        self.message_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
     /// Deliveries that the endpoint accepted.
     pub fn delivered(&self) -> u64 {
         self.delivered.load(Ordering::Relaxed)

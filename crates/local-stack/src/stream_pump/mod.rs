@@ -90,6 +90,16 @@ impl PumpCounts {
     pub fn given_up(&self) -> u64 {
         self.given_up.load(Ordering::Relaxed)
     }
+
+    /// All of them, for people and measurements.
+    pub(crate) fn to_json(&self) -> serde_json::Value {
+        serde_json::json!({
+            "invocations": self.invocations(),
+            "failures": self.failures(),
+            "published": self.published(),
+            "given_up": self.given_up(),
+        })
+    }
 }
 
 /// A running mapping. Dropping it stops it too, without waiting.
@@ -123,6 +133,10 @@ impl StreamPump {
     #[must_use]
     pub fn counts(&self) -> &PumpCounts {
         &self.counts
+    }
+
+    pub(crate) fn shared_counts(&self) -> Arc<PumpCounts> {
+        Arc::clone(&self.counts)
     }
 
     /// Stops it, in the midst of a batch if need be: the batch is repeated after the next start.

@@ -1,0 +1,135 @@
+//! A server node as a program of its own, joined to a stack's parts of AWS as it would be to AWS.
+
+use std::time::{Duration, Instant};
+
+use crate::process::{Finished, Process};
+use crate::stack::{Stack, ws};
+use crate::{http, ports};
+
+/// How long a node may take to become ready.
+const START: Duration = Duration::from_secs(60);
+/// Attempts to find a port that nobody takes in the meantime.
+const ATTEMPTS: usize = 10;
+
+/// A running `ws-server`. Dropping it kills it.
+pub struct Node {
+    process: Process,
+    port: u16,
+}
+
+impl Node {
+    /// Starts a node with further flags, and waits until SNS delivers to it.
+    ///
+    /// # Panics
+    /// When it does not become ready.
+    pub async fn start(stack: &Stack, flags: &[&str]) -> Self {
+        for _ in 0..ATTEMPTS {
+            let port = ports::free(1);
+            let process = Self::launch(stack, port, flags);
+            if let Some(node) = (Self { process, port }).ready().await {
+                return node;
+            }
+        }
+        panic!("no free port in {ATTEMPTS} attempts");
+    }
+
+    /// Starts the program for that port and waits for nothing.
+    #[must_use]
+    pub fn launch(stack: &Stack, port: u16, flags: &[&str]) -> Process {
+        let mut arguments = Self::arguments(stack, port);
+        // What is said again comes instead of what was said before.
+        for flag in flags.iter().filter(|flag| flag.starts_with("--")) {
+            if let Some(at) = arguments.iter().position(|argument| argument == flag) {
+                arguments.drain(at..at + 2);
+            }
+        }
+        arguments.extend(flags.iter().map(|&flag| flag.to_owned()));
+        Process::start("ws-server", &arguments, &Self::environment(stack))
+    }
+
+    /// The flags that join a node to a stack, each followed by its value but for the last one.
+    #[must_use]
+    pub fn arguments(stack: &Stack, port: u16) -> Vec<String> {
+        let (listen, endpoint) = (format!("127.0.0.1:{port}"), format!("http://127.0.0.1:{port}"));
+        let valued = [
+            ("--listen", listen.as_str()),
+            ("--sns-endpoint", &endpoint),
+            ("--topic-arn", stack.announced("topic_arn")),
+            ("--sns-cert-origin", stack.announced("cert_origin")),
+            ("--sns-trust-root", stack.announced("trust_root")),
+            ("--messages-table", stack.announced("messages_table")),
+            ("--nodes-table", stack.announced("nodes_table")),
+            ("--drain-ms", "300"),
+            ("--log", "warn,ws_server=info"),
+        ];
+        let valued = valued.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value.to_owned()]);
+        valued.chain(["--create-tables".to_owned()]).collect()
+    }
+
+    /// The environment that joins a node to a stack.
+    #[must_use]
+    pub fn environment(stack: &Stack) -> [(&'static str, &str); 5] {
+        [
+            ("AWS_ENDPOINT_URL_DYNAMODB", stack.announced("dynamodb")),
+            ("AWS_ENDPOINT_URL_SNS", stack.announced("sns")),
+            ("AWS_REGION", stack.announced("region")),
+            ("AWS_ACCESS_KEY_ID", "test"),
+            ("AWS_SECRET_ACCESS_KEY", "test"),
+        ]
+    }
+
+    /// Where it is: `http://host:port`.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// Where it is: `ws://host:port`.
+    #[must_use]
+    pub fn ws(&self) -> String {
+        ws(&self.url())
+    }
+
+    /// Its port on 127.0.0.1.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Its process.
+    #[must_use]
+    pub fn process(&self) -> &Process {
+        &self.process
+    }
+
+    /// Stops it and waits until it has ended.
+    ///
+    /// # Panics
+    /// When it does not end in time or not well.
+    pub async fn stop(self) -> Finished {
+        self.process.stop().await
+    }
+
+    /// Kills it with SIGKILL.
+    pub fn kill(self) {
+        self.process.kill();
+    }
+
+    /// `None`: somebody else took the port first.
+    async fn ready(mut self) -> Option<Self> {
+        let start = Instant::now();
+        loop {
+            if http::get(&format!("{}/readyz", self.url())).await.is_ok_and(|response| response.status == 200) {
+                // Somebody else's server could have answered.
+                return self.process.is_running().then_some(self);
+            }
+            if !self.process.is_running() {
+                let finished = self.process.finished(Duration::from_secs(1)).await;
+                assert!(finished.stderr.contains("in use"), "the node ended:\n{}", finished.stderr);
+                return None;
+            }
+            assert!(start.elapsed() < START, "the node is not ready within {START:?}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! The local stack as a program: server nodes and the parts of AWS that they need.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::process::{Finished, Process};
+use crate::{http, ports};
+
+/// How long a stack may take to start.
+const START: Duration = Duration::from_secs(60);
+/// Attempts to find ports that nobody takes in the meantime.
+const ATTEMPTS: usize = 10;
+
+/// What a stack is to be.
+#[derive(Debug, Clone)]
+pub struct StackOptions {
+    /// Server nodes inside the stack; 0 starts the AWS parts only.
+    pub nodes: u16,
+    /// Where messages are kept; `None`: in a folder that goes with the stack.
+    pub data: Option<PathBuf>,
+    /// What to break, as `--fault` takes it.
+    pub faults: Option<String>,
+    /// Makes faults strike in the same order again.
+    pub seed: Option<u64>,
+    /// Milliseconds between polls of the stream.
+    pub stream_poll_ms: u64,
+}
+
+impl Default for StackOptions {
+    /// Two nodes, nothing broken, a stream that is polled more often than Lambda does, so that tests are short.
+    fn default() -> Self {
+        Self { nodes: 2, data: None, faults: None, seed: None, stream_poll_ms: 50 }
+    }
+}
+
+impl StackOptions {
+    /// So many nodes, all else as usual.
+    #[must_use]
+    pub fn nodes(nodes: u16) -> Self {
+        Self { nodes, ..Self::default() }
+    }
+
+    /// Two nodes and these faults.
+    #[must_use]
+    pub fn faults(faults: &str) -> Self {
+        Self { faults: Some(faults.to_owned()), ..Self::default() }
+    }
+
+    fn arguments(&self, port: u16, data: &Path) -> Vec<String> {
+        let mut arguments = vec![
+            "--nodes".to_owned(),
+            self.nodes.to_string(),
+            "--port".to_owned(),
+            port.to_string(),
+            "--data".to_owned(),
+            data.to_string_lossy().into_owned(),
+            "--stream-poll-ms".to_owned(),
+            self.stream_poll_ms.to_string(),
+        ];
+        for (flag, value) in [("--fault", self.faults.clone()), ("--seed", self.seed.map(|seed| seed.to_string()))] {
+            arguments.extend(value.into_iter().flat_map(|value| [flag.to_owned(), value]));
+        }
+        arguments
+    }
+}
+
+/// A running local stack. Dropping it kills it.
+pub struct Stack {
+    process: Process,
+    nodes: Vec<String>,
+    announced: Value,
+    data: PathBuf,
+    _own_data: Option<TempDir>,
+}
+
+impl Stack {
+    /// Starts a stack and waits until it is ready.
+    ///
+    /// # Panics
+    /// When it does not become ready.
+    pub async fn start(options: StackOptions) -> Self {
+        let own_data = options.data.is_none().then(|| tempfile::tempdir().expect("there is room for a folder"));
+        let data = own_data.as_ref().map(|folder| folder.path().to_owned()).or_else(|| options.data.clone());
+        let data = data.expect("one of the two is there");
+        for _ in 0..ATTEMPTS {
+            let port = ports::free(options.nodes.max(1));
+            let process = Process::start("roomcast-local", &options.arguments(port, &data), &[]);
+            if let Some((process, nodes)) = ready(process).await {
+                let text = std::fs::read(data.join("stack.json")).expect("a stack that is ready has announced itself");
+                let announced = serde_json::from_slice(&text).expect("stack.json is JSON");
+                return Self { process, nodes, announced, data, _own_data: own_data };
+            }
+        }
+        panic!("no free ports in {ATTEMPTS} attempts");
+    }
+
+    /// Its nodes, as `http://host:port`.
+    #[must_use]
+    pub fn nodes(&self) -> &[String] {
+        &self.nodes
+    }
+
+    /// Its nodes, as `ws://host:port`.
+    #[must_use]
+    pub fn ws_urls(&self) -> Vec<String> {
+        self.nodes.iter().map(|url| ws(url)).collect()
+    }
+
+    /// Node number `index`, counted from 0, as `ws://host:port`.
+    #[must_use]
+    pub fn ws(&self, index: usize) -> String {
+        ws(&self.nodes[index])
+    }
+
+    /// A text from `stack.json`: `dynamodb`, `sns`, `region`, `topic_arn`, `trust_root`, `cert_origin`,
+    /// `messages_table`, `nodes_table`.
+    ///
+    /// # Panics
+    /// When there is no such text.
+    #[must_use]
+    pub fn announced(&self, key: &str) -> &str {
+        self.announced[key].as_str().unwrap_or_else(|| panic!("stack.json has no {key}"))
+    }
+
+    /// The data folder.
+    #[must_use]
+    pub fn data(&self) -> &Path {
+        &self.data
+    }
+
+    /// Its process.
+    #[must_use]
+    pub fn process(&self) -> &Process {
+        &self.process
+    }
+
+    /// Calls DynamoDB: `action` is the operation's name.
+    ///
+    /// # Panics
+    /// When the answer is not a success.
+    pub async fn dynamodb(&self, action: &str, request: &Value) -> Value {
+        let target = format!("DynamoDB_20120810.{action}");
+        let headers = [
+            ("content-type", "application/x-amz-json-1.0"),
+            ("x-amz-target", target.as_str()),
+            // The form is checked here, the signature is not.
+            (
+                "authorization",
+                "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/dynamodb/aws4_request, SignedHeaders=host, Signature=0",
+            ),
+            ("x-amz-date", "20260101T000000Z"),
+        ];
+        let body = request.to_string();
+        let response = http::post(self.announced("dynamodb"), &headers, body.as_bytes()).await;
+        let response = response.expect("DynamoDB answers");
+        assert_eq!(response.status, 200, "{action}: {}", response.text());
+        response.json()
+    }
+
+    /// Stops it and waits until it has ended.
+    ///
+    /// # Panics
+    /// When it does not end in time or not well.
+    pub async fn stop(self) -> Finished {
+        self.process.stop().await
+    }
+
+    /// Kills it with SIGKILL.
+    pub fn kill(self) {
+        self.process.kill();
+    }
+}
+
+/// The node's WebSocket origin.
+pub(crate) fn ws(http: &str) -> String {
+    http.replacen("http://", "ws://", 1)
+}
+
+/// Waits for the line that says so. `None`: somebody else took a port first.
+async fn ready(mut process: Process) -> Option<(Process, Vec<String>)> {
+    let start = Instant::now();
+    loop {
+        if let Some((line, _)) = process.stdout().split_once('\n') {
+            let mut words = line.split_whitespace().map(str::to_owned);
+            assert_eq!(words.next().as_deref(), Some("ready"), "the first line is the one for scripts");
+            return Some((process, words.collect()));
+        }
+        if !process.is_running() {
+            let finished = process.finished(Duration::from_secs(1)).await;
+            assert!(finished.stderr.contains("already in use"), "the stack ended:\n{}", finished.stderr);
+            return None;
+        }
+        assert!(start.elapsed() < START, "the stack is not ready within {START:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
