@@ -26,7 +26,7 @@ use crate::faults::{Dice, SnsFaults};
 /// Deliveries that are posted at the same time.
 const IN_FLIGHT: usize = 256;
 /// Deliveries that are under way, waiting for a retry included. Beyond this, Publish is throttled.
-const UNDER_WAY: usize = 10_000;
+pub(super) const UNDER_WAY: usize = 10_000;
 /// How long an endpoint has to answer
 /// (<https://docs.aws.amazon.com/sns/latest/dg/SendMessageToHttp.prepare.html>).
 const ANSWER_WITHIN: Duration = Duration::from_secs(15);
@@ -108,7 +108,8 @@ enum Attempt {
 }
 
 impl Deliveries {
-    pub(super) fn new(tls: ClientConfig, api: String, faults: SnsFaults, seed: u64) -> Self {
+    /// `stop` ends every delivery where it is.
+    pub(super) fn new(tls: ClientConfig, api: String, faults: SnsFaults, seed: u64, stop: CancellationToken) -> Self {
         let connector = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().build();
         Self {
             client: Client::builder(TokioExecutor::new()).build(connector),
@@ -123,7 +124,7 @@ impl Deliveries {
             under_way: Arc::new(Semaphore::new(UNDER_WAY)),
             in_flight: Semaphore::new(IN_FLIGHT),
             tasks: TaskTracker::new(),
-            stop: CancellationToken::new(),
+            stop,
             counts: DeliveryCounts::default(),
         }
     }
@@ -169,9 +170,8 @@ impl Deliveries {
         self.start(subscription, Arc::new(message), Duration::ZERO, room);
     }
 
-    /// Ends every delivery where it is.
-    pub(super) async fn stop(&self) {
-        self.stop.cancel();
+    /// Waits until every delivery has ended where it was, once told to stop.
+    pub(super) async fn ended(&self) {
         self.tasks.close();
         self.tasks.wait().await;
     }

@@ -23,7 +23,7 @@ use axum::http::{HeaderMap, Response, header};
 use axum::routing::get;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub use authority::{Authority, AuthorityError};
 pub use delivery::DeliveryCounts;
@@ -40,14 +40,14 @@ use stats::Stats;
 /// A form-encoded batch of 256 KiB may be three times as long.
 const MAX_REQUEST: usize = 1024 * 1024;
 
-/// A running SNS. Dropping it leaves it running; [`Sns::stop`] ends it.
+/// A running SNS. Dropping it stops it too, without waiting.
 pub struct Sns {
     service: Arc<Service>,
     stats: Arc<Stats>,
     authority: Arc<Authority>,
     address: SocketAddr,
     certificate_address: SocketAddr,
-    stop: CancellationToken,
+    stop: DropGuard,
     servers: Vec<JoinHandle<()>>,
 }
 
@@ -95,13 +95,14 @@ impl Sns {
         let (address, certificate_address) = (listener.local_addr()?, certificate_listener.local_addr()?);
 
         let path = certificate_server::certificate_path(&identity.certificate_der);
-        let signer = Signer::new(identity.key, format!("https://{certificate_address}{path}"));
+        let signer = Signer::new(identity.keys, format!("https://{certificate_address}{path}"));
+        let stop = CancellationToken::new();
         let tls = authority.client_config()?;
-        let deliveries = Arc::new(Deliveries::new(tls, format!("http://{address}"), options.faults, options.seed));
+        let api = format!("http://{address}");
+        let deliveries = Arc::new(Deliveries::new(tls, api, options.faults, options.seed, stop.clone()));
         let stats = Arc::new(Stats::new(Arc::clone(&deliveries)));
         let service = Arc::new(Service::new(signer, deliveries));
 
-        let stop = CancellationToken::new();
         let acceptor = TlsAcceptor::from(authority.server_config(&["127.0.0.1", "localhost"])?);
         let api = axum::serve(listener, router(Arc::clone(&service), Arc::clone(&stats)))
             .with_graceful_shutdown(stop.clone().cancelled_owned());
@@ -113,7 +114,15 @@ impl Sns {
         // axum's servers end without an error, ever.
         let servers =
             vec![tokio::spawn(async move { drop(api.await) }), tokio::spawn(async move { drop(certificates.await) })];
-        Ok(Self { service, stats, authority: Arc::new(authority), address, certificate_address, stop, servers })
+        Ok(Self {
+            service,
+            stats,
+            authority: Arc::new(authority),
+            address,
+            certificate_address,
+            stop: stop.drop_guard(),
+            servers,
+        })
     }
 
     /// Makes a topic, or changes its signature version; its ARN.
@@ -156,8 +165,8 @@ impl Sns {
 
     /// Ends deliveries and listening; requests that are being answered are finished.
     pub async fn stop(self) {
-        self.stop.cancel();
-        self.service.deliveries().stop().await;
+        drop(self.stop);
+        self.service.deliveries().ended().await;
         for server in self.servers {
             // It was not aborted, and a panic has been reported where it happened.
             drop(server.await);

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub use checkpoint::CheckpointFile;
 pub use handler::{FaultyHandler, HandlerFuture, StreamHandler};
@@ -102,10 +102,10 @@ impl PumpCounts {
     }
 }
 
-/// A running mapping.
+/// A running mapping. Dropping it stops it too, without waiting.
 pub struct StreamPump {
     counts: Arc<PumpCounts>,
-    stop: CancellationToken,
+    stop: DropGuard,
     task: JoinHandle<()>,
 }
 
@@ -126,7 +126,7 @@ impl StreamPump {
         let task = tokio::spawn(async move {
             stopped.run_until_cancelled_owned(pump.run()).await;
         });
-        Self { counts, stop, task }
+        Self { counts, stop: stop.drop_guard(), task }
     }
 
     /// What it did so far.
@@ -141,7 +141,7 @@ impl StreamPump {
 
     /// Stops it, in the midst of a batch if need be: the batch is repeated after the next start.
     pub async fn stop(self) {
-        self.stop.cancel();
+        drop(self.stop);
         drop(self.task.await);
     }
 }
