@@ -132,8 +132,7 @@ impl Audience {
     /// everybody sees everything.
     pub fn handle_event(&self, seat: Seat, event: &Event) {
         if matches!(event, Event::Message { .. }) && !seat.viewer {
-            self.others.fetch_add(1, Ordering::Relaxed);
-            return;
+            return self.handle_other_sighting();
         }
         let now = Instant::now();
         let mut state = self.state();
@@ -152,6 +151,11 @@ impl Audience {
             Event::Message { message, .. } if seat.viewer => outcome.handle_sighting(seat, message, sent, now),
             _ => {}
         }
+    }
+
+    /// Somebody who is no viewer got a message.
+    pub fn handle_other_sighting(&self) {
+        self.others.fetch_add(1, Ordering::Relaxed);
     }
 
     /// A client's connection is closed: it is in no room any more.

@@ -24,7 +24,7 @@ struct Cli {
     #[arg(long, default_value_t = 3, value_name = "N")]
     viewers: usize,
     /// Most authors connected at a time
-    #[arg(long, default_value_t = 1_000, value_name = "N")]
+    #[arg(long, default_value_t = 200, value_name = "N")]
     connections: usize,
     /// Nodes of the local stack
     #[arg(long, default_value_t = 2, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=16))]

@@ -6,17 +6,18 @@
 //!
 //! Every author is a user with a connection of their own, which is made a moment before it is needed and closed after a
 //! while without use: a popular stream has thousands of authors, most of whom say one thing. An author comes always to
-//! the same node. Texts are made up (see [`chat_text`]); a message's size is that of its text in UTF-8, exactly as
+//! the same node. Texts are made up (see [`crate::chat_text`]); a message's size is that of its text in UTF-8, exactly as
 //! recorded, and its body is `{"text":…}`, as the chat page's is.
 
+mod author;
 mod summary;
 mod visits;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use client::Client;
 use client::verifier::Party;
-use client::{Client, ClientOptions, Event, JoinFrom};
 use protocol::RoomName;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
@@ -24,9 +25,9 @@ use tokio::time::sleep_until;
 
 pub use summary::{Service, Summary};
 
-use crate::audience::{Audience, Outcome, Publish, Seat};
-use crate::chat_text::chat_text;
-use crate::trace::{Line, Trace};
+use crate::audience::{Audience, Outcome, Seat};
+use crate::trace::Trace;
+use author::Author;
 use visits::{Visit, node_of, visits};
 
 /// How a trace is replayed. Times are those of the run, not of the trace.
@@ -60,7 +61,7 @@ impl ReplayOptions {
             viewers: 3,
             lead: Duration::from_millis(20),
             keep: Duration::from_millis(40),
-            connections: 1_000,
+            connections: 200,
             patience: Duration::from_secs(60),
             seed: 1,
         }
@@ -176,61 +177,8 @@ impl Run {
         self.start + at.div_f64(self.options.speed)
     }
 
-    /// One author's connection, from its beginning to its end.
+    /// One author's stay, from its beginning to its end.
     async fn visit(self: Arc<Self>, visit: Visit, seat: Seat, _place: OwnedSemaphorePermit) {
-        let options = ClientOptions {
-            guest: Some(format!("{}-{}", self.name, visit.author)),
-            name: Some(format!("author {}", visit.author)),
-            start_timeout: self.options.patience,
-            ..ClientOptions::to(&self.options.urls[seat.node])
-        };
-        // What an author cannot publish for want of a connection is missing in the outcome.
-        let Ok(client) = Client::connect(options).await else { return };
-        let rooms: Vec<RoomName> = visit.rooms().into_iter().map(|room| self.rooms[room].clone()).collect();
-        for room in &rooms {
-            if client.join(room, JoinFrom::Head).await.is_err() {
-                break; // publishing there fails as well, and that is counted
-            }
-        }
-        self.converse(&client, seat, &visit).await;
-        client.close().await;
-        while let Some(event) = client.next_event().await {
-            self.audience.handle_event(seat, &event);
-        }
-        self.audience.handle_gone(seat, &rooms);
-    }
-
-    /// Publishes every message at its moment, and stays until all have an outcome.
-    async fn converse(&self, client: &Client, seat: Seat, visit: &Visit) {
-        let mut lines = visit.lines.iter().peekable();
-        let mut unanswered = visit.lines.len();
-        while unanswered > 0 {
-            let due = lines.peek().map(|(_, line)| self.moment(line.at));
-            tokio::select! {
-                biased;
-                () = sleep_until(due.unwrap_or(self.start).into()), if due.is_some() => {
-                    let Some((number, line)) = lines.next() else { return };
-                    if !self.publish(client, seat, *number, line).await {
-                        unanswered -= 1;
-                    }
-                }
-                event = client.next_event() => {
-                    let Some(event) = event else { return };
-                    self.audience.handle_event(seat, &event);
-                    if matches!(event, Event::Acked { .. } | Event::PublishFailed { .. }) {
-                        unanswered -= 1;
-                    }
-                }
-            }
-        }
-    }
-
-    /// Whether the client took it.
-    async fn publish(&self, client: &Client, seat: Seat, number: usize, line: &Line) -> bool {
-        let text = chat_text(self.options.seed.wrapping_add(number as u64), line.bytes);
-        let (room, due) = (&self.rooms[line.room], self.moment(line.at));
-        let publish = Publish { number, room, text: &text, due };
-        let (id, body) = self.audience.handle_publish(seat, client.user(), &publish);
-        client.publish_nowait(room, id, body).await.is_ok()
+        Author::new(&self, seat, &visit).stay().await;
     }
 }
