@@ -34,6 +34,20 @@ impl<T: AsRef<str>> Recent<T> {
         }
     }
 
+    /// Takes messages from before those kept: `older` in descending order, the first being the one right before. Stops
+    /// where the bounds or the order do.
+    pub fn extend_back(&mut self, older: impl IntoIterator<Item = (Seq, T)>) {
+        for (seq, item) in older {
+            let bytes = self.bytes + item.as_ref().len();
+            if seq.next() != self.start || self.items.len() >= self.max_items || bytes > self.max_bytes {
+                return;
+            }
+            self.bytes = bytes;
+            self.start = seq;
+            self.items.push_front(item);
+        }
+    }
+
     /// Forgets everything; the next message has this number.
     pub fn clear(&mut self, next: Seq) {
         self.items = VecDeque::new();
@@ -103,6 +117,17 @@ mod tests {
         assert_eq!(texts(&recent, 6, 6), Some(vec![]));
         assert_eq!(texts(&recent, 3, 6), None);
         assert_eq!(texts(&recent, 5, 7), None);
+    }
+
+    #[test]
+    fn the_past_is_taken_back_as_far_as_it_connects_and_fits() {
+        let mut recent = Recent::new(4, 100);
+        recent.push(seq(8), "8".to_owned());
+        recent.extend_back([7, 6, 4].map(|number| (seq(number), number.to_string())));
+        assert_eq!((recent.start(), recent.end()), (seq(6), seq(9)));
+        recent.extend_back([5, 4, 3].map(|number| (seq(number), number.to_string())));
+        assert_eq!(texts(&recent, 5, 9), Some(vec!["5".into(), "6".into(), "7".into(), "8".into()]));
+        assert_eq!((recent.start(), recent.bytes()), (seq(5), 4));
     }
 
     #[test]

@@ -98,10 +98,10 @@ impl Room {
         checked: Option<(Option<RoomHeader>, Option<StoredSegment>)>,
         turn: &mut Turn<'_>,
     ) {
-        if !self.timeline.handle_checked(ticket, checked, turn) || self.timeline.check_is_open() {
+        if !self.timeline.handle_checked(ticket, checked, turn) {
             return;
         }
-        let Some(stored) = self.append.confirming() else { return };
+        let Some(stored) = self.append.confirming(ticket) else { return };
         if stored.segment.epoch == *self.timeline.epoch() {
             self.timeline.handle_logged(&stored, turn);
             self.append.acknowledge();
@@ -129,7 +129,8 @@ impl Room {
 
     /// Takes the answer to [`Action::Append`].
     pub fn handle_appended(&mut self, ticket: Ticket, outcome: AppendOutcome, turn: &mut Turn<'_>) {
-        match self.append.handle_appended(ticket, outcome, turn) {
+        let now = self.timeline.tickets.issue();
+        match self.append.handle_appended(ticket, outcome, now, turn) {
             Settled::Nothing => {}
             Settled::Committed(stored) => {
                 self.timeline.handle_logged(&stored, turn);

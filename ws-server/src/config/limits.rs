@@ -1,6 +1,13 @@
 use clap::Args;
-use protocol::{DEFAULT_MAX_BODY, FRAME_OVERHEAD, ID_WINDOW, MAX_SEGMENT_BYTES, MIN_RETENTION_SECS};
+use protocol::{
+    DEFAULT_MAX_BODY, FRAME_OVERHEAD, ID_WINDOW, MAX_SEGMENT_BYTES, MAX_SEGMENT_MESSAGES, MIN_RETENTION_SECS,
+};
 use room_core::{AppendLimits, RoomLimits, TimelineLimits};
+
+/// A live member must have room for two of the largest segments, encoded as frames.
+const MIN_OUTBOX: u64 = 2 * (MAX_SEGMENT_BYTES + MAX_SEGMENT_MESSAGES * FRAME_EXTRA) as u64;
+/// What a message is longer as a frame than in a segment, in bytes: its type, the room's name, its number.
+const FRAME_EXTRA: usize = 256;
 
 /// Limits and times. Bytes are bytes, times are milliseconds unless the name says otherwise.
 #[derive(Debug, Clone, Args)]
@@ -13,7 +20,7 @@ pub struct LimitsConfig {
     #[arg(long, env = "ROOMCAST_HEARTBEAT_MS", default_value_t = 25_000, value_name = "MS", value_parser = clap::value_parser!(u64).range(100..=300_000))]
     pub heartbeat_ms: u64,
     /// Bytes that may wait for one slow connection before it is closed with 4008
-    #[arg(long, env = "ROOMCAST_OUTBOX_BYTES", default_value_t = 1024 * 1024, value_name = "BYTES", value_parser = clap::value_parser!(u64).range(65_536..))]
+    #[arg(long, env = "ROOMCAST_OUTBOX_BYTES", default_value_t = 1024 * 1024, value_name = "BYTES", value_parser = clap::value_parser!(u64).range(MIN_OUTBOX..))]
     pub outbox_bytes: u64,
     /// Rooms that one session may be in
     #[arg(long, env = "ROOMCAST_ROOMS_PER_SESSION", default_value_t = 100, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
@@ -28,7 +35,7 @@ pub struct LimitsConfig {
     #[arg(long, env = "ROOMCAST_RETENTION_HOURS", default_value_t = 30 * 24, value_name = "HOURS", value_parser = clap::value_parser!(u64).range(24..=87_600))]
     pub retention_hours: u64,
     /// Milliseconds over which sessions are closed when the node stops
-    #[arg(long, env = "ROOMCAST_DRAIN_MS", default_value_t = 20_000, value_name = "MS", value_parser = clap::value_parser!(u64).range(0..=115_000))]
+    #[arg(long, env = "ROOMCAST_DRAIN_MS", default_value_t = 20_000, value_name = "MS", value_parser = clap::value_parser!(u64).range(0..=90_000))]
     pub drain_ms: u64,
     /// Publishes that may wait for the log in one room; more get `overloaded`
     #[arg(long, env = "ROOMCAST_ROOM_QUEUE", default_value_t = 4_096, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
@@ -99,9 +106,6 @@ pub enum LimitsError {
     /// The largest message does not fit a segment twice.
     #[error("--max-body {0} is more than half a segment of {MAX_SEGMENT_BYTES} bytes less its overhead")]
     Body(usize),
-    /// One message could make a consumer slow.
-    #[error("--outbox-bytes {0} must hold at least four messages of --max-body {1}")]
-    Outbox(usize, usize),
 }
 
 impl LimitsConfig {
@@ -115,9 +119,6 @@ impl LimitsConfig {
         let (max_body, outbox_bytes) = (size(self.max_body), size(self.outbox_bytes));
         if max_body + FRAME_OVERHEAD > MAX_SEGMENT_BYTES / 2 {
             return Err(LimitsError::Body(max_body));
-        }
-        if outbox_bytes < 4 * (max_body + FRAME_OVERHEAD) {
-            return Err(LimitsError::Outbox(outbox_bytes, max_body));
         }
         let queue = count(self.room_queue);
         Ok(Limits {

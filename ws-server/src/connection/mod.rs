@@ -1,11 +1,11 @@
 //! One WebSocket: the upgrade, the task that reads and writes it, the queue of what is to be written.
 
+#[cfg(test)]
+mod ending_tests;
 mod outbox;
 mod requests;
 mod task;
 mod upgrade;
-#[cfg(test)]
-mod review_tests;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -71,6 +71,7 @@ async fn serve(socket: &mut WebSocket, session: &Session, requests: &mut Request
                         () = session.outbox.given_up() => return End::Close(CloseCode::SlowConsumer),
                         // Nothing is read meanwhile, pongs neither: not to take a portion for so long is silence too.
                         () = sleep(patience) => return End::Close(CloseCode::HeartbeatMissed),
+                        () = time_to_leave(&mut leave_at, session, connections) => return End::Close(CloseCode::Restart),
                     }
                     drained(waiting, session, connections).await;
                 }
@@ -90,17 +91,26 @@ async fn serve(socket: &mut WebSocket, session: &Session, requests: &mut Request
                     return End::Close(CloseCode::HeartbeatMissed);
                 }
             }
-            () = connections.draining.cancelled(), if leave_at.is_none() => {
-                let within_ms = connections.limits.drain_ms;
-                session.send(&ServerFrame::Draining(Draining { within_ms }));
-                // Spread evenly, so that those who come back do not come all at once.
-                leave_at = Some(Instant::now() + Duration::from_millis(fastrand::u64(0..=within_ms)));
-            }
-            () = sleep_until(leave_at.unwrap_or_else(Instant::now)), if leave_at.is_some() => {
-                return End::Close(CloseCode::Restart);
-            }
+            () = time_to_leave(&mut leave_at, session, connections) => return End::Close(CloseCode::Restart),
         }
     }
+}
+
+/// Waits until the node drains, tells the client, and waits for this session's own time in the drain. Cancel safe: what
+/// was decided is in `leave_at`.
+async fn time_to_leave(leave_at: &mut Option<Instant>, session: &Session, connections: &Connections) {
+    let at = match *leave_at {
+        Some(at) => at,
+        None => {
+            connections.draining.cancelled().await;
+            let within_ms = connections.limits.drain_ms;
+            session.send(&ServerFrame::Draining(Draining { within_ms }));
+            // Spread evenly, so that those who come back do not come all at once.
+            let at = Instant::now() + Duration::from_millis(fastrand::u64(0..=within_ms));
+            *leave_at.insert(at)
+        }
+    };
+    sleep_until(at).await;
 }
 
 async fn write(socket: &mut WebSocket, frames: Vec<super::Frame>) -> Result<(), axum::Error> {

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use protocol::{HistoryRange, JoinFrom, Message, Ref, RoomName, Segment, SessionId};
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::members::Session;
 
@@ -20,8 +20,8 @@ pub(crate) enum Command {
     History { room: RoomName, session: Arc<Session>, range: HistoryRange, limit: u32, reference: Option<Ref> },
     /// A member's outbox is empty: its replay may go on.
     Drained { room: RoomName, session: SessionId },
-    /// Somebody says that this was committed.
-    Hint(Arc<Segment>),
+    /// Somebody says that this was committed. The permit is for the bytes that it takes while it waits.
+    Hint(Arc<Segment>, OwnedSemaphorePermit),
     /// Tell when nothing waits to be written.
     Flush(oneshot::Sender<()>),
 }
@@ -36,7 +36,7 @@ impl Command {
             | Self::Publish { room, .. }
             | Self::History { room, .. }
             | Self::Drained { room, .. } => Some(room),
-            Self::Hint(segment) => Some(&segment.room),
+            Self::Hint(segment, _) => Some(&segment.room),
             Self::Flush(_) => None,
         }
     }

@@ -1,4 +1,4 @@
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use protocol::{Position, RoomName, SessionId};
@@ -8,10 +8,10 @@ use tokio::sync::mpsc;
 
 use super::fanout;
 use super::io::{Answer, AnswerBody, Return, Work};
-use super::join::Joining;
 use super::members::{Members, Session};
 use super::publish::Publisher;
-use super::replay::Replay;
+use super::replay::{PageRead, Replay};
+use super::waiting::Waiting;
 use crate::config::Limits;
 use crate::connection::Frame;
 
@@ -22,16 +22,21 @@ pub(crate) struct Hosted {
     pub(super) machine: Room,
     /// Members at the head.
     pub(super) live: Members,
-    /// Sessions that wait to enter, in the order they came.
-    pub(super) joining: VecDeque<Joining>,
+    /// Sessions that wait to enter.
+    pub(super) waiting: Waiting,
     /// Members that read back.
     pub(super) replays: HashMap<SessionId, Replay>,
+    /// Numbers for replays and for the pages read for them.
+    pub(super) replay_numbers: u64,
+    pub(super) page_reads: HashMap<u64, PageRead>,
     pub(super) recent: Recent<Frame>,
     /// Who waits for which publish.
     pub(super) publishers: HashMap<Token, Publisher>,
     pub(super) tokens: u64,
     /// The newest comparison with the log that is done.
     pub(super) synced: u64,
+    /// The room was opened or compared: some who wait may enter.
+    enter_due: bool,
     /// `history` requests that the log is being read for.
     pub(super) history_reads: usize,
     /// When something last happened here.
@@ -62,12 +67,15 @@ impl Hosted {
             hosting,
             machine,
             live: Members::default(),
-            joining: VecDeque::new(),
+            waiting: Waiting::default(),
             replays: HashMap::new(),
+            replay_numbers: 0,
+            page_reads: HashMap::new(),
             recent: Recent::new(limits.recent_messages, limits.recent_bytes),
             publishers: HashMap::new(),
             tokens: 0,
             synced: 0,
+            enter_due: false,
             history_reads: 0,
             used_at: Time::default(),
             empty_since: None,
@@ -95,7 +103,9 @@ impl Hosted {
         while let Some(event) = self.machine.poll_event() {
             self.handle_event(event);
         }
-        self.enter_waiting(scene);
+        if std::mem::take(&mut self.enter_due) {
+            self.enter_waiting(scene);
+        }
     }
 
     /// Takes an answer of the log.
@@ -119,8 +129,8 @@ impl Hosted {
             AnswerBody::Probed(ticket, probe) => {
                 self.act(scene, |machine, turn| machine.handle_probed(ticket, probe, turn));
             }
-            AnswerBody::Replay(session, page) => self.handle_replay_page(&session, page, scene),
-            AnswerBody::History(request, segments) => self.handle_history_read(&request, segments, scene),
+            AnswerBody::Replay(read, page) => self.handle_replay_page(read, &page, scene),
+            AnswerBody::History(request, segments) => self.handle_history_read(request, segments, scene),
         }
     }
 
@@ -133,14 +143,14 @@ impl Hosted {
     /// When this room must be looked at again.
     pub(crate) fn poll_timeout(&self, now: Time, limits: &Limits) -> Option<Time> {
         let linger = self.empty_since.map(|since| since.plus_ms(limits.linger_ms));
-        let join = self.joining.iter().map(|joining| joining.deadline).min();
+        let join = self.waiting.deadline();
         [self.machine.poll_timeout(now), linger, join].into_iter().flatten().min()
     }
 
     /// Whether nobody has been here for so long that the room may be forgotten.
     pub(crate) fn is_over(&mut self, now: Time, limits: &Limits) -> bool {
         let empty = self.live.is_empty()
-            && self.joining.is_empty()
+            && self.waiting.is_empty()
             && self.replays.is_empty()
             && self.publishers.is_empty()
             && self.machine.is_idle();
@@ -154,15 +164,12 @@ impl Hosted {
 
     /// Whether a session is here, or about to be.
     pub(crate) fn has(&self, id: &SessionId) -> bool {
-        self.live.contains(id)
-            || self.replays.contains_key(id)
-            || self.joining.iter().any(|joining| joining.session.id == *id)
+        self.live.contains(id) || self.replays.contains_key(id) || self.waiting.contains(id)
     }
 
     /// Forgets a session. Returns it if it was here.
     pub(super) fn remove(&mut self, id: &SessionId) -> Option<Arc<Session>> {
-        let joining = self.joining.iter().position(|joining| joining.session.id == *id);
-        let joining = joining.and_then(|place| self.joining.remove(place)).map(|joining| joining.session);
+        let joining = self.waiting.remove(id).map(|joining| joining.session);
         let replaying = self.replays.remove(id).map(|replay| replay.session);
         self.live.remove(id).or(replaying).or(joining)
     }
@@ -173,11 +180,17 @@ impl Hosted {
 
     fn handle_event(&mut self, event: Event) {
         match event {
-            Event::Opened(position) => self.recent.clear(position.seq.next()),
+            Event::Opened(position) => {
+                self.recent.clear(position.seq.next());
+                self.enter_due = true;
+            }
             Event::Deliver(segment) => fanout::fan_out(&self.name, &segment, &mut self.recent, &self.live),
             Event::NewEpoch(position) => self.start_over(&position),
             Event::PassedOver(position) => self.pass_over(&position),
-            Event::Synced(upto) => self.synced = upto,
+            Event::Synced(upto) => {
+                self.synced = upto;
+                self.enter_due = true;
+            }
             Event::Acked { token, seq } => self.acknowledge(token, seq),
             Event::Rejected { token, reason } => self.reject(token, reason),
         }
@@ -194,6 +207,7 @@ impl Hosted {
     /// A new epoch: everybody goes on from its beginning, whatever they were reading.
     fn start_over(&mut self, position: &Position) {
         self.recent.clear(position.seq.next());
+        self.page_reads.clear();
         for session in self.live.iter() {
             session.send_reset(&self.name, position.clone());
         }

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use protocol::{Ref, RoomName, Seq, SessionId};
+use protocol::{RoomName, Seq};
 use room_core::log::{AppendOutcome, HeaderOutcome, Probe, RoomHeader, StoredSegment};
 use room_core::{Action, Ticket};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::auditor::AuditRequest;
-use super::members::Session;
+use super::history::{HistoryRequest, HistoryWindow};
 use crate::config::Limits;
 use crate::message_log::{LogError, MessageLog};
 
@@ -22,6 +22,8 @@ pub(crate) struct Answer {
     pub(crate) room: RoomName,
     pub(crate) hosting: u64,
     pub(crate) body: AnswerBody,
+    /// The reader's place, given back when the answer has been taken.
+    pub(crate) permit: Option<OwnedSemaphorePermit>,
 }
 
 #[derive(Debug)]
@@ -32,21 +34,10 @@ pub(crate) enum AnswerBody {
     Header(Ticket, Option<HeaderOutcome>),
     Appended(Ticket, AppendOutcome),
     Probed(Ticket, Probe),
-    /// A page for a member that reads back.
-    Replay(SessionId, Result<Vec<StoredSegment>, LogError>),
+    /// A page for members that read back, under its number.
+    Replay(u64, Result<Vec<StoredSegment>, LogError>),
     /// An answer to a `history` request.
     History(HistoryRequest, Result<Vec<StoredSegment>, LogError>),
-}
-
-/// A `history` request whose messages are being read: those from `from` (inclusive) to `to` (exclusive).
-#[derive(Debug)]
-pub(crate) struct HistoryRequest {
-    pub(crate) session: Arc<Session>,
-    pub(crate) reference: Option<Ref>,
-    pub(crate) from: Seq,
-    pub(crate) to: Seq,
-    /// Whether there may be more in the direction that was asked for, when all that is asked for is found.
-    pub(crate) more: bool,
 }
 
 /// The log, and how much may be asked of it at a time.
@@ -69,9 +60,13 @@ pub(crate) struct Return {
 
 impl Return {
     async fn send(self, body: AnswerBody) {
+        self.send_with(body, None).await;
+    }
+
+    async fn send_with(self, body: AnswerBody, permit: Option<OwnedSemaphorePermit>) {
         let Self { room, hosting, answers } = self;
         // The shard is gone only when the node is.
-        let _ = answers.send(Answer { room, hosting, body }).await;
+        let _ = answers.send(Answer { room, hosting, body, permit }).await;
     }
 
     /// Sends from a place that must not wait. The queue has room for the answers of all requests that are out.
@@ -108,12 +103,12 @@ impl Work {
         });
     }
 
-    /// Reads a page for a member that reads back.
-    pub(crate) fn replay(&self, session: SessionId, from: Seq, segments: u32, to: Return) {
+    /// Reads a page for members that read back.
+    pub(crate) fn replay(&self, number: u64, from: Seq, segments: u32, to: Return) {
         let work = self.clone();
         tokio::spawn(async move {
-            let page = work.read_patiently(&to.room, from, segments).await;
-            to.send(AnswerBody::Replay(session, page)).await;
+            let (page, permit) = work.read_patiently(&to.room, from, segments).await;
+            to.send_with(AnswerBody::Replay(number, page), permit).await;
         });
     }
 
@@ -121,10 +116,16 @@ impl Work {
     pub(crate) fn history(&self, request: HistoryRequest, to: Return) {
         let work = self.clone();
         tokio::spawn(async move {
-            let _permit = work.reads.acquire().await;
-            let segments = work.read_range(&to.room, request.from, request.to).await;
-            to.send(AnswerBody::History(request, segments)).await;
+            let permit = work.read_permit().await;
+            let segments = work.read_window(&to.room, request.window).await;
+            to.send_with(AnswerBody::History(request, segments), permit).await;
         });
+    }
+
+    /// Held until the shard has taken what was read: so pages in memory are bounded too.
+    async fn read_permit(&self) -> Option<OwnedSemaphorePermit> {
+        // The semaphore is never closed.
+        Arc::clone(&self.reads).acquire_owned().await.ok()
     }
 
     async fn carry_out(&self, action: Action, room: &RoomName) -> AnswerBody {
@@ -160,15 +161,20 @@ impl Work {
     }
 
     /// Reads a page, and tries again for a few seconds when the log does not answer.
-    async fn read_patiently(&self, room: &RoomName, from: Seq, limit: u32) -> Result<Vec<StoredSegment>, LogError> {
+    async fn read_patiently(
+        &self,
+        room: &RoomName,
+        from: Seq,
+        limit: u32,
+    ) -> (Result<Vec<StoredSegment>, LogError>, Option<OwnedSemaphorePermit>) {
         let mut wait_ms = 100;
         loop {
-            let permit = self.reads.acquire().await;
+            let permit = self.read_permit().await;
             let page = self.log.read(room, from, limit).await;
-            drop(permit);
             if page.is_ok() || wait_ms > 2_000 {
-                return page;
+                return (page, permit);
             }
+            drop(permit);
             tokio::time::sleep(Duration::from_millis(fastrand::u64(0..wait_ms))).await;
             wait_ms *= 2;
         }
@@ -193,16 +199,32 @@ impl Work {
         Ok(segments)
     }
 
-    /// The segments that hold the messages from `from` to `to`, as far as they are there, in ascending order.
-    async fn read_range(&self, room: &RoomName, from: Seq, to: Seq) -> Result<Vec<StoredSegment>, LogError> {
+    /// Segments of a window, in ascending order: until the window's limits are reached, or its end.
+    async fn read_window(&self, room: &RoomName, window: HistoryWindow) -> Result<Vec<StoredSegment>, LogError> {
         let mut segments: Vec<StoredSegment> = Vec::new();
-        let mut next = from;
-        while next < to {
-            let wanted = u32::try_from(to.since(next)).unwrap_or(u32::MAX);
-            let page = self.log.read(room, next, wanted).await?;
-            let Some(newest) = page.last() else { break };
-            next = newest.segment.end();
+        let (mut low, mut high) = (window.from, window.to);
+        let (mut messages, mut bytes) = (0_u64, 0);
+        let limit = window.limit as u64;
+        while low < high && messages < limit && bytes <= window.bytes {
+            let wanted = u32::try_from(limit - messages).unwrap_or(u32::MAX);
+            let page = match window.forward {
+                true => self.log.read(room, low, wanted).await?,
+                false => self.log.read_back(room, Some(high), wanted).await?,
+            };
+            let Some(farthest) = page.last() else { break };
+            match window.forward {
+                true => low = farthest.segment.end(),
+                false => high = farthest.segment.seq,
+            }
+            // The first segment may reach out of the window: what is counted too much is read once more.
+            let inside =
+                |stored: &StoredSegment| stored.segment.end().min(window.to).since(stored.segment.seq.max(window.from));
+            messages += page.iter().map(inside).sum::<u64>();
+            bytes += page.iter().map(|stored| stored.segment.envelope_len()).sum::<usize>();
             segments.extend(page);
+        }
+        if !window.forward {
+            segments.reverse();
         }
         Ok(segments)
     }

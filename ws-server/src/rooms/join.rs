@@ -10,6 +10,7 @@ use super::members::{Request, Session};
 const JOIN_MS: u64 = 8_000;
 
 /// A session that waits for the room to be opened, or compared with the log.
+#[derive(Debug)]
 pub(crate) struct Joining {
     pub(super) session: Arc<Session>,
     pub(super) from: JoinFrom,
@@ -30,7 +31,13 @@ impl Hosted {
         // A second join acts as leave and join.
         self.remove(&session.id);
         let deadline = scene.now.plus_ms(JOIN_MS);
-        self.joining.push_back(Joining { session, from, reference, deadline, sync: None });
+        let joining = Joining { session, from, reference, deadline, sync: None };
+        if self.machine.is_open() {
+            self.enter(joining, false, scene);
+        } else {
+            self.waiting.push(joining);
+        }
+        // The machine may have something to ask now.
         self.act(scene, |_, _| {});
     }
 
@@ -45,14 +52,11 @@ impl Hosted {
         self.forget_publishes(session);
     }
 
-    /// Lets those enter whose time has come.
+    /// Lets those enter who waited for the room to open, or for a comparison that is done.
     pub(super) fn enter_waiting(&mut self, scene: &Scene<'_>) {
-        if self.joining.is_empty() || !self.machine.is_open() {
-            return;
-        }
-        for joining in std::mem::take(&mut self.joining) {
+        for joining in self.waiting.take() {
             match joining.sync {
-                Some(sync) if sync > self.synced => self.joining.push_back(joining),
+                Some(sync) if sync > self.synced => self.waiting.push(joining),
                 sync => self.enter(joining, sync.is_some(), scene),
             }
         }
@@ -60,12 +64,7 @@ impl Hosted {
 
     /// Gives up joins that the log has kept waiting for too long.
     pub(super) fn expire_joins(&mut self, scene: &Scene<'_>) {
-        for joining in std::mem::take(&mut self.joining) {
-            if joining.deadline > scene.now {
-                self.joining.push_back(joining);
-                continue;
-            }
-            let Joining { session, reference, .. } = joining;
+        while let Some(Joining { session, reference, .. }) = self.waiting.pop_due(scene.now) {
             let reason = "the room cannot be opened now, join again later";
             session.send_error(ErrorCode::Unavailable, reason, &self.name, Request::Other(reference));
         }
@@ -81,7 +80,7 @@ impl Hosted {
             Entry::Reset => self.enter_reset(&joining.session, joining.reference),
             Entry::Sync => {
                 joining.sync = Some(self.machine.sync());
-                self.joining.push_back(joining);
+                self.waiting.push(joining);
             }
         }
     }

@@ -15,15 +15,16 @@ mod publish;
 mod replay;
 mod shard;
 #[cfg(test)]
-mod tests;
+mod slow_log_tests;
 #[cfg(test)]
-mod review_tests;
+mod tests;
 mod timers;
+mod waiting;
 
 use std::sync::Arc;
 
 use protocol::{Envelope, NodeId, RoomName, Segment, topic_shard};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::backplane::{EnvelopeSink, Overloaded};
 use crate::config::Limits;
@@ -35,10 +36,14 @@ pub use members::Session;
 #[derive(Debug, Clone)]
 pub struct Rooms {
     shards: Arc<[mpsc::Sender<Command>]>,
+    /// KiB of hints that may wait.
+    hint_space: Arc<Semaphore>,
 }
 
 /// Commands that wait for one shard: beyond it senders wait, and SNS is told to come again.
 const SHARD_QUEUE: usize = 8_192;
+/// KiB of hints that wait for the shards, all together: as long as there is no space SNS is told to come again.
+const HINT_SPACE: usize = 64 * 1024;
 
 impl Rooms {
     /// Starts the shards, as tasks of the current runtime. They end when the last `Rooms` is dropped.
@@ -55,7 +60,7 @@ impl Rooms {
                 sender
             })
             .collect();
-        Self { shards }
+        Self { shards, hint_space: Arc::new(Semaphore::new(HINT_SPACE)) }
     }
 
     /// Hands a command to its room's shard; waits while that is busy.
@@ -80,8 +85,10 @@ impl Rooms {
     }
 
     fn hint(&self, segment: Segment) -> Result<(), Overloaded> {
+        let kib = u32::try_from(segment.envelope_len().div_ceil(1024)).map_err(|_| Overloaded)?;
+        let space = Arc::clone(&self.hint_space).try_acquire_many_owned(kib).map_err(|_| Overloaded)?;
         let shard = self.shard(&segment.room);
-        shard.try_send(Command::Hint(Arc::new(segment))).map_err(|_| Overloaded)
+        shard.try_send(Command::Hint(Arc::new(segment), space)).map_err(|_| Overloaded)
     }
 }
 

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use protocol::{CloseCode, ErrorCode, Position, Ref, Segment, Seq, SessionId};
-use room_core::log::StoredSegment;
+use room_core::log::{StoredSegment, WallSecs};
 use room_core::{Replayed, replay_page};
 
 use super::fanout;
@@ -17,6 +17,8 @@ const PAGE_SEGMENTS: u32 = 100;
 #[derive(Debug)]
 pub(crate) struct Replay {
     pub(super) session: Arc<Session>,
+    /// Tells this replay from others of the same session.
+    number: u64,
     reference: Option<Ref>,
     /// The next message for it.
     next: Seq,
@@ -24,15 +26,24 @@ pub(crate) struct Replay {
     exact: bool,
     /// It has been sent `joined`.
     joined: bool,
-    /// A page is being read for it.
+    /// It waits for a page.
     reading: bool,
+}
+
+/// A page that is being read, for all who need it: when everybody comes back at once, most are after the same messages.
+#[derive(Debug)]
+pub(crate) struct PageRead {
+    from: Seq,
+    waiting: Vec<(SessionId, u64)>,
 }
 
 impl Hosted {
     pub(super) fn start_replay(&mut self, joining: Joining, from: Seq, exact: bool, scene: &Scene<'_>) {
         let Joining { session, reference, .. } = joining;
         let id = session.id.clone();
-        let replay = Replay { session, reference, next: from, exact, joined: false, reading: false };
+        self.replay_numbers += 1;
+        let number = self.replay_numbers;
+        let replay = Replay { session, number, reference, next: from, exact, joined: false, reading: false };
         self.replays.insert(id.clone(), replay);
         self.step_replay(&id, scene);
     }
@@ -44,38 +55,87 @@ impl Hosted {
 
     pub(super) fn handle_replay_page(
         &mut self,
-        id: &SessionId,
-        page: Result<Vec<StoredSegment>, LogError>,
+        read: u64,
+        page: &Result<Vec<StoredSegment>, LogError>,
         scene: &Scene<'_>,
     ) {
-        let Some(mut replay) = self.replays.remove(id).filter(|replay| replay.reading) else { return };
-        replay.reading = false;
-        let Ok(page) = page else {
-            return self.fail_replay(replay);
-        };
-        let cut = replay_page(&page, replay.next, self.machine.next(), scene.wall);
-        let mut parts = cut.parts.as_slice();
-        if !replay.joined {
-            match parts.first() {
-                None | Some(Replayed::PassedOver(_)) if replay.exact => {
-                    return self.enter_reset(&replay.session, replay.reference);
-                }
-                None => replay.next = self.machine.next(),
-                Some(Replayed::PassedOver(seq)) => {
-                    replay.next = *seq;
-                    parts = &parts[1..];
-                }
-                Some(Replayed::Messages(..)) => {}
-            }
-            self.announce(&mut replay);
-        } else if parts.is_empty() {
-            // What lies between the member and the head has expired in the meantime.
-            replay.next = self.machine.next();
-            replay.session.send_reset(&self.name, self.machine.position());
+        let Some(PageRead { waiting, .. }) = self.page_reads.remove(&read) else { return };
+        if let Ok(page) = page {
+            self.remember(page, scene.wall);
         }
-        self.send_parts(&mut replay, parts);
+        for (id, number) in waiting {
+            // It may have left since, and come back.
+            let awaited = self.replays.get(&id).is_some_and(|replay| replay.reading && replay.number == number);
+            if awaited && let Some(mut replay) = self.replays.remove(&id) {
+                replay.reading = false;
+                match page {
+                    Err(_) => self.fail_replay(replay),
+                    Ok(page) => self.go_on(replay, page, scene),
+                }
+            }
+        }
+    }
+
+    /// Keeps what a page holds right before the recent messages: whoever comes next need not read it.
+    fn remember(&mut self, page: &[StoredSegment], wall: WallSecs) {
+        let (start, head) = (self.recent.start(), self.recent.end());
+        let alive = page.iter().filter(|stored| stored.expires > wall);
+        let segments: Vec<&StoredSegment> = alive.filter(|stored| stored.segment.seq < start).collect();
+        if start > head || segments.last().is_none_or(|newest| newest.segment.end() < start) {
+            return;
+        }
+        for stored in segments.into_iter().rev() {
+            let numbers: Vec<Seq> = stored.segment.messages().map(|(seq, _)| seq).collect();
+            let frames = fanout::encode(&self.name, &stored.segment);
+            let older = numbers.into_iter().zip(frames).rev().filter(|(seq, _)| *seq < start);
+            self.recent.extend_back(older);
+        }
+    }
+
+    /// Gives a member what a page has for it.
+    fn go_on(&mut self, mut replay: Replay, page: &[StoredSegment], scene: &Scene<'_>) {
+        let id = replay.session.id.clone();
+        if self.recent.start() > replay.next {
+            let cut = replay_page(page, replay.next, self.machine.next(), scene.wall);
+            let mut parts = cut.parts.as_slice();
+            if !replay.joined {
+                match parts.first() {
+                    None | Some(Replayed::PassedOver(_)) if replay.exact => {
+                        return self.enter_reset(&replay.session, replay.reference);
+                    }
+                    None => replay.next = self.machine.next(),
+                    Some(Replayed::PassedOver(seq)) => {
+                        replay.next = *seq;
+                        parts = &parts[1..];
+                    }
+                    Some(Replayed::Messages(..)) => {}
+                }
+                self.announce(&mut replay);
+            } else if parts.is_empty() {
+                // What lies between the member and the head has expired in the meantime.
+                replay.next = self.machine.next();
+                replay.session.send_reset(&self.name, self.machine.position());
+            }
+            self.send_parts(&mut replay, parts);
+        }
         self.replays.insert(id.clone(), replay);
-        self.step_replay(id, scene);
+        self.step_replay(&id, scene);
+    }
+
+    /// Asks for the page that a member needs, or joins in the wait for one that holds it.
+    fn read_page(&mut self, replay: &mut Replay, scene: &Scene<'_>) {
+        replay.reading = true;
+        let waiter = (replay.session.id.clone(), replay.number);
+        // A segment holds a message at least, so a page reaches at least so far.
+        let reaches = |read: &PageRead| read.from <= replay.next && replay.next.since(read.from) < PAGE_SEGMENTS.into();
+        if let Some(read) = self.page_reads.values_mut().find(|read| reaches(read)) {
+            read.waiting.push(waiter);
+            return;
+        }
+        self.replay_numbers += 1;
+        let number = self.replay_numbers;
+        self.page_reads.insert(number, PageRead { from: replay.next, waiting: vec![waiter] });
+        scene.work.replay(number, replay.next, PAGE_SEGMENTS, self.to(scene));
     }
 
     /// A new epoch began while the member was reading.
@@ -106,8 +166,7 @@ impl Hosted {
             if replay.joined && replay.session.outbox.replay_space() == 0 {
                 replay.session.outbox.wait_for_space(self.name.clone());
             } else {
-                replay.reading = true;
-                scene.work.replay(id.clone(), replay.next, PAGE_SEGMENTS, self.to(scene));
+                self.read_page(&mut replay, scene);
             }
         }
         self.replays.insert(id.clone(), replay);

@@ -110,7 +110,7 @@ impl Shard {
             Command::Drained { room, session } => {
                 self.with_room(&room, |hosted, scene| hosted.handle_drained(&session, scene));
             }
-            Command::Hint(segment) => {
+            Command::Hint(segment, _space) => {
                 // A room that nobody here is in reads the log when somebody comes.
                 let room = segment.room.clone();
                 self.with_room(&room, |hosted, scene| {
@@ -122,7 +122,7 @@ impl Shard {
     }
 
     fn handle_answer(&mut self, answer: Answer) {
-        let Answer { room, hosting, body } = answer;
+        let Answer { room, hosting, body, permit: _taken } = answer;
         if self.rooms.get(&room).is_some_and(|hosted| hosted.hosting == hosting) {
             self.with_room(&room, |hosted, scene| hosted.handle_answer(body, scene));
         }

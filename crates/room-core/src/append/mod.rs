@@ -75,7 +75,8 @@ struct InFlight {
     unknown: bool,
     /// The epoch must be confirmed before the write counts.
     confirm: bool,
-    committed: bool,
+    /// The log holds it; only checks that are asked after this ticket tell in which epoch.
+    committed: Option<Ticket>,
 }
 
 /// Smaller batches, until the message that the log refuses is found.
@@ -240,7 +241,7 @@ impl Append {
             frozen_at: turn.wall,
             unknown: false,
             confirm: place.confirm,
-            committed: false,
+            committed: None,
         });
         Some(stored)
     }

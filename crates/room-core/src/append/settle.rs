@@ -23,15 +23,21 @@ pub(crate) enum Settled {
 }
 
 impl Append {
-    /// Takes the answer to `Action::Append`.
-    pub(crate) fn handle_appended(&mut self, ticket: Ticket, outcome: AppendOutcome, turn: &mut Turn<'_>) -> Settled {
+    /// Takes the answer to `Action::Append`. `now`: the newest ticket.
+    pub(crate) fn handle_appended(
+        &mut self,
+        ticket: Ticket,
+        outcome: AppendOutcome,
+        now: Ticket,
+        turn: &mut Turn<'_>,
+    ) -> Settled {
         let Some(in_flight) = self.in_flight.as_mut().filter(|in_flight| in_flight.ticket == Some(ticket)) else {
             return Settled::Nothing;
         };
         in_flight.ticket = None;
         match outcome {
-            AppendOutcome::Committed => self.written(),
-            AppendOutcome::Conflict(existing) if existing.nonce == in_flight.stored.nonce => self.written(),
+            AppendOutcome::Committed => self.written(now),
+            AppendOutcome::Conflict(existing) if existing.nonce == in_flight.stored.nonce => self.written(now),
             AppendOutcome::Conflict(existing) => {
                 self.thaw();
                 let wait = self.races.fail(turn);
@@ -66,16 +72,17 @@ impl Append {
         self.trim(stored.segment.end());
     }
 
-    /// A batch that is in the log waits for its epoch to be confirmed.
-    pub(crate) fn confirming(&self) -> Option<Arc<StoredSegment>> {
-        self.in_flight.as_ref().filter(|in_flight| in_flight.committed).map(|in_flight| Arc::clone(&in_flight.stored))
+    /// A batch that is in the log and waits for its epoch to be confirmed by a check that was asked afterwards.
+    pub(crate) fn confirming(&self, check: Ticket) -> Option<Arc<StoredSegment>> {
+        let in_flight = self.in_flight.as_ref()?;
+        in_flight.committed.filter(|committed| *committed < check).map(|_| Arc::clone(&in_flight.stored))
     }
 
     /// The room has begun another epoch. What it shows of our batch is found by its ids; the rest is written again.
     pub(crate) fn handle_new_epoch(&mut self) {
         match &mut self.in_flight {
             // On its way to a number of the old epoch: its answer must come first, and counts for nothing by itself.
-            Some(in_flight) if !in_flight.committed => in_flight.confirm = true,
+            Some(in_flight) if in_flight.committed.is_none() => in_flight.confirm = true,
             _ => self.thaw(),
         }
         self.window = Window::Unread;
@@ -87,11 +94,11 @@ impl Append {
         self.window = Window::Unread;
     }
 
-    fn written(&mut self) -> Settled {
+    fn written(&mut self, now: Ticket) -> Settled {
         self.races.succeed();
         self.faults.succeed();
         let Some(in_flight) = &mut self.in_flight else { return Settled::Nothing };
-        in_flight.committed = true;
+        in_flight.committed = Some(now);
         if let Some(suspicion) = &mut self.suspicion {
             suspicion.suspects = suspicion.suspects.saturating_sub(in_flight.batch.len());
             if suspicion.suspects == 0 {

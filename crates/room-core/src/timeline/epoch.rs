@@ -55,9 +55,9 @@ impl Timeline {
             return false;
         };
         self.check.succeeded();
-        self.checks_done += 1;
         self.visible_end = newest.as_ref().map_or(Seq::FIRST, |newest| newest.segment.end());
-        if !self.open {
+        let opening = !self.open;
+        if opening {
             self.open_at(header.as_ref(), newest.as_ref(), turn);
         } else if let Some(header) = header.filter(|header| header.epoch.generation() > self.epoch.generation()) {
             self.begin_epoch(&header, turn);
@@ -73,7 +73,9 @@ impl Timeline {
         if !self.read.is_open() {
             self.synced(self.syncs.reading);
         }
-        self.audit.quiet(turn);
+        if !opening {
+            self.audit.quiet(turn);
+        }
         true
     }
 
@@ -132,11 +134,6 @@ impl Timeline {
         Gate::Open { confirm: alive_until.0 <= turn.wall.0 + CRITICAL_SECS }
     }
 
-    /// Whether a check is wanted or out: what an earlier one said may be old.
-    pub(crate) fn check_is_open(&self) -> bool {
-        self.check.is_open()
-    }
-
     /// Asks for a check before a write.
     pub(crate) fn want_check(&mut self) {
         self.check.want();
@@ -161,6 +158,13 @@ impl Timeline {
         self.newest_expires.unwrap_or(WallSecs(since.0 + EMPTY_SECS))
     }
 
+    fn keep_hints_of_epoch(&mut self) {
+        // What speaks of a later epoch is news that the log must confirm.
+        if self.held.retain(&self.epoch) {
+            self.check.want();
+        }
+    }
+
     fn open_at(&mut self, header: Option<&RoomHeader>, newest: Option<&StoredSegment>, turn: &mut Turn<'_>) {
         let newest_of_epoch = newest.filter(|newest| header.is_some_and(|header| newest.segment.epoch == header.epoch));
         self.newest_expires = newest_of_epoch.map(|newest| newest.expires);
@@ -169,7 +173,7 @@ impl Timeline {
         self.epoch = header.map_or(Epoch::none(), |header| header.epoch.clone());
         self.header = header.cloned();
         self.open = true;
-        self.held.retain(&self.epoch);
+        self.keep_hints_of_epoch();
         self.events.push_back(Event::Opened(self.position()));
         self.audit.moved(turn);
         self.drain(turn);
@@ -181,8 +185,9 @@ impl Timeline {
         self.next = header.first;
         self.newest_expires = None;
         self.header = Some(header.clone());
-        self.held.retain(&self.epoch);
+        self.keep_hints_of_epoch();
         self.gap = None;
+        self.hole = None;
         self.read.cancel();
         self.probe.cancel();
         let position = Position { epoch: self.epoch.clone(), seq: self.first.minus(1) };

@@ -1,3 +1,5 @@
+use protocol::Seq;
+
 use crate::turn::Time;
 
 /// How long to wait for what is late before the log is asked. Adapts to how late things usually are: the wait is the
@@ -30,6 +32,8 @@ impl Lateness {
 /// Something is known to be missing.
 #[derive(Debug)]
 pub(crate) struct Gap {
+    /// The number that is missing.
+    pub(crate) at: Seq,
     /// Since when.
     pub(crate) opened: Time,
     /// When the log is asked; `None` while it is being asked.

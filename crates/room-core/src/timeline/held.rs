@@ -51,10 +51,12 @@ impl Held {
         None
     }
 
-    /// Keeps only segments of this epoch.
-    pub(crate) fn retain(&mut self, epoch: &Epoch) {
+    /// Keeps only segments of this epoch. Returns whether one of a later epoch was dropped.
+    pub(crate) fn retain(&mut self, epoch: &Epoch) -> bool {
+        let later = self.segments.values().any(|(segment, _)| segment.epoch.generation() > epoch.generation());
         self.segments.retain(|_, (segment, _)| segment.epoch == *epoch);
         self.bytes = self.segments.values().map(|(segment, _)| segment.envelope_len()).sum();
+        later
     }
 
     pub(crate) fn clear(&mut self) {

@@ -90,8 +90,13 @@ pub(crate) struct Timeline {
     audit: AuditClock,
     check: Request,
     read: Request,
+    /// The number that the read under way was asked from.
+    read_from: Seq,
     probe: Request,
-    checks_done: u64,
+    /// The number that the probe under way was asked for.
+    probed: Seq,
+    /// A number that a page did not show although it showed later ones.
+    hole: Option<Seq>,
     syncs: Syncs,
     events: VecDeque<Event>,
     pub(crate) stats: TimelineStats,
@@ -127,8 +132,10 @@ impl Timeline {
             audit: AuditClock::new(limits.audit_busy_ms, limits.audit_quiet_ms),
             check,
             read: Request::new(),
+            read_from: Seq::ZERO,
             probe: Request::new(),
-            checks_done: 0,
+            probed: Seq::ZERO,
+            hole: None,
             syncs: Syncs::default(),
             events: VecDeque::new(),
             stats: TimelineStats::default(),
@@ -210,18 +217,22 @@ impl Timeline {
         };
         self.read.succeeded();
         let before = self.next;
+        let suspected = self.hole.take();
         for stored in page {
-            self.take_page_entry(stored, turn);
+            self.take_page_entry(stored, suspected, turn);
         }
         self.drain(turn);
         let bytes: usize = page.iter().map(|stored| stored.segment.envelope_len()).sum();
         if self.next > before {
             let cut = page.len() >= self.limits.read_segments as usize || bytes >= LARGE_PAGE;
-            if cut || self.gap.is_some() {
+            let short_of_known = self.next < self.visible_end;
+            if cut || short_of_known || self.gap.is_some() {
                 self.read.want();
             }
-        } else {
+        } else if self.read_from == self.next && !page.iter().any(|stored| stored.segment.end() > self.next) {
             self.denied(turn);
+        } else {
+            self.await_gap(turn);
         }
         if !self.read.is_open() {
             self.synced(self.syncs.reading);
@@ -234,6 +245,8 @@ impl Timeline {
             return;
         }
         match probe {
+            // What was there may have come in the meantime.
+            Probe::Present if self.probed < self.next => self.audit.moved(turn),
             Probe::Present => {
                 self.read.want();
                 self.audit.moved(turn);
@@ -272,9 +285,11 @@ impl Timeline {
             return None;
         }
         if let Some(ticket) = self.read.poll(now, &mut self.tickets) {
+            self.read_from = self.next;
             return Some(Action::Read { ticket, from: self.next, limit: self.limits.read_segments });
         }
         let ticket = self.probe.poll(now, &mut self.tickets)?;
+        self.probed = self.next;
         Some(Action::Probe { ticket, next: self.next })
     }
 
@@ -300,16 +315,17 @@ impl Timeline {
         while let Some((segment, expires)) = self.held.take(self.next) {
             self.deliver(segment, expires, turn);
         }
-        if self.held.is_empty() {
-            if let Some(gap) = self.gap.take()
-                && gap.deadline.is_some()
-            {
-                self.lateness.observe(turn.now.since_ms(gap.opened));
-            }
-        } else if self.gap.is_none() {
+        let moved = self.gap.as_ref().is_some_and(|gap| gap.at != self.next);
+        if (self.held.is_empty() || moved)
+            && let Some(gap) = self.gap.take()
+            && gap.deadline.is_some()
+        {
+            self.lateness.observe(turn.now.since_ms(gap.opened));
+        }
+        if !self.held.is_empty() && self.gap.is_none() {
             self.stats.gaps += 1;
             let deadline = turn.now.plus_ms(self.lateness.wait_ms());
-            self.gap = Some(Gap { opened: turn.now, deadline: Some(deadline), denials: 0 });
+            self.gap = Some(Gap { at: self.next, opened: turn.now, deadline: Some(deadline), denials: 0 });
         }
     }
 
@@ -328,10 +344,16 @@ impl Timeline {
 
     /// Takes one segment of a page. The log's word counts whatever epoch its writer believed to be in, as long as the
     /// header has not moved on: a writer that was late to learn of an epoch still took the number.
-    fn take_page_entry(&mut self, stored: &StoredSegment, turn: &mut Turn<'_>) {
+    fn take_page_entry(&mut self, stored: &StoredSegment, suspected: Option<Seq>, turn: &mut Turn<'_>) {
         let ahead = stored.segment.seq > self.next && stored.segment.epoch == self.epoch;
         if ahead {
-            // The log has later messages and not these: they are older than retention.
+            // Later messages and not these: they are older than retention, or they were written while the page was
+            // being read (a page is no snapshot). A second look tells.
+            if suspected != Some(self.next) || self.read_from != self.next {
+                self.hole = Some(self.next);
+                self.read.want();
+                return;
+            }
             self.stats.passed_over += stored.segment.seq.since(self.next);
             self.next = stored.segment.seq;
             self.events.push_back(Event::PassedOver(self.position()));
@@ -365,6 +387,16 @@ impl Timeline {
             self.gap = None;
         } else {
             gap.deadline = Some(turn.now.plus_ms(self.lateness.wait_ms() << gap.denials));
+        }
+    }
+
+    /// The log was asked about something that has come in the meantime: a gap that is still there is given its time.
+    fn await_gap(&mut self, turn: &mut Turn<'_>) {
+        let wait = self.lateness.wait_ms();
+        if let Some(gap) = &mut self.gap
+            && gap.deadline.is_none()
+        {
+            gap.deadline = Some(turn.now.plus_ms(wait));
         }
     }
 

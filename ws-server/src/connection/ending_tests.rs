@@ -1,4 +1,4 @@
-//! Suspicions of a review, as tests over real sockets. Those that fail show a bug.
+//! How connections end, over real sockets.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -62,7 +62,7 @@ fn frame(opcode: u8, payload: &[u8]) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn review_a_close_frame_is_answered_with_one() {
+async fn a_close_frame_is_answered_with_one() {
     let (address, _connections) = node(&[]).await;
     let mut stream = connect(address).await;
     stream.write_all(&frame(8, &1000_u16.to_be_bytes())).await.unwrap();
@@ -72,7 +72,7 @@ async fn review_a_close_frame_is_answered_with_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn review_a_connection_whose_write_is_stuck_misses_its_heartbeats() {
+async fn a_connection_whose_write_is_stuck_misses_its_heartbeats() {
     let (address, connections) = node(&["--heartbeat-ms", "100", "--drain-ms", "200"]).await;
     let mut stream = connect(address).await;
     stream.write_all(&frame(1, br#"{"type":"join","room":"r"}"#)).await.unwrap();
@@ -97,7 +97,7 @@ async fn review_a_connection_whose_write_is_stuck_misses_its_heartbeats() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn review_a_refused_client_that_has_sent_something_learns_why() {
+async fn a_refused_client_that_has_sent_something_learns_why() {
     let (address, _connections) = node(&[]).await;
     let mut lost = 0;
     for _ in 0..100 {

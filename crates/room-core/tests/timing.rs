@@ -1,4 +1,4 @@
-//! Suspicions of a review, as tests. Those that fail show a bug.
+//! Answers of the log that cross with hints.
 
 #![allow(clippy::unwrap_used, reason = "a test's failure is a panic")]
 
@@ -57,7 +57,7 @@ impl One {
 }
 
 #[test]
-fn review_a_hint_of_the_epoch_that_begins_while_the_room_opens_is_news() {
+fn a_hint_of_the_epoch_that_begins_while_the_room_opens_is_news() {
     let mut one = One::new();
     let actions = one.act(|_, _| {});
     let [Action::Check { ticket }] = actions.as_slice() else { panic!("{actions:?}") };
@@ -70,7 +70,7 @@ fn review_a_hint_of_the_epoch_that_begins_while_the_room_opens_is_news() {
 }
 
 #[test]
-fn review_answers_that_come_after_the_hints_are_no_denials() {
+fn answers_that_come_after_the_hints_are_no_denials() {
     let mut one = One::new();
     let epoch = Epoch::birth(1);
     let header = RoomHeader { epoch: epoch.clone(), first: Seq::FIRST, since: WallSecs(999_999_000) };
