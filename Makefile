@@ -1,0 +1,28 @@
+# Two commands do everything: `cargo run --release` starts Roomcast on this machine, `make test` runs every test.
+
+NEXTEST_VERSION := 0.9.143
+CARGO ?= cargo
+
+.PHONY: test tools format lint build unit web bench-append replay
+
+## Everything that must hold before a change lands. Installs what it needs, into the user's cargo folder.
+test: tools format lint build unit web
+
+tools:
+	@$(CARGO) nextest --version >/dev/null 2>&1 || $(CARGO) install --locked cargo-nextest --version $(NEXTEST_VERSION)
+
+format:
+	$(CARGO) fmt --all --check
+
+lint:
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+
+# One set of features for everything, so that dependencies are built once; the end-to-end tests run these binaries.
+build:
+	$(CARGO) build --workspace --all-targets
+
+unit:
+	$(CARGO) nextest run --workspace
+
+web:
+	node --test tests/web/*.test.mjs

@@ -7,13 +7,20 @@
 //! This crate refuses to contain anything of the server: of our crates it imports the client and the protocol, and
 //! starts everything else as its users do. Whatever goes wrong in here panics: it is a test that fails.
 
+pub mod append_load;
+pub mod audience;
+pub mod chat_text;
 pub mod crowd;
 pub mod http;
+pub mod latencies;
 pub mod node;
 pub mod ports;
 pub mod process;
+pub mod replay;
 pub mod sns;
 pub mod stack;
+pub mod stack_counts;
+pub mod trace;
 
 use std::future::Future;
 use std::time::{Duration, Instant};

@@ -2,6 +2,7 @@
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser as _;
 use local_stack::cli::Cli;
@@ -38,8 +39,7 @@ fn complain(error: &dyn std::error::Error, code: u8) -> ExitCode {
 }
 
 async fn run(options: StackOptions) -> Result<(), Box<dyn std::error::Error>> {
-    let mut stop =
-        StopSignals { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? };
+    let mut stop = StopSignals::listen()?;
     let stack = tokio::select! {
         started = Box::pin(Stack::start(options.clone(), production::publisher, &production::Servers)) => started?,
         () = stop.next() => return Ok(()),
@@ -48,7 +48,7 @@ async fn run(options: StackOptions) -> Result<(), Box<dyn std::error::Error>> {
     stop.next().await;
     tokio::select! {
         () = stack.stop() => {}
-        () = stop.next() => eprintln!("roomcast-local: stopped without waiting"),
+        () = insisted() => eprintln!("roomcast-local: stopped without waiting"),
     }
     Ok(())
 }
@@ -58,7 +58,21 @@ struct StopSignals {
     terminate: Signal,
 }
 
+/// Ends when somebody asks once more. What comes within a second belongs to the first request: `timeout`, for one,
+/// signals its child and then its child's process group.
+async fn insisted() {
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    match StopSignals::listen() {
+        Ok(mut again) => again.next().await,
+        Err(_) => std::future::pending().await,
+    }
+}
+
 impl StopSignals {
+    fn listen() -> io::Result<Self> {
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+
     async fn next(&mut self) {
         tokio::select! {
             _ = self.interrupt.recv() => {}

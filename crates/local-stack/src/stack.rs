@@ -121,6 +121,9 @@ impl Stack {
             dynamodb.consumed(),
         );
 
+        let counts = pump.shared_counts();
+        sns.show_counts("mapping", move || counts.to_json());
+
         let settings = NodeSettings {
             first_port: options.port,
             nodes: options.nodes,

@@ -9,6 +9,7 @@ use axum::http::StatusCode;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use protocol::Envelope;
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 
 use super::accepted::AcceptedIds;
 use super::certificate::{CertificateStore, KeyError};
@@ -29,6 +30,9 @@ const REMEMBERED_IDS: usize = 4096;
 
 /// Events for a subscription that may wait; each is a confirmed fact, so few are under way.
 const INBOX: usize = 16;
+
+/// A body comes within this time, or not at all: SNS itself gives up after 15 s.
+const BODY_WITHIN: Duration = Duration::from_secs(10);
 
 const WARN_EVERY: Duration = Duration::from_secs(10);
 
@@ -122,7 +126,10 @@ pub async fn receive_post(State(endpoint): State<Arc<Endpoint>>, Path(secret): P
     if !endpoint.admits(&secret) {
         return StatusCode::NOT_FOUND;
     }
-    match Limited::new(body, BODY_LIMIT).collect().await {
+    let Ok(collected) = timeout(BODY_WITHIN, Limited::new(body, BODY_LIMIT).collect()).await else {
+        return StatusCode::REQUEST_TIMEOUT;
+    };
+    match collected {
         Ok(body) => endpoint.receive(&body.to_bytes()).await,
         Err(error) => {
             count(&endpoint.stats.malformed);

@@ -39,6 +39,9 @@ pub struct LimitsConfig {
     /// Rooms being opened at a time
     #[arg(long, env = "ROOMCAST_OPENS_IN_FLIGHT", default_value_t = 64, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub opens_in_flight: u32,
+    /// Bytes of recent messages that the node keeps in memory, all rooms together
+    #[arg(long, env = "ROOMCAST_RECENT_BYTES", default_value_t = 256 * 1024 * 1024, value_name = "BYTES", value_parser = clap::value_parser!(u64).range(1024..))]
+    pub recent_bytes: u64,
     /// DynamoDB read units a second that audits may take
     #[arg(long, env = "ROOMCAST_AUDIT_UNITS", default_value_t = 500, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=40_000))]
     pub audit_units: u32,
@@ -70,6 +73,8 @@ pub struct Limits {
     pub recent_messages: usize,
     /// Bytes of messages that a room keeps in memory.
     pub recent_bytes: usize,
+    /// Bytes of messages that all rooms together keep in memory.
+    pub recent_bytes_total: usize,
     /// Milliseconds that a room stays open after its last member has left.
     pub linger_ms: u64,
     /// Publishes of one room that have not been answered.
@@ -126,6 +131,7 @@ impl LimitsConfig {
             drain_ms: self.drain_ms,
             recent_messages: ID_WINDOW,
             recent_bytes: 1024 * 1024,
+            recent_bytes_total: size(self.recent_bytes),
             linger_ms: 60_000,
             publishes_in_flight: 2 * queue,
             history_in_flight: 64,
@@ -150,10 +156,15 @@ impl Limits {
         RoomLimits { timeline: self.timeline.clone(), append: self.append.clone() }
     }
 
-    /// Rooms that one shard takes: rooms spread unevenly, so twice its share.
+    /// Rooms that one of `shards` shards takes: rooms spread unevenly, so twice its share.
     #[must_use]
-    pub fn rooms_per_shard(&self) -> usize {
-        let shards = std::thread::available_parallelism().map_or(2, usize::from);
+    pub fn rooms_per_shard(&self, shards: usize) -> usize {
         (2 * self.rooms / shards).max(1)
+    }
+
+    /// Bytes of recent messages that one of `shards` shards keeps.
+    #[must_use]
+    pub fn recent_bytes_per_shard(&self, shards: usize) -> usize {
+        self.recent_bytes_total / shards
     }
 }

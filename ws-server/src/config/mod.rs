@@ -4,6 +4,8 @@ mod aws;
 mod limits;
 mod network;
 mod parse;
+#[cfg(test)]
+mod readme_tests;
 
 use clap::Parser;
 

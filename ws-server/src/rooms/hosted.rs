@@ -34,6 +34,8 @@ pub(crate) struct Hosted {
     pub(super) synced: u64,
     /// `history` requests that the log is being read for.
     pub(super) history_reads: usize,
+    /// When something last happened here.
+    pub(crate) used_at: Time,
     /// Since when nobody is here.
     empty_since: Option<Time>,
 }
@@ -67,6 +69,7 @@ impl Hosted {
             tokens: 0,
             synced: 0,
             history_reads: 0,
+            used_at: Time::default(),
             empty_since: None,
         }
     }
@@ -147,6 +150,13 @@ impl Hosted {
         }
         let since = *self.empty_since.get_or_insert(now);
         now.since_ms(since) >= limits.linger_ms
+    }
+
+    /// Whether a session is here, or about to be.
+    pub(crate) fn has(&self, id: &SessionId) -> bool {
+        self.live.contains(id)
+            || self.replays.contains_key(id)
+            || self.joining.iter().any(|joining| joining.session.id == *id)
     }
 
     /// Forgets a session. Returns it if it was here.

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use protocol::{ErrorCode, JoinFrom, Joined, Left, Ref, ServerFrame, SessionId};
+use protocol::{ErrorCode, JoinFrom, Joined, Left, Position, Ref, ServerFrame, SessionId};
 use room_core::{Entry, Time, enter};
 
 use super::hosted::{Hosted, Scene};
@@ -94,7 +94,18 @@ impl Hosted {
     }
 
     pub(super) fn send_joined(&self, session: &Session, reference: Option<Ref>, recovered: bool, replayed: u64) {
-        let (room, position) = (self.name.clone(), self.machine.position());
+        self.send_joined_at(session, self.machine.position(), reference, recovered, replayed);
+    }
+
+    pub(super) fn send_joined_at(
+        &self,
+        session: &Session,
+        position: Position,
+        reference: Option<Ref>,
+        recovered: bool,
+        replayed: u64,
+    ) {
+        let room = self.name.clone();
         session.send(&ServerFrame::Joined(Joined { room, position, recovered, replayed, reference }));
     }
 }

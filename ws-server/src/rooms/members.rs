@@ -76,6 +76,10 @@ impl Members {
         Some(session)
     }
 
+    pub(crate) fn contains(&self, id: &SessionId) -> bool {
+        self.places.contains_key(id)
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.sessions.is_empty()
     }

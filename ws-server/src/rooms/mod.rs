@@ -14,6 +14,8 @@ mod members;
 mod publish;
 mod replay;
 mod shard;
+#[cfg(test)]
+mod tests;
 mod timers;
 
 use std::sync::Arc;
@@ -40,14 +42,14 @@ impl Rooms {
     /// Starts the shards, as tasks of the current runtime. They end when the last `Rooms` is dropped.
     #[must_use]
     pub fn start(node: &NodeId, log: &Arc<dyn MessageLog>, limits: &Limits) -> Self {
-        let shards = std::thread::available_parallelism().map_or(2, usize::from);
+        let count = std::thread::available_parallelism().map_or(2, usize::from);
         let (audits, audit_requests) = mpsc::channel(auditor::QUEUE);
         let work = io::Work::new(Arc::clone(log), limits, audits);
         tokio::spawn(auditor::run(Arc::clone(log), limits.audit_units, audit_requests));
-        let shards = (0..shards)
+        let shards = (0..count)
             .map(|_| {
                 let (sender, commands) = mpsc::channel(SHARD_QUEUE);
-                tokio::spawn(shard::Shard::new(node.clone(), limits, work.clone()).run(commands));
+                tokio::spawn(shard::Shard::new(node.clone(), limits, count, work.clone()).run(commands));
                 sender
             })
             .collect();

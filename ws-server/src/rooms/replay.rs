@@ -82,7 +82,7 @@ impl Hosted {
     pub(super) fn restart_replay(&mut self, replay: Replay, position: &Position) {
         let Replay { session, reference, joined, .. } = replay;
         if !joined {
-            self.send_joined(&session, reference, false, 0);
+            self.send_joined_at(&session, position.clone(), reference, false, 0);
         }
         session.send_reset(&self.name, position.clone());
         self.live.insert(session);

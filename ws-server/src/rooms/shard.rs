@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::command::Command;
 use super::hosted::{Hosted, Scene};
 use super::io::{Answer, Work};
-use super::members::Request;
+use super::members::{Request, Session};
 use super::timers::Timers;
 use crate::config::Limits;
 
@@ -20,6 +20,10 @@ const ANSWERS: usize = 4_096;
 pub(crate) struct Shard {
     node: NodeId,
     limits: Limits,
+    max_rooms: usize,
+    /// Recent messages of all rooms here, in bytes, and how many there may be.
+    recent_bytes: usize,
+    max_recent_bytes: usize,
     work: Work,
     rooms: HashMap<RoomName, Hosted>,
     timers: Timers,
@@ -31,11 +35,15 @@ pub(crate) struct Shard {
 }
 
 impl Shard {
-    pub(crate) fn new(node: NodeId, limits: &Limits, work: Work) -> Self {
+    /// One of `shards` shards.
+    pub(crate) fn new(node: NodeId, limits: &Limits, shards: usize, work: Work) -> Self {
         let (answers, answered) = mpsc::channel(ANSWERS);
         Self {
             node,
             limits: limits.clone(),
+            max_rooms: limits.rooms_per_shard(shards),
+            recent_bytes: 0,
+            max_recent_bytes: limits.recent_bytes_per_shard(shards),
             work,
             rooms: HashMap::new(),
             timers: Timers::default(),
@@ -67,7 +75,7 @@ impl Shard {
     fn handle(&mut self, command: Command) {
         match command {
             Command::Join { room, session, from, reference } => {
-                if !self.rooms.contains_key(&room) && self.rooms.len() >= self.limits.rooms_per_shard() {
+                if !self.rooms.contains_key(&room) && self.rooms.len() >= self.max_rooms {
                     let reason = "this node has as many rooms as it takes";
                     session.send_error(ErrorCode::Overloaded, reason, &room, Request::Other(reference));
                     return;
@@ -86,14 +94,14 @@ impl Shard {
                 self.with_room(&room, |hosted, _| hosted.handle_gone(&session));
             }
             Command::Publish { room, session, message } => {
-                self.host(&room);
+                if !self.has(&room, &session) {
+                    return not_joined(&session, &room, Request::Publish(message.id));
+                }
                 self.with_room(&room, |hosted, scene| hosted.handle_publish(session, message, scene));
             }
             Command::History { room, session, range, limit, reference } => {
-                if !self.rooms.contains_key(&room) {
-                    let reason = "this session is not in that room";
-                    session.send_error(ErrorCode::NotJoined, reason, &room, Request::Other(reference));
-                    return;
+                if !self.has(&room, &session) {
+                    return not_joined(&session, &room, Request::Other(reference));
                 }
                 self.with_room(&room, |hosted, scene| {
                     hosted.handle_history(session, range, limit, reference, scene);
@@ -127,6 +135,11 @@ impl Shard {
         }
     }
 
+    /// Whether a session is in a room: its join may have failed.
+    fn has(&self, room: &RoomName, session: &Session) -> bool {
+        self.rooms.get(room).is_some_and(|hosted| hosted.has(&session.id))
+    }
+
     /// Opens the room here if it is not.
     fn host(&mut self, room: &RoomName) {
         if self.rooms.contains_key(room) {
@@ -150,12 +163,32 @@ impl Shard {
             answers: &self.answers,
             limits: &self.limits,
         };
+        let before = hosted.recent.bytes();
         act(hosted, &scene);
+        self.recent_bytes = self.recent_bytes + hosted.recent.bytes() - before;
+        hosted.used_at = now;
         if hosted.is_over(now, &self.limits) {
+            self.recent_bytes -= hosted.recent.bytes();
             self.rooms.remove(room);
             self.timers.set(room, None);
         } else {
             self.timers.set(room, hosted.poll_timeout(now, &self.limits));
+        }
+        if self.recent_bytes > self.max_recent_bytes {
+            self.forget_recent();
+        }
+    }
+
+    /// Frees a quarter of the memory for recent messages: rooms that were used least recently read the log instead.
+    fn forget_recent(&mut self) {
+        let mut rooms: Vec<&mut Hosted> = self.rooms.values_mut().filter(|room| room.recent.bytes() > 0).collect();
+        rooms.sort_unstable_by_key(|room| room.used_at);
+        for room in rooms {
+            if self.recent_bytes <= self.max_recent_bytes / 4 * 3 {
+                break;
+            }
+            self.recent_bytes -= room.recent.bytes();
+            room.recent.clear(room.machine.next());
         }
     }
 
@@ -178,4 +211,8 @@ impl Shard {
         let due = self.timers.next().map(|time| self.started + Duration::from_millis(time.0));
         due.unwrap_or_else(|| Instant::now() + far)
     }
+}
+
+fn not_joined(session: &Session, room: &RoomName, of: Request) {
+    session.send_error(ErrorCode::NotJoined, "this session is not in that room", room, of);
 }

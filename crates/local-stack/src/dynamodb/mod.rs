@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use dynoxide::Database;
 use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// How long requests that are being answered may hold up the stop.
 const STOP_WITHIN: Duration = Duration::from_secs(3);
@@ -32,12 +32,12 @@ impl Consumed {
     }
 }
 
-/// A running DynamoDB.
+/// A running DynamoDB. Dropping it stops it too, without waiting.
 pub struct DynamoDb {
     database: Database,
     address: SocketAddr,
     consumed: Consumed,
-    stop: CancellationToken,
+    stop: DropGuard,
     server: JoinHandle<()>,
     upkeep: JoinHandle<()>,
 }
@@ -81,7 +81,7 @@ impl DynamoDb {
             }
         });
         let upkeep = tokio::spawn(upkeep::run(database.clone(), records, consumed.clone(), stop.clone()));
-        Ok(Self { database, address, consumed, stop, server, upkeep })
+        Ok(Self { database, address, consumed, stop: stop.drop_guard(), server, upkeep })
     }
 
     /// The API's URL.
@@ -104,7 +104,7 @@ impl DynamoDb {
 
     /// Stops listening and finishes the requests that are being answered.
     pub async fn stop(self) {
-        self.stop.cancel();
+        drop(self.stop);
         let both = async {
             let _ = self.server.await;
             let _ = self.upkeep.await;

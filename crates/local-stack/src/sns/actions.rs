@@ -232,6 +232,7 @@ impl Service {
             (registry.topic(topic)?, registry.confirmed(topic))
         };
         let room = self.deliveries.reserve(subscriptions.len()).ok_or_else(ApiError::throttled)?;
+        self.deliveries.counts.count_message(text.len());
         let message = Message::notification(topic, text.to_owned(), fields.get("Subject").map(str::to_owned));
         let id = message.id.clone();
         if !subscriptions.is_empty() {
@@ -266,4 +267,42 @@ fn check_batch(entries: &[Query]) -> Result<(), ApiError> {
 
 fn unsupported(name: &str) -> ApiError {
     ApiError::invalid(format!("Invalid parameter: {name} Reason: the local SNS does not offer it"))
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::StatusCode;
+    use http_body_util::BodyExt as _;
+    use tokio_util::sync::CancellationToken;
+
+    use super::super::authority::Authority;
+    use super::super::delivery::UNDER_WAY;
+    use super::*;
+    use crate::faults::SnsFaults;
+
+    #[tokio::test]
+    async fn publishing_is_throttled_while_too_many_deliveries_are_under_way() {
+        let authority = Authority::new().unwrap();
+        let signer = Signer::new(authority.signing_identity().unwrap().keys, String::new());
+        let (tls, stop) = (authority.client_config().unwrap(), CancellationToken::new());
+        let deliveries = Deliveries::new(tls, String::new(), SnsFaults::default(), 1, stop);
+        let service = Service::new(signer, Arc::new(deliveries));
+        let topic = service.registry().create_topic("t", None).unwrap();
+        let endpoint = service.registry().subscribe(&topic, "http", "http://127.0.0.1:9/", Policy::default()).unwrap();
+        service.registry().confirm(&topic, &endpoint.token, false).unwrap();
+
+        let all_but_one = service.deliveries.reserve(UNDER_WAY - 1).unwrap();
+        let publish = Query::parse(format!("Action=Publish&TopicArn={topic}&Message=m").as_bytes());
+        assert_eq!(service.handle(&publish, true).status(), StatusCode::OK);
+        assert_eq!(service.handle(&publish, true).status(), StatusCode::TOO_MANY_REQUESTS);
+        let entry = "PublishBatchRequestEntries.member.1";
+        let batch = format!("Action=PublishBatch&TopicArn={topic}&{entry}.Id=a&{entry}.Message=m");
+        let answer = service.handle(&Query::parse(batch.as_bytes()), true);
+        let text = answer.into_body().collect().await.unwrap().to_bytes();
+        let failure =
+            "<Id>a</Id><Code>Throttled</Code><Message>Rate exceeded</Message><SenderFault>false</SenderFault>";
+        assert!(std::str::from_utf8(&text).unwrap().contains(failure), "{text:?}");
+        drop(all_but_one);
+        assert_eq!(service.handle(&publish, true).status(), StatusCode::OK, "and no longer than that");
+    }
 }

@@ -7,11 +7,14 @@ use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
     KeyUsagePurpose, PKCS_RSA_SHA256, PublicKeyData,
 };
+use ring::signature::RsaKeyPair;
 use rsa::RsaPrivateKey;
 use rsa::pkcs8::EncodePrivateKey;
-use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::crypto::ring::default_provider;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio_rustls::rustls::{self, ClientConfig, RootCertStore, ServerConfig};
+
+use super::signer::SigningKeys;
 
 /// The name in the signing certificate, as in AWS's own.
 const SIGNER_NAME: &str = "sns.amazonaws.com";
@@ -30,6 +33,9 @@ pub enum AuthorityError {
     /// The RSA key, on its way into its certificate.
     #[error("cannot encode the signing key: {0}")]
     Encoding(#[from] rsa::pkcs8::Error),
+    /// The RSA key, on its way to what signs with it.
+    #[error("cannot use the signing key: {0}")]
+    Rejected(String),
     /// The TLS configuration around a certificate.
     #[error("cannot use a certificate for TLS: {0}")]
     Tls(#[from] rustls::Error),
@@ -40,9 +46,9 @@ pub struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
 }
 
-/// The key that signs notifications, and the certificate that shows it.
+/// What signs notifications, and the certificate that shows it.
 pub(super) struct SigningIdentity {
-    pub(super) key: RsaPrivateKey,
+    pub(super) keys: SigningKeys,
     pub(super) certificate_der: Vec<u8>,
     pub(super) certificate_pem: String,
 }
@@ -75,7 +81,7 @@ impl Authority {
         let names = names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
         let certificate = self.issue(CertificateParams::new(names)?, "Roomcast local server", &key)?;
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
-        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        let config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
             .with_safe_default_protocol_versions()?
             .with_no_client_auth()
             .with_single_cert(vec![certificate], key)?;
@@ -89,7 +95,7 @@ impl Authority {
     pub fn client_config(&self) -> Result<ClientConfig, AuthorityError> {
         let mut roots = RootCertStore::empty();
         roots.add(self.issuer.der().clone())?;
-        Ok(ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        Ok(ClientConfig::builder_with_provider(Arc::new(default_provider()))
             .with_safe_default_protocol_versions()?
             .with_root_certificates(roots)
             .with_no_client_auth())
@@ -99,11 +105,14 @@ impl Authority {
     pub(super) fn signing_identity(&self) -> Result<SigningIdentity, AuthorityError> {
         let key = RsaPrivateKey::new(&mut rsa::rand_core::OsRng, RSA_BITS)?;
         let pkcs8 = key.to_pkcs8_der()?;
+        let sha256 = RsaKeyPair::from_pkcs8(pkcs8.as_bytes());
+        let sha256 = sha256.map_err(|e| AuthorityError::Rejected(e.to_string()))?;
         let pair = KeyPair::from_pkcs8_der_and_sign_algo(&pkcs8.as_bytes().into(), &PKCS_RSA_SHA256)?;
         let params = CertificateParams::new(vec![SIGNER_NAME.to_owned()])?;
         let certificate = self.issue(params, SIGNER_NAME, &pair)?;
         let certificate_pem = pem(&certificate);
-        Ok(SigningIdentity { key, certificate_der: certificate.to_vec(), certificate_pem })
+        let keys = SigningKeys { sha1: key, sha256 };
+        Ok(SigningIdentity { keys, certificate_der: certificate.to_vec(), certificate_pem })
     }
 
     fn issue(

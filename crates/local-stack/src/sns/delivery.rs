@@ -26,16 +26,18 @@ use crate::faults::{Dice, SnsFaults};
 /// Deliveries that are posted at the same time.
 const IN_FLIGHT: usize = 256;
 /// Deliveries that are under way, waiting for a retry included. Beyond this, Publish is throttled.
-const UNDER_WAY: usize = 10_000;
+pub(super) const UNDER_WAY: usize = 10_000;
 /// How long an endpoint has to answer
 /// (<https://docs.aws.amazon.com/sns/latest/dg/SendMessageToHttp.prepare.html>).
 const ANSWER_WITHIN: Duration = Duration::from_secs(15);
 /// An answer's body is of no interest; this much is read so that its connection can serve again.
 const ANSWER_BODY: usize = 64 * 1024;
 
-/// What became of deliveries since the start.
+/// What was published and what became of its deliveries since the start.
 #[derive(Debug, Default)]
 pub struct DeliveryCounts {
+    messages: AtomicU64,
+    message_bytes: AtomicU64,
     delivered: AtomicU64,
     attempts: AtomicU64,
     failed: AtomicU64,
@@ -43,6 +45,21 @@ pub struct DeliveryCounts {
 }
 
 impl DeliveryCounts {
+    /// Messages that Publish and PublishBatch accepted.
+    pub fn messages(&self) -> u64 {
+        self.messages.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of their text.
+    pub fn message_bytes(&self) -> u64 {
+        self.message_bytes.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn count_message(&self, bytes: usize) {
+        self.messages.fetch_add(1, Ordering::Relaxed);
+        self.message_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
     /// Deliveries that the endpoint accepted.
     pub fn delivered(&self) -> u64 {
         self.delivered.load(Ordering::Relaxed)
@@ -91,7 +108,8 @@ enum Attempt {
 }
 
 impl Deliveries {
-    pub(super) fn new(tls: ClientConfig, api: String, faults: SnsFaults, seed: u64) -> Self {
+    /// `stop` ends every delivery where it is.
+    pub(super) fn new(tls: ClientConfig, api: String, faults: SnsFaults, seed: u64, stop: CancellationToken) -> Self {
         let connector = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().build();
         Self {
             client: Client::builder(TokioExecutor::new()).build(connector),
@@ -106,7 +124,7 @@ impl Deliveries {
             under_way: Arc::new(Semaphore::new(UNDER_WAY)),
             in_flight: Semaphore::new(IN_FLIGHT),
             tasks: TaskTracker::new(),
-            stop: CancellationToken::new(),
+            stop,
             counts: DeliveryCounts::default(),
         }
     }
@@ -152,9 +170,8 @@ impl Deliveries {
         self.start(subscription, Arc::new(message), Duration::ZERO, room);
     }
 
-    /// Ends every delivery where it is.
-    pub(super) async fn stop(&self) {
-        self.stop.cancel();
+    /// Waits until every delivery has ended where it was, once told to stop.
+    pub(super) async fn ended(&self) {
         self.tasks.close();
         self.tasks.wait().await;
     }

@@ -10,6 +10,7 @@ mod message;
 mod query;
 mod registry;
 mod signer;
+mod stats;
 mod xml;
 
 use std::net::{SocketAddr, TcpListener};
@@ -22,7 +23,7 @@ use axum::http::{HeaderMap, Response, header};
 use axum::routing::get;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub use authority::{Authority, AuthorityError};
 pub use delivery::DeliveryCounts;
@@ -34,17 +35,19 @@ use actions::Service;
 use delivery::Deliveries;
 use query::Query;
 use signer::Signer;
+use stats::Stats;
 
 /// A form-encoded batch of 256 KiB may be three times as long.
 const MAX_REQUEST: usize = 1024 * 1024;
 
-/// A running SNS. Dropping it leaves it running; [`Sns::stop`] ends it.
+/// A running SNS. Dropping it stops it too, without waiting.
 pub struct Sns {
     service: Arc<Service>,
+    stats: Arc<Stats>,
     authority: Arc<Authority>,
     address: SocketAddr,
     certificate_address: SocketAddr,
-    stop: CancellationToken,
+    stop: DropGuard,
     servers: Vec<JoinHandle<()>>,
 }
 
@@ -92,15 +95,17 @@ impl Sns {
         let (address, certificate_address) = (listener.local_addr()?, certificate_listener.local_addr()?);
 
         let path = certificate_server::certificate_path(&identity.certificate_der);
-        let signer = Signer::new(identity.key, format!("https://{certificate_address}{path}"));
-        let tls = authority.client_config()?;
-        let deliveries = Deliveries::new(tls, format!("http://{address}"), options.faults, options.seed);
-        let service = Arc::new(Service::new(signer, Arc::new(deliveries)));
-
+        let signer = Signer::new(identity.keys, format!("https://{certificate_address}{path}"));
         let stop = CancellationToken::new();
+        let tls = authority.client_config()?;
+        let api = format!("http://{address}");
+        let deliveries = Arc::new(Deliveries::new(tls, api, options.faults, options.seed, stop.clone()));
+        let stats = Arc::new(Stats::new(Arc::clone(&deliveries)));
+        let service = Arc::new(Service::new(signer, deliveries));
+
         let acceptor = TlsAcceptor::from(authority.server_config(&["127.0.0.1", "localhost"])?);
-        let api =
-            axum::serve(listener, router(Arc::clone(&service))).with_graceful_shutdown(stop.clone().cancelled_owned());
+        let api = axum::serve(listener, router(Arc::clone(&service), Arc::clone(&stats)))
+            .with_graceful_shutdown(stop.clone().cancelled_owned());
         let certificates = axum::serve(
             certificate_server::TlsListener::new(certificate_listener, acceptor),
             certificate_server::router(&path, identity.certificate_pem),
@@ -109,7 +114,15 @@ impl Sns {
         // axum's servers end without an error, ever.
         let servers =
             vec![tokio::spawn(async move { drop(api.await) }), tokio::spawn(async move { drop(certificates.await) })];
-        Ok(Self { service, authority: Arc::new(authority), address, certificate_address, stop, servers })
+        Ok(Self {
+            service,
+            stats,
+            authority: Arc::new(authority),
+            address,
+            certificate_address,
+            stop: stop.drop_guard(),
+            servers,
+        })
     }
 
     /// Makes a topic, or changes its signature version; its ARN.
@@ -145,10 +158,15 @@ impl Sns {
         &self.service.deliveries().counts
     }
 
+    /// Shows another part's counts at `/_local/stats`, under its name, beside those of SNS.
+    pub fn show_counts(&self, part: &'static str, counts: impl Fn() -> serde_json::Value + Send + Sync + 'static) {
+        self.stats.add(part, Box::new(counts));
+    }
+
     /// Ends deliveries and listening; requests that are being answered are finished.
     pub async fn stop(self) {
-        self.stop.cancel();
-        self.service.deliveries().stop().await;
+        drop(self.stop);
+        self.service.deliveries().ended().await;
         for server in self.servers {
             // It was not aborted, and a panic has been reported where it happened.
             drop(server.await);
@@ -156,8 +174,9 @@ impl Sns {
     }
 }
 
-fn router(service: Arc<Service>) -> Router {
-    Router::new().route("/", get(by_url).post(by_form)).layer(DefaultBodyLimit::max(MAX_REQUEST)).with_state(service)
+fn router(service: Arc<Service>, stats: Arc<Stats>) -> Router {
+    let api = get(by_url).post(by_form).layer(DefaultBodyLimit::max(MAX_REQUEST)).with_state(service);
+    Router::new().route("/", api).route("/_local/stats", get(stats::show).with_state(stats))
 }
 
 /// How somebody follows the links in a message.

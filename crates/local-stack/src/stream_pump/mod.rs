@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub use checkpoint::CheckpointFile;
 pub use handler::{FaultyHandler, HandlerFuture, StreamHandler};
@@ -90,12 +90,22 @@ impl PumpCounts {
     pub fn given_up(&self) -> u64 {
         self.given_up.load(Ordering::Relaxed)
     }
+
+    /// All of them, for people and measurements.
+    pub(crate) fn to_json(&self) -> serde_json::Value {
+        serde_json::json!({
+            "invocations": self.invocations(),
+            "failures": self.failures(),
+            "published": self.published(),
+            "given_up": self.given_up(),
+        })
+    }
 }
 
-/// A running mapping.
+/// A running mapping. Dropping it stops it too, without waiting.
 pub struct StreamPump {
     counts: Arc<PumpCounts>,
-    stop: CancellationToken,
+    stop: DropGuard,
     task: JoinHandle<()>,
 }
 
@@ -116,7 +126,7 @@ impl StreamPump {
         let task = tokio::spawn(async move {
             stopped.run_until_cancelled_owned(pump.run()).await;
         });
-        Self { counts, stop, task }
+        Self { counts, stop: stop.drop_guard(), task }
     }
 
     /// What it did so far.
@@ -125,9 +135,13 @@ impl StreamPump {
         &self.counts
     }
 
+    pub(crate) fn shared_counts(&self) -> Arc<PumpCounts> {
+        Arc::clone(&self.counts)
+    }
+
     /// Stops it, in the midst of a batch if need be: the batch is repeated after the next start.
     pub async fn stop(self) {
-        self.stop.cancel();
+        drop(self.stop);
         drop(self.task.await);
     }
 }

@@ -118,10 +118,14 @@ fn what_it_says_is_for_scripts_first_and_for_people_then() {
         std::thread::sleep(Duration::from_millis(20));
     }
     std::thread::sleep(Duration::from_millis(200));
-    Command::new("kill").arg(child.id().to_string()).status().unwrap();
+    for _ in 0..2 {
+        Command::new("kill").arg(child.id().to_string()).status().unwrap();
+    }
     let mut text = String::new();
     child.stdout.take().unwrap().read_to_string(&mut text).unwrap();
-    assert!(child.wait().unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success());
+    assert!(output.stderr.is_empty(), "asked twice at once, it still takes its time");
     assert_eq!(text.lines().filter(|line| line.starts_with("ready")).collect::<Vec<_>>(), ["ready"]);
     assert!(text.starts_with("ready\n") && text.contains("--seed 7") && text.contains("Ctrl-C"), "{text}");
 }

@@ -124,6 +124,33 @@ const FAST: &str = r#"{"healthyRetryPolicy":{"numRetries":4,"numNoDelayRetries":
     "maxDelayTarget":1,"numMaxDelayRetries":1}}"#;
 
 #[tokio::test]
+async fn what_was_counted_can_be_asked_for() {
+    let world = healthy().await;
+    let mut endpoint = Endpoint::answering(&[]).await;
+    world.subscribe(&mut endpoint, FAST).await;
+    for text in ["one", "é"] {
+        world.publish(text).await;
+        endpoint.next().await;
+    }
+    world.sns.show_counts("other", || serde_json::json!({ "seven": 7 }));
+    let http = HttpClient::builder(TokioExecutor::new()).build_http::<Empty<bytes::Bytes>>();
+    let url: hyper::Uri = format!("{}/_local/stats", world.sns.url()).parse().unwrap();
+    let stats = loop {
+        let answer = http.get(url.clone()).await.unwrap();
+        assert_eq!(answer.headers()["content-type"], "application/json");
+        let answer = answer.into_body().collect().await.unwrap().to_bytes();
+        let stats: serde_json::Value = serde_json::from_slice(&answer).unwrap();
+        // A delivery is counted just after its endpoint has it: the confirmation and two notifications.
+        if stats["sns"]["delivered"] == 3 {
+            break stats;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    };
+    let sns = serde_json::json!({"messages": 2, "message_bytes": 5, "delivered": 3, "attempts": 3, "failed": 0, "dropped": 0});
+    assert_eq!(stats, serde_json::json!({ "sns": sns, "other": { "seven": 7 } }));
+}
+
+#[tokio::test]
 async fn a_confirmed_endpoint_gets_signed_notifications_in_the_form_of_aws() {
     for version in [SignatureVersion::V1, SignatureVersion::V2] {
         let world = world(version, SnsFaults::default()).await;

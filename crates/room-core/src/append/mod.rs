@@ -131,7 +131,7 @@ impl Append {
             ids_not_before: Time(0),
             not_before: Time(0),
             written_at: Time(0),
-            races: Backoff::new(8, 500),
+            races: Backoff::new(2, 64),
             faults: Backoff::new(50, 2_000),
             suspicion: None,
             events: VecDeque::new(),

@@ -1,0 +1,347 @@
+//! What clients of several nodes see of what is published: verified, counted and timed, by one clock.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use client::verifier::Party;
+use client::{Client, ClientOptions, Event, JoinFrom, Report, Verifier};
+use protocol::{Body, MessageFrame, MessageId, NodeId, RoomName, UserId};
+use serde_json::json;
+
+use crate::latencies::Latencies;
+
+/// Where a client sits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seat {
+    /// The verifier's name for it.
+    pub party: Party,
+    /// Which of the URLs it is connected to.
+    pub node: usize,
+    /// It is there to watch: its sightings are timed, and it must see everything.
+    pub viewer: bool,
+}
+
+/// A message that is about to be published.
+#[derive(Debug)]
+pub struct Publish<'a> {
+    /// Its place among all messages, from 0 without holes.
+    pub number: usize,
+    /// Its room.
+    pub room: &'a RoomName,
+    /// What is said.
+    pub text: &'a str,
+    /// When it should be published: latencies count from here, however late the publish is.
+    pub due: Instant,
+}
+
+/// Collects what happens to all clients of a run.
+#[derive(Default)]
+pub struct Audience {
+    state: Mutex<State>,
+    /// Messages that others than viewers got.
+    others: AtomicU64,
+}
+
+#[derive(Default)]
+struct State {
+    verifier: Verifier,
+    sent: BTreeMap<usize, Sent>,
+    outcome: Outcome,
+}
+
+struct Sent {
+    due: Instant,
+    node: usize,
+    bytes: usize,
+}
+
+/// What a run came to.
+#[derive(Clone, Default)]
+pub struct Outcome {
+    /// What the verifier found.
+    pub report: Report,
+    /// From due to the acknowledgement.
+    pub acks: Latencies,
+    /// From due to a viewer on the publisher's node.
+    pub same_node: Latencies,
+    /// From due to a viewer on another node.
+    pub cross_node: Latencies,
+    /// From due to the call that publishes: how far the load itself was behind.
+    pub late: Latencies,
+    /// How many messages each viewer saw in each room.
+    pub seen: BTreeMap<(Party, RoomName), usize>,
+    /// Messages whose text had another size for a viewer than for its publisher.
+    pub wrong_sizes: usize,
+    /// Publishes that the service asked to send again later.
+    pub delayed: usize,
+    /// Connections that were lost.
+    pub disconnects: usize,
+    /// Errors that answered nothing.
+    pub server_errors: usize,
+    /// Messages that others than viewers got: authors are in the room too.
+    pub others: u64,
+    /// The nodes that greeted.
+    pub nodes: BTreeSet<NodeId>,
+}
+
+impl Audience {
+    /// Nobody is there yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Lets a viewer join a room at its head. It is watched until it is closed.
+    ///
+    /// # Panics
+    /// When it cannot connect or join.
+    pub async fn seat_viewer(self: &Arc<Self>, seat: Seat, url: &str, room: &RoomName) -> Client {
+        let client = Client::connect(ClientOptions::to(url)).await.expect("the service greets viewers");
+        let (audience, watched) = (Arc::clone(self), client.clone());
+        tokio::spawn(async move {
+            while let Some(event) = watched.next_event().await {
+                audience.handle_event(seat, &event);
+            }
+        });
+        client.join(room, JoinFrom::Head).await.expect("the room takes viewers");
+        self.expect_viewer(seat, room);
+        client
+    }
+
+    /// A viewer is there from the room's first message on.
+    fn expect_viewer(&self, seat: Seat, room: &RoomName) {
+        self.state().outcome.seen.entry((seat.party, room.clone())).or_default();
+    }
+
+    /// A client is about to publish; the id and body that it must use.
+    pub fn handle_publish(&self, seat: Seat, user: &UserId, publish: &Publish<'_>) -> (MessageId, Body) {
+        let id = MessageId::new(&format!("m{}", publish.number)).expect("a short word");
+        let body = Body::parse(&json!({ "text": publish.text }).to_string()).expect("made by a JSON writer");
+        let mut state = self.state();
+        let sent = Sent { due: publish.due, node: seat.node, bytes: publish.text.len() };
+        state.sent.insert(publish.number, sent);
+        state.outcome.late.record(publish.due.elapsed());
+        state.verifier.handle_publish(seat.party, user, publish.room, &id, &body);
+        (id, body)
+    }
+
+    /// Something happened to a client; has to be told of each client in its order. What others than viewers see of
+    /// rooms is checked by their clients, which tell when it breaks the protocol, and not again here: in a busy room
+    /// everybody sees everything.
+    pub fn handle_event(&self, seat: Seat, event: &Event) {
+        if matches!(event, Event::Message { .. }) && !seat.viewer {
+            return self.handle_other_sighting();
+        }
+        let now = Instant::now();
+        let mut state = self.state();
+        state.verifier.handle_event(seat.party, event);
+        let State { outcome, sent, .. } = &mut *state;
+        match event {
+            Event::Connected(welcome) => drop(outcome.nodes.insert(welcome.node.clone())),
+            Event::Disconnected { close, .. } if *close != Some(1000) => outcome.disconnects += 1,
+            Event::PublishDelayed { .. } => outcome.delayed += 1,
+            Event::ServerError(_) => outcome.server_errors += 1,
+            Event::Acked { id, .. } => {
+                if let Some(sent) = find(sent, id) {
+                    outcome.acks.record(now.saturating_duration_since(sent.due));
+                }
+            }
+            Event::Message { message, .. } if seat.viewer => outcome.handle_sighting(seat, message, sent, now),
+            _ => {}
+        }
+    }
+
+    /// Somebody who is no viewer got a message.
+    pub fn handle_other_sighting(&self) {
+        self.others.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A client's connection is closed: it is in no room any more.
+    pub fn handle_gone(&self, seat: Seat, rooms: &[RoomName]) {
+        let mut state = self.state();
+        rooms.iter().for_each(|room| state.verifier.handle_left(seat.party, room));
+    }
+
+    /// Nothing more is to be awaited.
+    #[must_use]
+    pub fn settled(&self) -> bool {
+        self.state().verifier.settled()
+    }
+
+    /// What it came to so far.
+    #[must_use]
+    pub fn outcome(&self) -> Outcome {
+        let state = self.state();
+        let others = self.others.load(Ordering::Relaxed);
+        Outcome { report: state.verifier.report(), others, ..state.outcome.clone() }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Outcome {
+    fn handle_sighting(&mut self, seat: Seat, message: &MessageFrame, sent: &BTreeMap<usize, Sent>, now: Instant) {
+        *self.seen.entry((seat.party, message.room.clone())).or_default() += 1;
+        // A message that nobody published is the verifier's affair.
+        let Some(sent) = find(sent, &message.id) else { return };
+        self.wrong_sizes += usize::from(text_bytes(&message.body) != Some(sent.bytes));
+        let latencies = if sent.node == seat.node { &mut self.same_node } else { &mut self.cross_node };
+        latencies.record(now.saturating_duration_since(sent.due));
+    }
+
+    /// Every promise that was broken, if so many messages should have been published in each room; one line each, but
+    /// for the verifier's report.
+    #[must_use]
+    pub fn problems(&self, expected: &[(RoomName, usize)]) -> Vec<String> {
+        let mut problems = Vec::new();
+        let mut must = |kept: bool, problem: String| {
+            if !kept {
+                problems.push(problem);
+            }
+        };
+        let (report, all) = (&self.report, expected.iter().map(|(_, count)| *count as u64).sum::<u64>());
+        must(report.is_clean(), report.to_string());
+        must(report.published == all, format!("{} of {all} messages were published", report.published));
+        must(report.acked == all, format!("{} of {all} messages were acknowledged", report.acked));
+        must(report.unwatched == 0, format!("{} acknowledged messages were watched by nobody", report.unwatched));
+        must(self.wrong_sizes == 0, format!("{} texts had another size on arrival", self.wrong_sizes));
+        // By count as well: a viewer that was sent on to another position would miss messages by the book.
+        for (room, count) in expected {
+            let seen: Vec<_> = self.seen.iter().filter(|((_, of), _)| of == room).collect();
+            must(!seen.is_empty(), format!("{room} has no viewer"));
+            for ((party, _), seen) in seen {
+                must(seen == count, format!("{party} in {room}: saw {seen} of {count} messages"));
+            }
+        }
+        problems
+    }
+}
+
+fn find<'a>(sent: &'a BTreeMap<usize, Sent>, id: &MessageId) -> Option<&'a Sent> {
+    sent.get(&id.as_str().strip_prefix('m')?.parse().ok()?)
+}
+
+/// Bytes of what was said, escapes undone.
+fn text_bytes(body: &Body) -> Option<usize> {
+    let value: serde_json::Value = serde_json::from_str(body.as_str()).ok()?;
+    value["text"].as_str().map(str::len)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use client::session::Proof;
+    use protocol::{DisplayName, Epoch, Position, Seq, SessionId, Welcome};
+
+    use super::*;
+
+    const AUTHOR: Seat = Seat { party: Party(1), node: 0, viewer: false };
+    const NEAR: Seat = Seat { party: Party(2), node: 0, viewer: true };
+    const FAR: Seat = Seat { party: Party(3), node: 1, viewer: true };
+
+    struct World {
+        audience: Audience,
+        room: RoomName,
+        user: UserId,
+        epoch: Epoch,
+    }
+
+    fn world() -> World {
+        let (room, user) = (RoomName::new("room").unwrap(), UserId::new("guest:1").unwrap());
+        let world = World { audience: Audience::new(), room, user, epoch: Epoch::birth(7) };
+        for seat in [AUTHOR, NEAR, FAR] {
+            let node = NodeId::from_random(seat.node as u64);
+            let (session, user) = (SessionId::from_random(1), world.user.clone());
+            let welcome = Welcome { session, user, node, heartbeat_ms: 1_000, max_body: 1_000 };
+            world.audience.handle_event(seat, &Event::Connected(welcome));
+            let (room, position) = (world.room.clone(), Position { epoch: world.epoch.clone(), seq: Seq::ZERO });
+            let joined = Event::Joined { room, position, recovered: true, replayed: 0, resumed: false };
+            world.audience.handle_event(seat, &joined);
+            if seat.viewer {
+                world.audience.expect_viewer(seat, &world.room);
+            }
+        }
+        world.audience.handle_gone(AUTHOR, std::slice::from_ref(&world.room));
+        world
+    }
+
+    impl World {
+        fn publish(&self, number: usize, text: &str, ago_ms: u64) -> (MessageId, Body) {
+            let due = Instant::now() - Duration::from_millis(ago_ms);
+            self.audience.handle_publish(AUTHOR, &self.user, &Publish { number, room: &self.room, text, due })
+        }
+
+        fn sees(&self, seat: Seat, seq: u64, id: &MessageId, body: &Body) {
+            let message = MessageFrame {
+                room: self.room.clone(),
+                seq: Seq::ZERO.plus(seq),
+                id: id.clone(),
+                from: self.user.clone(),
+                name: DisplayName::new("a").unwrap(),
+                at: 0,
+                body: body.clone(),
+            };
+            self.audience.handle_event(seat, &Event::Message { epoch: self.epoch.clone(), replayed: false, message });
+        }
+
+        fn acked(&self, id: &MessageId, seq: u64) {
+            let (room, seq) = (self.room.clone(), Seq::ZERO.plus(seq));
+            self.audience.handle_event(AUTHOR, &Event::Acked { room, id: id.clone(), seq, by: Proof::Ack });
+        }
+
+        fn problems(&self, expected: usize) -> String {
+            self.audience.outcome().problems(&[(self.room.clone(), expected)]).join("\n")
+        }
+    }
+
+    #[test]
+    fn a_message_that_all_saw_is_timed_from_when_it_was_due() {
+        let world = world();
+        let (id, body) = world.publish(0, "größer", 50);
+        assert!(!world.audience.settled());
+        world.sees(NEAR, 1, &id, &body);
+        world.sees(FAR, 1, &id, &body);
+        world.acked(&id, 1);
+        assert!(world.audience.settled());
+        assert_eq!(world.problems(1), "");
+        let outcome = world.audience.outcome();
+        for latencies in [&outcome.acks, &outcome.same_node, &outcome.cross_node, &outcome.late] {
+            assert_eq!(latencies.count(), 1);
+            assert!(latencies.quantile(0.5) >= Duration::from_millis(49));
+        }
+        assert_eq!(outcome.seen.values().collect::<Vec<_>>(), [&1, &1]);
+        assert_eq!(outcome.nodes.len(), 2);
+    }
+
+    #[test]
+    fn what_is_missing_is_a_problem() {
+        let world = world();
+        let (id, body) = world.publish(0, "a", 0);
+        assert!(world.problems(1).contains("0 of 1 messages were acknowledged"));
+        world.acked(&id, 1);
+        world.sees(NEAR, 1, &id, &body);
+        assert!(!world.audience.settled());
+        assert!(world.problems(1).contains("party 3 in room: has come to 0 of 1"), "{}", world.problems(1));
+        assert!(world.problems(1).contains("party 3 in room: saw 0 of 1 messages"), "{}", world.problems(1));
+        world.sees(FAR, 1, &id, &body);
+        assert!(world.problems(2).contains("1 of 2 messages were published"));
+    }
+
+    #[test]
+    fn another_text_and_a_repeat_are_problems() {
+        let world = world();
+        let (id, body) = world.publish(0, "abc", 0);
+        world.acked(&id, 1);
+        world.sees(NEAR, 1, &id, &body);
+        world.sees(NEAR, 1, &id, &body);
+        world.sees(FAR, 1, &id, &Body::parse(r#"{"text":"abcd"}"#).unwrap());
+        let problems = world.problems(1);
+        assert!(problems.contains("repeat: expected 2, got 1"), "{problems}");
+        assert!(problems.contains("1 texts had another size"), "{problems}");
+    }
+}

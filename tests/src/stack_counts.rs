@@ -1,0 +1,124 @@
+//! What a local stack did, asked from outside: publishes, deliveries, segments, processor time.
+
+use std::time::Duration;
+
+use protocol::RoomName;
+use serde_json::{Value, json};
+
+use crate::{Stack, http};
+
+/// Ticks a second in `/proc/<pid>/stat`: 100 wherever Linux runs (`getconf CLK_TCK`).
+const TICKS: u64 = 100;
+
+/// What a stack did since it was started.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct StackCounts {
+    /// Messages published to SNS.
+    pub sns_messages: u64,
+    /// Bytes of those.
+    pub sns_bytes: u64,
+    /// Deliveries that nodes accepted, confirmations of subscriptions included.
+    pub sns_delivered: u64,
+    /// Posts, retries included.
+    pub sns_attempts: u64,
+    /// Invocations of the Lambda function.
+    pub invocations: u64,
+    /// Processor time of the whole stack: the nodes, and the parts of AWS that it stands in for.
+    pub cpu: Duration,
+}
+
+impl StackCounts {
+    /// Asks the stack.
+    ///
+    /// # Panics
+    /// When it does not tell.
+    pub async fn of(stack: &Stack) -> Self {
+        let url = format!("{}/_local/stats", stack.announced("sns"));
+        let stats = http::get(&url).await.expect("a running stack tells its counts").json();
+        let count = |part: &str, name: &str| {
+            let value: &Value = &stats[part][name];
+            value.as_u64().unwrap_or_else(|| panic!("{part}.{name} in {stats}"))
+        };
+        Self {
+            sns_messages: count("sns", "messages"),
+            sns_bytes: count("sns", "message_bytes"),
+            sns_delivered: count("sns", "delivered"),
+            sns_attempts: count("sns", "attempts"),
+            invocations: count("mapping", "invocations"),
+            cpu: cpu_time(stack.process().pid()),
+        }
+    }
+
+    /// What was done after `earlier`.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Self {
+        Self {
+            sns_messages: self.sns_messages - earlier.sns_messages,
+            sns_bytes: self.sns_bytes - earlier.sns_bytes,
+            sns_delivered: self.sns_delivered - earlier.sns_delivered,
+            sns_attempts: self.sns_attempts - earlier.sns_attempts,
+            invocations: self.invocations - earlier.invocations,
+            cpu: self.cpu - earlier.cpu,
+        }
+    }
+}
+
+/// How many segments a room's log has.
+///
+/// # Panics
+/// When DynamoDB does not tell.
+pub async fn segments(stack: &Stack, room: &RoomName) -> u64 {
+    let mut request = json!({
+        "TableName": stack.announced("messages_table"),
+        "KeyConditionExpression": "room = :room AND seq >= :first",
+        "ExpressionAttributeValues": {":room": {"S": room.as_str()}, ":first": {"N": "1"}},
+        "Select": "COUNT",
+    });
+    let mut count = 0;
+    loop {
+        let page = stack.dynamodb("Query", &request).await;
+        count += page["Count"].as_u64().expect("a page of a query has a count");
+        match page.get("LastEvaluatedKey") {
+            Some(key) => request["ExclusiveStartKey"] = key.clone(),
+            None => return count,
+        }
+    }
+}
+
+/// User and system time of a process since its start.
+///
+/// # Panics
+/// When there is no such process.
+#[must_use]
+pub fn cpu_time(pid: u32) -> Duration {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("the process runs");
+    cpu_ticks(&stat).map(|ticks| Duration::from_millis(ticks * 1_000 / TICKS)).expect("the form of proc(5)")
+}
+
+/// Fields 14 and 15 of `/proc/<pid>/stat`. The second field, the program's name, may hold spaces.
+fn cpu_ticks(stat: &str) -> Option<u64> {
+    let (_, fields) = stat.rsplit_once(") ")?;
+    let mut times = fields.split(' ').skip(11).map_while(|field| field.parse::<u64>().ok());
+    Some(times.next()? + times.next()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn processor_time_is_user_and_system_time() {
+        let stat = "7 (a) b) S 1 7 7 0 -1 4194560 90 0 0 0 250 31 0 0 20 0 1 0 5 1 1";
+        assert_eq!(cpu_ticks(stat), Some(281));
+        assert_eq!(cpu_ticks("7 (a) S 1"), None);
+    }
+
+    #[test]
+    fn this_process_uses_processor_time() {
+        let before = cpu_time(std::process::id());
+        let start = std::time::Instant::now();
+        while cpu_time(std::process::id()) < before + Duration::from_millis(30) {
+            assert!(start.elapsed() < Duration::from_secs(10));
+        }
+    }
+}
