@@ -113,6 +113,7 @@ async fn help_lists_every_flag_and_its_variable() {
         "--opens-in-flight",
         "--outbox-bytes",
         "--page-link",
+        "--recent-bytes",
         "--retention-hours",
         "--room-queue",
         "--rooms",
