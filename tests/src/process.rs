@@ -54,6 +54,8 @@ impl Process {
         {
             command.env_remove(variable);
         }
+        // Nor does it ask the machine's own metadata service, or anything else beyond this machine.
+        command.env("AWS_EC2_METADATA_DISABLED", "true");
         command.args(arguments).envs(environment.iter().copied());
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{name} does not start: {error}"));

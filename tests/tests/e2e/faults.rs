@@ -15,7 +15,7 @@ async fn heals_by_audit(faults: &str) {
     }
     let said = Instant::now();
     viewer.has_seen(&lobby, 20).await;
-    println!("{faults}: the last message was {:?} late", said.elapsed());
+    eprintln!("{faults}: the last message was {:?} late", said.elapsed());
     let report = crowd.verified().await;
     assert_eq!((report.messages, report.sightings), (20, 40), "{report}");
     stack.stop().await;

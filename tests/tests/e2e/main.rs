@@ -2,6 +2,8 @@
 //!
 //! Every test that lets clients chat ends with the verifier's word that no promise was broken.
 
+#![allow(clippy::unwrap_used, reason = "a test's failure is a panic")]
+
 mod bad_frames;
 mod bad_websocket;
 mod bystanders;
@@ -13,6 +15,7 @@ mod heartbeat;
 mod history;
 mod idempotence;
 mod kill;
+mod outage;
 mod programs;
 mod restart;
 mod resume;

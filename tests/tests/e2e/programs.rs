@@ -50,9 +50,7 @@ async fn a_node_that_cannot_start_says_why_in_one_line() {
         "AWS_ENDPOINT_URL_DYNAMODB" => (name, "http://127.0.0.1:9"),
         _ => (name, value),
     });
-    let mut arguments = Node::arguments(&stack, port);
-    arguments.extend(strings(&[]));
-    let finished = Process::start("ws-server", &arguments, &environment).finished(PATIENCE).await;
+    let finished = Process::start("ws-server", &Node::arguments(&stack, port), &environment).finished(PATIENCE).await;
     one_line(&finished, &["table roomcast-messages"]);
     stack.stop().await;
 }
@@ -115,6 +113,7 @@ async fn help_lists_every_flag_and_its_variable() {
         "--opens-in-flight",
         "--outbox-bytes",
         "--page-link",
+        "--recent-bytes",
         "--retention-hours",
         "--room-queue",
         "--rooms",
