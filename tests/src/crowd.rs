@@ -7,7 +7,7 @@ use client::session::Event;
 use client::verifier::Party;
 use client::{Backoff, Client, ClientOptions, JoinFrom, JoinedRoom, Report, Verifier};
 use protocol::{Body, MessageFrame, MessageId, RoomName, Seq};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use crate::PATIENCE;
 
@@ -38,6 +38,7 @@ pub struct Guest {
     party: Party,
     shared: Arc<Shared>,
     seen: Arc<Mutex<Vec<Event>>>,
+    paused: watch::Sender<bool>,
     pump: tokio::task::JoinHandle<()>,
 }
 
@@ -112,8 +113,9 @@ impl Crowd {
         let client = Client::connect(options).await.expect("the service greets");
         let number = self.shared.parties.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let (party, seen) = (Party(number), Arc::default());
-        let pump = tokio::spawn(pump(client.clone(), party, Arc::clone(&self.shared), Arc::clone(&seen)));
-        Guest { client, party, shared: Arc::clone(&self.shared), seen, pump }
+        let (paused, pause) = watch::channel(false);
+        let pump = tokio::spawn(pump(client.clone(), party, Arc::clone(&self.shared), Arc::clone(&seen), pause));
+        Guest { client, party, shared: Arc::clone(&self.shared), seen, paused, pump }
     }
 
     /// Waits until every publish has its outcome and everybody has come to the end of every room they are in.
@@ -132,6 +134,12 @@ impl Crowd {
             let _ = tokio::time::timeout(Duration::from_millis(500), change).await;
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+    }
+
+    /// Whether every publish has its outcome and everybody has come to the end of every room they are in.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.shared.verifier().settled()
     }
 
     /// What the verifier says now.
@@ -154,8 +162,17 @@ impl Crowd {
 }
 
 /// Takes a client's events from its start to its end.
-async fn pump(client: Client, party: Party, shared: Arc<Shared>, seen: Arc<Mutex<Vec<Event>>>) {
-    while let Some(event) = client.next_event().await {
+async fn pump(
+    client: Client,
+    party: Party,
+    shared: Arc<Shared>,
+    seen: Arc<Mutex<Vec<Event>>>,
+    mut paused: watch::Receiver<bool>,
+) {
+    // An error says that nobody can pause it any more.
+    while paused.wait_for(|paused| !paused).await.is_ok()
+        && let Some(event) = client.next_event().await
+    {
         shared.verifier().handle_event(party, &event);
         seen.lock().unwrap_or_else(PoisonError::into_inner).push(event);
         shared.change.notify_waiters();
@@ -269,6 +286,39 @@ impl Guest {
             assert!(start.elapsed() < PATIENCE, "{} of {count} messages within {PATIENCE:?}", messages.len());
             let _ = tokio::time::timeout(Duration::from_millis(500), change).await;
         }
+    }
+
+    /// Waits until that many events of a kind have come.
+    ///
+    /// # Panics
+    /// When they do not within [`PATIENCE`].
+    pub async fn count_reaches(&self, what: &str, count: usize, wanted: impl Fn(&Event) -> bool) {
+        let start = Instant::now();
+        loop {
+            let change = self.shared.change.notified();
+            let found = self.events().iter().filter(|event| wanted(event)).count();
+            if found >= count {
+                return;
+            }
+            assert!(start.elapsed() < PATIENCE, "{found} of {count} within {PATIENCE:?}: {what}");
+            let _ = tokio::time::timeout(Duration::from_millis(500), change).await;
+        }
+    }
+
+    /// Stops taking the client's events, so that it stops reading its socket once its queue is full; or goes on.
+    pub fn pause(&self, paused: bool) {
+        self.paused.send_replace(paused);
+    }
+
+    /// Whether it was ever told that it cannot go on where it was. The reset that comes before a room's very first
+    /// message says nothing of the kind.
+    #[must_use]
+    pub fn lost_its_place(&self) -> bool {
+        self.events().iter().any(|event| match event {
+            Event::Joined { recovered, .. } => !recovered,
+            Event::Reset { position, .. } => position.seq > Seq::ZERO,
+            _ => false,
+        })
     }
 
     /// How often its connection was lost.

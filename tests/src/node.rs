@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::process::{Finished, Process};
 use crate::stack::{Stack, ws};
-use crate::{http, ports};
+use crate::{PATIENCE, http, ports};
 
 /// How long a node may take to become ready.
 const START: Duration = Duration::from_secs(60);
@@ -108,6 +108,14 @@ impl Node {
     /// When it does not end in time or not well.
     pub async fn stop(self) -> Finished {
         self.process.stop().await
+    }
+
+    /// Waits until it has ended, having been asked to before.
+    ///
+    /// # Panics
+    /// When it does not in time.
+    pub async fn stop_requested(self) -> Finished {
+        self.process.finished(PATIENCE).await
     }
 
     /// Kills it with SIGKILL.

@@ -1,8 +1,15 @@
-//! What SNS knows, asked as its users ask it.
+//! SNS as its users know it: the API, and an endpoint that hears what it posts.
 
-use crate::{Stack, http};
+use std::time::Duration;
 
-/// One subscription of the stack's topic.
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+
+use crate::{PATIENCE, Stack, http};
+
+/// One subscription of a topic.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subscription {
     /// Its ARN; `PendingConfirmation` while it is not confirmed.
@@ -16,15 +23,15 @@ pub struct Subscription {
 /// # Panics
 /// When SNS does not list them.
 pub async fn subscriptions(stack: &Stack) -> Vec<Subscription> {
-    let topic = stack.announced("topic_arn");
-    let form = format!("Action=ListSubscriptionsByTopic&Version=2010-03-31&TopicArn={topic}");
-    let headers = [
-        ("content-type", "application/x-www-form-urlencoded"),
-        ("authorization", "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/sns/aws4_request"),
-    ];
-    let response = http::post(stack.announced("sns"), &headers, form.as_bytes()).await.expect("SNS answers");
-    assert_eq!(response.status, 200, "{}", response.text());
-    let text = response.text();
+    subscriptions_of(stack, stack.announced("topic_arn")).await
+}
+
+/// The subscriptions of a topic.
+///
+/// # Panics
+/// When SNS does not list them.
+pub async fn subscriptions_of(stack: &Stack, topic: &str) -> Vec<Subscription> {
+    let text = call(stack, "ListSubscriptionsByTopic", &[("TopicArn", topic)]).await;
     assert!(!text.contains("<NextToken>"), "more subscriptions than a test has");
     let members = text.split("<member>").skip(1);
     members
@@ -45,8 +52,128 @@ pub async fn endpoint_of(stack: &Stack, node: &str) -> String {
     found.unwrap_or_else(|| panic!("{node} is not among {all:?}")).endpoint.clone()
 }
 
+/// Makes a topic beside the stack's own; its ARN.
+///
+/// # Panics
+/// When SNS refuses.
+pub async fn create_topic(stack: &Stack, name: &str) -> String {
+    let text = call(stack, "CreateTopic", &[("Name", name)]).await;
+    element(&text, "TopicArn").to_owned()
+}
+
+/// Subscribes an endpoint, whose answer to SNS's question is its own affair.
+///
+/// # Panics
+/// When SNS refuses.
+pub async fn subscribe(stack: &Stack, topic: &str, endpoint: &str) {
+    call(stack, "Subscribe", &[("TopicArn", topic), ("Protocol", "http"), ("Endpoint", endpoint)]).await;
+}
+
+/// Publishes a text.
+///
+/// # Panics
+/// When SNS refuses.
+pub async fn publish(stack: &Stack, topic: &str, text: &str) {
+    call(stack, "Publish", &[("TopicArn", topic), ("Message", text)]).await;
+}
+
+async fn call(stack: &Stack, action: &str, fields: &[(&str, &str)]) -> String {
+    let fields = fields.iter().map(|(name, value)| format!("&{name}={}", form_encoded(value))).collect::<String>();
+    let form = format!("Action={action}&Version=2010-03-31{fields}");
+    let headers = [
+        ("content-type", "application/x-www-form-urlencoded"),
+        ("authorization", "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/sns/aws4_request"),
+    ];
+    let response = http::post(stack.announced("sns"), &headers, form.as_bytes()).await.expect("SNS answers");
+    assert_eq!(response.status, 200, "{action}: {}", response.text());
+    response.text()
+}
+
+fn form_encoded(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    text.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+}
+
 fn element<'a>(xml: &'a str, name: &str) -> &'a str {
     let (open, close) = (format!("<{name}>"), format!("</{name}>"));
     let inside = xml.split_once(&open).and_then(|(_, rest)| rest.split_once(&close));
     inside.unwrap_or_else(|| panic!("no {name} in {xml}")).0
+}
+
+/// An endpoint of the test's own, subscribed like a node's: what it hears is genuine.
+pub struct Listener {
+    posts: mpsc::UnboundedReceiver<Value>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Listener {
+    /// Subscribes to a topic and confirms that.
+    ///
+    /// # Panics
+    /// When SNS does not ask for confirmation or refuses it.
+    pub async fn subscribe(stack: &Stack, topic: &str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("there is a free port");
+        let address = listener.local_addr().expect("a listener has an address");
+        let (sender, posts) = mpsc::unbounded_channel();
+        let task = tokio::spawn(async move {
+            while let Ok((socket, _)) = listener.accept().await {
+                tokio::spawn(hear(socket, sender.clone()));
+            }
+        });
+        let mut listener = Self { posts, task };
+        subscribe(stack, topic, &format!("http://{address}/listener")).await;
+        let question = listener.next("SubscriptionConfirmation").await;
+        let token = question["Token"].as_str().expect("a question has a token");
+        call(stack, "ConfirmSubscription", &[("TopicArn", topic), ("Token", token)]).await;
+        listener
+    }
+
+    /// The next post of a type, as it came; others are passed over.
+    ///
+    /// # Panics
+    /// When none comes within [`PATIENCE`].
+    pub async fn next(&mut self, kind: &str) -> Value {
+        loop {
+            let post = tokio::time::timeout(PATIENCE, self.posts.recv()).await;
+            let post = post.unwrap_or_else(|_| panic!("no {kind} within {PATIENCE:?}")).expect("the task goes on");
+            if post["Type"] == kind {
+                return post;
+            }
+        }
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Takes the posts of one connection.
+async fn hear(mut socket: TcpStream, posts: mpsc::UnboundedSender<Value>) {
+    let mut bytes = Vec::new();
+    loop {
+        if let Some((length, post)) = whole_post(&bytes) {
+            bytes.drain(..length);
+            // The test may have heard enough.
+            let _ = posts.send(post);
+            if socket.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await.is_err() {
+                return;
+            }
+            continue;
+        }
+        match tokio::time::timeout(Duration::from_secs(60), socket.read_buf(&mut bytes)).await {
+            Ok(Ok(read)) if read > 0 => {}
+            _ => return,
+        }
+    }
+}
+
+/// A request that is there as a whole: its length and its body.
+fn whole_post(bytes: &[u8]) -> Option<(usize, Value)> {
+    let head = bytes.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
+    let text = String::from_utf8_lossy(&bytes[..head]).to_ascii_lowercase();
+    let length: usize = text.lines().find_map(|line| line.strip_prefix("content-length:"))?.trim().parse().ok()?;
+    let body = bytes.get(head..head + length)?;
+    Some((head + length, serde_json::from_slice(body).ok()?))
 }

@@ -7,7 +7,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::process::{Finished, Process};
-use crate::{http, ports};
+use crate::{PATIENCE, http, ports};
 
 /// How long a stack may take to start.
 const START: Duration = Duration::from_secs(60);
@@ -146,12 +146,13 @@ impl Stack {
         let headers = [
             ("content-type", "application/x-amz-json-1.0"),
             ("x-amz-target", target.as_str()),
-            // The form is checked here, the signature is not.
+            ("x-amz-date", "20260101T000000Z"),
+            // Its form is looked at, no more.
             (
                 "authorization",
-                "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/dynamodb/aws4_request, SignedHeaders=host, Signature=0",
+                "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/dynamodb/aws4_request, \
+                 SignedHeaders=host;x-amz-date, Signature=0000",
             ),
-            ("x-amz-date", "20260101T000000Z"),
         ];
         let body = request.to_string();
         let response = http::post(self.announced("dynamodb"), &headers, body.as_bytes()).await;
@@ -166,6 +167,16 @@ impl Stack {
     /// When it does not end in time or not well.
     pub async fn stop(self) -> Finished {
         self.process.stop().await
+    }
+
+    /// Waits until it has ended, having been asked to before.
+    ///
+    /// # Panics
+    /// When it does not end in time or not well.
+    pub async fn stop_requested(self) -> Finished {
+        let finished = self.process.finished(PATIENCE).await;
+        assert!(finished.status.success(), "the stack ended with {}:\n{}", finished.status, finished.stderr);
+        finished
     }
 
     /// Kills it with SIGKILL.

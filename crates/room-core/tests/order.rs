@@ -110,6 +110,9 @@ proptest! {
     ) {
         let mut world = World::new(nodes, seed, faults);
         let mut number = 0;
+        while !world.nodes[0].room.is_open() {
+            world.step();
+        }
         for _ in 0..rounds {
             for _ in 0..world.below(8) {
                 let node = world.below(world.nodes.len() as u64) as usize;
@@ -137,6 +140,25 @@ proptest! {
         world.check_agreement();
         let heads: HashSet<_> = world.nodes.iter().map(|node| node.room.position()).collect();
         prop_assert_eq!(heads.len(), 1, "all nodes end at one position");
+        let logged = world.logged();
+        for stored in world.log.segments.values().filter(|s| s.expires.0 > world.wall) {
+            for (seq, message) in stored.segment.messages() {
+                let told = world.nodes[0].told.iter().any(|told| matches!(told, Told::Message(_, id) if *id == message.id));
+                prop_assert!(told, "{} at {seq} of {:?} was not told; header {:?}", message.id, stored.segment.epoch, world.log.header);
+            }
+        }
+        // A copy that had expired before the other was written is no repeat.
+        for (at, id) in logged.iter().enumerate() {
+            for earlier in 0..at {
+                if logged[earlier] == *id {
+                    let copies: Vec<_> = world.log.segments.values()
+                        .filter(|s| s.segment.messages().any(|(_, m)| m.id == *id))
+                        .map(|s| (s.segment.seq, s.segment.epoch.clone(), s.expires, s.segment.node.clone())).collect();
+                    let apart = copies[1].2.0.abs_diff(copies[0].2.0);
+                    prop_assert!(apart >= RETENTION, "{} twice: {:?} header {:?}", id, copies, world.log.header);
+                }
+            }
+        }
     }
 }
 

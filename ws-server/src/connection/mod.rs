@@ -4,6 +4,8 @@ mod outbox;
 mod requests;
 mod task;
 mod upgrade;
+#[cfg(test)]
+mod review_tests;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -4,7 +4,7 @@ use std::time::Duration;
 use axum::extract::ws::{Message, WebSocket};
 use futures_util::SinkExt;
 use protocol::{CloseCode, Draining, RoomName, ServerFrame, SessionId, Welcome};
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_until, timeout};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep, sleep_until, timeout};
 use tungstenite::Error as WsError;
 
 use super::requests::Requests;
@@ -24,7 +24,9 @@ const MISSED_HEARTBEATS: u32 = 2;
 enum End {
     /// Close it with this code.
     Close(CloseCode),
-    /// The other side has closed, or the connection is broken.
+    /// The other side has closed, and is owed an answer.
+    Closed,
+    /// The connection is broken.
     Gone,
 }
 
@@ -46,17 +48,15 @@ pub(super) async fn run(mut socket: WebSocket, connections: &Arc<Connections>, i
     let mut requests = Requests::new(Arc::clone(&session), Arc::clone(connections));
     let end = serve(&mut socket, &session, &mut requests, connections).await;
     requests.leave_all().await;
-    if let End::Close(code) = end {
-        tracing::debug!(session = %session.id, %code, "closing");
-        // A slow consumer's socket may take nothing more; it resumes either way.
-        let _ = timeout(CLOSE_WAIT, close(&mut socket, code)).await;
-    }
+    // A slow consumer's socket may take nothing more; it resumes either way.
+    let _ = timeout(CLOSE_WAIT, end_well(&mut socket, &session, end)).await;
 }
 
-/// Reads, writes and watches, until there is a reason to end. No side has priority: a busy room must not keep its member
-/// from being heard, nor a busy member its room.
+/// Reads, writes and watches, until there is a reason to end. What is ready has its turn at random: whoever always has
+/// something to read or to write is answered, watched and closed all the same.
 async fn serve(socket: &mut WebSocket, session: &Session, requests: &mut Requests, connections: &Connections) -> End {
     let period = Duration::from_millis(connections.limits.heartbeat_ms);
+    let patience = period * MISSED_HEARTBEATS;
     let mut heartbeat: Interval = interval_at(Instant::now() + period, period);
     heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut silent = 0;
@@ -69,6 +69,8 @@ async fn serve(socket: &mut WebSocket, session: &Session, requests: &mut Request
                     tokio::select! {
                         written = write(socket, frames) => if written.is_err() { return End::Gone },
                         () = session.outbox.given_up() => return End::Close(CloseCode::SlowConsumer),
+                        // Nothing is read meanwhile, pongs neither: not to take a portion for so long is silence too.
+                        () = sleep(patience) => return End::Close(CloseCode::HeartbeatMissed),
                     }
                     drained(waiting, session, connections).await;
                 }
@@ -119,7 +121,8 @@ async fn read(message: Option<Result<Message, axum::Error>>, requests: &mut Requ
         Some(Ok(Message::Text(text))) => requests.handle(&text).await.map_err(End::Close),
         Some(Ok(Message::Binary(_))) => Err(End::Close(CloseCode::UnsupportedData)),
         Some(Ok(Message::Ping(_) | Message::Pong(_))) => Ok(()),
-        Some(Ok(Message::Close(_))) | None => Err(End::Gone),
+        Some(Ok(Message::Close(_))) => Err(End::Closed),
+        None => Err(End::Gone),
         Some(Err(error)) => Err(close_code(error).map_or(End::Gone, End::Close)),
     }
 }
@@ -134,10 +137,19 @@ fn close_code(error: axum::Error) -> Option<CloseCode> {
     }
 }
 
-/// Says goodbye, and reads what was on its way: closing over unread bytes would reset the connection, and the code would
-/// be lost.
-async fn close(socket: &mut WebSocket, code: CloseCode) {
-    if socket.send(close_message(code)).await.is_ok() {
-        while let Some(Ok(_)) = socket.recv().await {}
+/// Says goodbye or answers it, and reads what was on its way: closing over unread bytes would reset the connection, and
+/// the code would be lost.
+async fn end_well(socket: &mut WebSocket, session: &Session, end: End) {
+    match end {
+        End::Gone => return,
+        // The answer is written when more is read.
+        End::Closed => {}
+        End::Close(code) => {
+            tracing::debug!(session = %session.id, %code, "closing");
+            if socket.send(close_message(code)).await.is_err() {
+                return;
+            }
+        }
     }
+    while let Some(Ok(_)) = socket.recv().await {}
 }

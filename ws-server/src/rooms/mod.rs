@@ -16,6 +16,8 @@ mod replay;
 mod shard;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod review_tests;
 mod timers;
 
 use std::sync::Arc;

@@ -1,0 +1,105 @@
+//! Suspicions of a review, as tests. Those that fail show a bug.
+
+#![allow(clippy::unwrap_used, reason = "a test's failure is a panic")]
+
+use std::sync::Arc;
+
+use protocol::{Body, Content, DisplayName, Epoch, Message, MessageId, NodeId, Nonce, RoomName, Segment, Seq, UserId};
+use room_core::log::{RoomHeader, StoredSegment, WallSecs};
+use room_core::{Action, Room, RoomLimits, Time, Turn};
+
+fn segment(seq: u64, epoch: &Epoch) -> Arc<Segment> {
+    let message = Message {
+        id: MessageId::new(&format!("m{seq}")).unwrap(),
+        from: UserId::new("u").unwrap(),
+        name: DisplayName::new("u").unwrap(),
+        at: 1,
+        body: Body::parse("1").unwrap(),
+    };
+    Arc::new(Segment {
+        room: RoomName::new("room").unwrap(),
+        seq: Seq::new(seq).unwrap(),
+        epoch: epoch.clone(),
+        node: NodeId::from_random(1),
+        content: Content::Messages(vec![message]),
+    })
+}
+
+fn stored(seq: u64, epoch: &Epoch) -> StoredSegment {
+    let expires = WallSecs(2_000_000_000);
+    StoredSegment { segment: segment(seq, epoch), nonce: Nonce::from_random(u128::from(seq)), expires }
+}
+
+struct One {
+    room: Room,
+    now: u64,
+}
+
+impl One {
+    fn new() -> Self {
+        let room = Room::new(RoomName::new("room").unwrap(), NodeId::from_random(2), RoomLimits::default());
+        Self { room, now: 0 }
+    }
+
+    fn act(&mut self, act: impl FnOnce(&mut Room, &mut Turn<'_>)) -> Vec<Action> {
+        let mut random = || 0;
+        let mut turn = Turn { now: Time(self.now), wall: WallSecs(1_000_000_000), random: &mut random };
+        act(&mut self.room, &mut turn);
+        let mut actions = Vec::new();
+        loop {
+            while self.room.poll_event().is_some() {}
+            match self.room.poll_action(&mut turn) {
+                Some(action) => actions.push(action),
+                None => return actions,
+            }
+        }
+    }
+}
+
+#[test]
+fn review_a_hint_of_the_epoch_that_begins_while_the_room_opens_is_news() {
+    let mut one = One::new();
+    let actions = one.act(|_, _| {});
+    let [Action::Check { ticket }] = actions.as_slice() else { panic!("{actions:?}") };
+    // The log has answered "nothing"; before the answer is here, another node writes the first message.
+    let epoch = Epoch::birth(1);
+    one.act(|room, turn| room.handle_hint(segment(1, &epoch), turn));
+    let actions = one.act(|room, turn| room.handle_checked(*ticket, Some((None, None)), turn));
+    let asks = actions.iter().any(|action| matches!(action, Action::Check { .. } | Action::Read { .. }));
+    assert!(asks, "the hint is forgotten until the audit in some seconds: {actions:?}");
+}
+
+#[test]
+fn review_answers_that_come_after_the_hints_are_no_denials() {
+    let mut one = One::new();
+    let epoch = Epoch::birth(1);
+    let header = RoomHeader { epoch: epoch.clone(), first: Seq::FIRST, since: WallSecs(999_999_000) };
+    let actions = one.act(|_, _| {});
+    let [Action::Check { ticket }] = actions.as_slice() else { panic!("{actions:?}") };
+    one.act(|room, turn| room.handle_checked(*ticket, Some((Some(header), Some(stored(1, &epoch)))), turn));
+    // Every message comes after the one behind it, and later than a read: 3, (read), 2, 5, (answer), (read), 4, 7, ...
+    for round in 0..3_u64 {
+        let missing = 2 + 2 * round;
+        one.act(|room, turn| room.handle_hint(segment(missing + 1, &epoch), turn));
+        one.now += 2_000;
+        let reads = one.act(Room::handle_timeout);
+        let read = reads.iter().find_map(|action| match action {
+            Action::Read { ticket, from, .. } => Some((*ticket, *from)),
+            _ => None,
+        });
+        let Some((ticket, from)) = read else { panic!("round {round}: {reads:?}") };
+        assert_eq!(from.get(), missing);
+        // What the log holds from there on now is what comes as hints before its answer.
+        let page = [stored(missing, &epoch), stored(missing + 1, &epoch)];
+        one.act(|room, turn| room.handle_hint(segment(missing + 3, &epoch), turn));
+        one.act(|room, turn| room.handle_hint(segment(missing, &epoch), turn));
+        one.act(|room, turn| room.handle_page(ticket, Some(&page), turn));
+        assert_eq!(one.room.next().get(), missing + 2);
+        // What is held back must still be there: the message between completes it.
+        let between = missing + 2;
+        if round == 2 {
+            one.act(|room, turn| room.handle_hint(segment(between, &epoch), turn));
+            assert_eq!(one.room.next().get(), between + 2, "what was held back was thrown away");
+        }
+    }
+}

@@ -1,0 +1,169 @@
+use std::net::TcpListener;
+
+use tests::process::{Finished, Process};
+use tests::{Crowd, Node, PATIENCE, Stack, StackOptions, crowd::room, ports};
+
+/// Standard error is one line, standard output nothing, and the program has failed.
+fn one_line(finished: &Finished, parts: &[&str]) {
+    assert!(!finished.status.success());
+    assert_eq!(finished.stdout, "");
+    assert_eq!(finished.stderr.lines().count(), 1, "{}", finished.stderr);
+    for part in parts {
+        assert!(finished.stderr.contains(part), "no {part:?} in {}", finished.stderr);
+    }
+}
+
+fn strings(arguments: &[&str]) -> Vec<String> {
+    arguments.iter().map(|&argument| argument.to_owned()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_cannot_start_says_why_in_one_line() {
+    let stack = Stack::start(StackOptions::nodes(0)).await;
+    let quiet = ["--log", "warn"];
+    let port = ports::free(1);
+
+    let blocker = TcpListener::bind("127.0.0.1:0").unwrap();
+    let busy = blocker.local_addr().unwrap();
+    let finished = Node::launch(&stack, busy.port(), &quiet).finished(PATIENCE).await;
+    one_line(&finished, &["ws-server: cannot listen on", &busy.to_string(), "in use"]);
+
+    let mut arguments = Node::arguments(&stack, port);
+    assert_eq!(arguments.pop().as_deref(), Some("--create-tables"));
+    let finished = Process::start("ws-server", &arguments, &Node::environment(&stack)).finished(PATIENCE).await;
+    one_line(&finished, &["table roomcast-messages does not exist", "--create-tables"]);
+
+    let missing = [&quiet[..], &["--sns-trust-root", "/nowhere/root.pem"]].concat();
+    let finished = Node::launch(&stack, port, &missing).finished(PATIENCE).await;
+    one_line(&finished, &["--sns-trust-root /nowhere/root.pem", "No such file"]);
+
+    let no_certificate = stack.data().join("stack.json");
+    let empty = [&quiet[..], &["--sns-trust-root", no_certificate.to_str().unwrap()]].concat();
+    let finished = Node::launch(&stack, port, &empty).finished(PATIENCE).await;
+    one_line(&finished, &["--sns-trust-root", "stack.json"]);
+
+    let contradiction = [&quiet[..], &["--max-body", "65536"]].concat();
+    let finished = Node::launch(&stack, port, &contradiction).finished(PATIENCE).await;
+    one_line(&finished, &["--max-body"]);
+
+    let environment = Node::environment(&stack).map(|(name, value)| match name {
+        "AWS_ENDPOINT_URL_DYNAMODB" => (name, "http://127.0.0.1:9"),
+        _ => (name, value),
+    });
+    let mut arguments = Node::arguments(&stack, port);
+    arguments.extend(strings(&[]));
+    let finished = Process::start("ws-server", &arguments, &environment).finished(PATIENCE).await;
+    one_line(&finished, &["table roomcast-messages"]);
+    stack.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flag_that_is_not_understood_is_named_with_the_reason() {
+    let needed = ["--topic-arn", "arn:aws:sns:us-east-1:000000000000:t", "--sns-endpoint", "http://127.0.0.1:1"];
+    for (flag, value) in [
+        ("--listen", "nowhere"),
+        ("--heartbeat-ms", "soon"),
+        ("--heartbeat-ms", "1"),
+        ("--drain-ms", "999999999"),
+        ("--sns-endpoint", "ftp://x"),
+        ("--topic-arn", "not-an-arn"),
+        ("--sns-cert-origin", "http://127.0.0.1"),
+        ("--log-format", "xml"),
+        ("--log", "ws_server=loud"),
+    ] {
+        let needed: Vec<&str> = needed.chunks(2).filter(|pair| pair[0] != flag).flatten().copied().collect();
+        let arguments = strings(&[&needed[..], &[flag, value]].concat());
+        let finished = Process::start("ws-server", &arguments, &[]).finished(PATIENCE).await;
+        let first = finished.stderr.lines().next().unwrap_or_default();
+        assert!(first.contains(flag) && first.contains(value), "{}", finished.stderr);
+        assert!(!finished.status.success() && finished.stdout.is_empty());
+    }
+    let finished = Process::start("ws-server", &strings(&["--loud"]), &[]).finished(PATIENCE).await;
+    assert!(finished.stderr.lines().next().unwrap().contains("--loud"), "{}", finished.stderr);
+    let finished = Process::start("ws-server", &[], &[]).finished(PATIENCE).await;
+    assert!(finished.stderr.contains("--topic-arn") && finished.stderr.contains("--sns-endpoint"));
+    assert_eq!(finished.status.code(), Some(2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn help_lists_every_flag_and_its_variable() {
+    let finished = Process::start("ws-server", &strings(&["--help"]), &[]).finished(PATIENCE).await;
+    assert!(finished.status.success());
+    let help = finished.stdout;
+    let mut flags: Vec<&str> =
+        help.split_whitespace().filter(|word| word.starts_with("--")).map(|word| word.trim_end_matches(',')).collect();
+    flags.retain(|flag| {
+        help.lines()
+            .any(|line| line.trim_start().trim_start_matches("-h, ").trim_start_matches("-V, ").starts_with(flag))
+    });
+    flags.sort_unstable();
+    flags.dedup();
+    let known = [
+        "--audit-units",
+        "--commits-in-flight",
+        "--create-tables",
+        "--drain-ms",
+        "--gap-ms",
+        "--heartbeat-ms",
+        "--help",
+        "--listen",
+        "--log",
+        "--log-format",
+        "--max-body",
+        "--messages-table",
+        "--nodes-table",
+        "--opens-in-flight",
+        "--outbox-bytes",
+        "--page-link",
+        "--retention-hours",
+        "--room-queue",
+        "--rooms",
+        "--rooms-per-session",
+        "--sessions",
+        "--sns-cert-origin",
+        "--sns-endpoint",
+        "--sns-trust-root",
+        "--topic-arn",
+        "--version",
+    ];
+    assert_eq!(flags, known, "a new flag belongs into this list and into the documentation");
+    assert_eq!(help.matches("[env: ROOMCAST_").count(), known.len() - 2, "{help}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_stack_on_the_same_folder_is_refused_and_the_first_one_goes_on() {
+    let stack = Stack::start(StackOptions::default()).await;
+    let (crowd, lobby) = (Crowd::new(), room("lobby"));
+    let (ada, ben) = (crowd.member(&stack.ws(0), &lobby).await, crowd.member(&stack.ws(1), &lobby).await);
+    ada.say(&lobby, "before").await;
+    let data = stack.data().to_str().unwrap();
+    let port = ports::free(2).to_string();
+    let second = strings(&["--data", data, "--port", &port]);
+    let finished = Process::start("roomcast-local", &second, &[]).finished(PATIENCE).await;
+    one_line(&finished, &["is in use by another local stack", data]);
+
+    let own_port = stack.nodes()[1].rsplit(':').next().unwrap();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let second = strings(&["--data", elsewhere.path().to_str().unwrap(), "--port", own_port]);
+    let finished = Process::start("roomcast-local", &second, &[]).finished(PATIENCE).await;
+    one_line(&finished, &[&format!("port {own_port} (node 1)"), "--port"]);
+
+    let second = strings(&["--data", elsewhere.path().to_str().unwrap(), "--fault", "sns.dorp=0.1"]);
+    let finished = Process::start("roomcast-local", &second, &[]).finished(PATIENCE).await;
+    one_line(&finished, &["unknown fault `sns.dorp`"]);
+
+    ben.say(&lobby, "after").await;
+    crowd.verified().await;
+    let finished = stack.stop().await;
+    assert!(!finished.stderr.contains("ERROR"), "{}", finished.stderr);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn interrupt_ends_a_stack_and_a_node_as_terminate_does() {
+    let stack = Stack::start(StackOptions::nodes(1)).await;
+    let node = Node::start(&stack, &[]).await;
+    node.process().signal("INT");
+    assert!(node.stop_requested().await.status.success());
+    stack.process().signal("INT");
+    stack.stop_requested().await;
+}

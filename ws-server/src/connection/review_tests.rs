@@ -1,0 +1,121 @@
+//! Suspicions of a review, as tests over real sockets. Those that fail show a bug.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::routing::get;
+use clap::Parser;
+use protocol::NodeId;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::time::timeout;
+
+use super::{Connections, upgrade};
+use crate::config::Config;
+use crate::message_log::MessageLog;
+use crate::message_log::memory::MemoryLog;
+use crate::rooms::Rooms;
+
+async fn node(extra: &[&str]) -> (std::net::SocketAddr, Arc<Connections>) {
+    let needed = ["x", "--topic-arn", "arn:aws:sns:us-east-1:123456789012:t", "--sns-endpoint", "http://127.0.0.1:1"];
+    let limits = Config::try_parse_from(needed.iter().chain(extra)).unwrap().limits.limits().unwrap();
+    let log: Arc<dyn MessageLog> = Arc::new(MemoryLog::default());
+    let id = NodeId::from_random(1);
+    let rooms = Rooms::start(&id, &log, &limits);
+    let connections = Connections::new(id, rooms, limits);
+    let routes = Router::new().route("/ws", get(upgrade)).with_state(Arc::clone(&connections));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, routes).await });
+    (address, connections)
+}
+
+async fn connect(address: std::net::SocketAddr) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4 * 1024).unwrap();
+    let mut stream = socket.connect(address).await.unwrap();
+    let request = "GET /ws?guest=0123456789abcdef0123456789abcdef HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut seen = Vec::new();
+    while !String::from_utf8_lossy(&seen).contains("welcome") {
+        let mut bytes = [0; 1024];
+        let read = timeout(Duration::from_secs(5), stream.read(&mut bytes)).await.unwrap().unwrap();
+        assert!(read > 0, "{}", String::from_utf8_lossy(&seen));
+        seen.extend_from_slice(&bytes[..read]);
+    }
+    stream
+}
+
+/// A masked frame (with a mask of zeros).
+fn frame(opcode: u8, payload: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![0x80 | opcode];
+    if payload.len() < 126 {
+        bytes.push(0x80 | payload.len() as u8);
+    } else {
+        bytes.push(0x80 | 126);
+        bytes.extend_from_slice(&(payload.len() as u16).to_be_bytes());
+    }
+    bytes.extend_from_slice(&[0; 4]);
+    bytes.extend_from_slice(payload);
+    bytes
+}
+
+#[tokio::test]
+async fn review_a_close_frame_is_answered_with_one() {
+    let (address, _connections) = node(&[]).await;
+    let mut stream = connect(address).await;
+    stream.write_all(&frame(8, &1000_u16.to_be_bytes())).await.unwrap();
+    let mut rest = Vec::new();
+    let _ = timeout(Duration::from_secs(3), stream.read_to_end(&mut rest)).await.expect("the server closes");
+    assert_eq!(rest.first(), Some(&0x88), "RFC 6455, 5.5.1: a close frame comes back; got {rest:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn review_a_connection_whose_write_is_stuck_misses_its_heartbeats() {
+    let (address, connections) = node(&["--heartbeat-ms", "100", "--drain-ms", "200"]).await;
+    let mut stream = connect(address).await;
+    stream.write_all(&frame(1, br#"{"type":"join","room":"r"}"#)).await.unwrap();
+    // 12 messages of 10,000 bytes; then their history again and again, and nothing is read any more.
+    for id in 0..12 {
+        let text = format!(r#"{{"type":"publish","room":"r","id":"m{id}","body":"{}"}}"#, "x".repeat(10_000));
+        stream.write_all(&frame(1, text.as_bytes())).await.unwrap();
+    }
+    for _ in 0..200 {
+        let request = frame(1, br#"{"type":"history","room":"r"}"#);
+        if timeout(Duration::from_millis(100), stream.write_all(&request)).await.is_err() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    // Twenty heartbeats.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let open = connections.open();
+    connections.draining.cancel();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!((open, connections.open()), (0, 0), "closed by its heartbeat; and by the drain");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn review_a_refused_client_that_has_sent_something_learns_why() {
+    let (address, _connections) = node(&[]).await;
+    let mut lost = 0;
+    for _ in 0..100 {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let request = "GET /ws?token=x HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut seen = Vec::new();
+        while !seen.windows(4).any(|four| four == b"\r\n\r\n") {
+            let mut byte = [0; 1];
+            stream.read_exact(&mut byte).await.unwrap();
+            seen.push(byte[0]);
+        }
+        // What a client sends once its socket is open.
+        let _ = stream.write_all(&frame(1, br#"{"type":"join","room":"r"}"#)).await;
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        let mut rest = Vec::new();
+        let _ = timeout(Duration::from_secs(3), stream.read_to_end(&mut rest)).await;
+        lost += usize::from(!rest.windows(2).any(|two| two == 4001_u16.to_be_bytes()));
+    }
+    assert_eq!(lost, 0, "of 100");
+}

@@ -1,0 +1,357 @@
+//! Suspicions of a review, as tests. Those that fail show a bug.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use clap::Parser;
+use futures_util::future::BoxFuture;
+use protocol::{
+    Body, Content, DisplayName, Epoch, HistoryRange, JoinFrom, Message, MessageId, NodeId, Nonce, Position, Ref,
+    RoomName, Segment, Seq, ServerFrame, SessionId, UserId,
+};
+use room_core::log::{AppendOutcome, HeaderOutcome, Probe, RoomHeader, StoredSegment, WallSecs};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+use super::{Command, Rooms, Session};
+use crate::config::{Config, Limits};
+use crate::connection::{Outbound, Outbox};
+use crate::message_log::memory::MemoryLog;
+use crate::message_log::{LogError, MessageLog};
+
+/// A log whose reads wait, while `held`, for one permit each; what they answer is decided when they were asked.
+struct SlowReads {
+    reads: std::sync::atomic::AtomicUsize,
+    log: MemoryLog,
+    held: AtomicBool,
+    permits: Semaphore,
+}
+
+impl SlowReads {
+    fn new() -> Arc<Self> {
+        Arc::new(Self { reads: Default::default(), log: MemoryLog::default(), held: AtomicBool::new(false), permits: Semaphore::new(0) })
+    }
+}
+
+impl MessageLog for SlowReads {
+    fn append<'a>(&'a self, segment: &'a StoredSegment) -> BoxFuture<'a, AppendOutcome> {
+        self.log.append(segment)
+    }
+    fn read<'a>(
+        &'a self,
+        room: &'a RoomName,
+        from: Seq,
+        limit: u32,
+    ) -> BoxFuture<'a, Result<Vec<StoredSegment>, LogError>> {
+        Box::pin(async move {
+            let page = self.log.read(room, from, limit).await;
+            self.reads.fetch_add(1, Ordering::SeqCst);
+            if self.held.load(Ordering::SeqCst) {
+                self.permits.acquire().await.unwrap().forget();
+            }
+            page
+        })
+    }
+    fn read_back<'a>(
+        &'a self,
+        room: &'a RoomName,
+        before: Option<Seq>,
+        limit: u32,
+    ) -> BoxFuture<'a, Result<Vec<StoredSegment>, LogError>> {
+        self.log.read_back(room, before, limit)
+    }
+    fn header<'a>(&'a self, room: &'a RoomName) -> BoxFuture<'a, Result<Option<RoomHeader>, LogError>> {
+        Box::pin(async move {
+            let header = self.log.header(room).await;
+            if self.held.load(Ordering::SeqCst) {
+                self.permits.acquire().await.unwrap().forget();
+            }
+            header
+        })
+    }
+    fn put_header<'a>(
+        &'a self,
+        room: &'a RoomName,
+        header: &'a RoomHeader,
+        expected: Option<&'a RoomHeader>,
+    ) -> BoxFuture<'a, Result<HeaderOutcome, LogError>> {
+        self.log.put_header(room, header, expected)
+    }
+    fn probe<'a>(&'a self, keys: &'a [(RoomName, Seq)]) -> BoxFuture<'a, Result<Vec<Probe>, LogError>> {
+        self.log.probe(keys)
+    }
+}
+
+fn limits(extra: &[&str]) -> Limits {
+    let needed = ["x", "--topic-arn", "arn:aws:sns:us-east-1:123456789012:t", "--sns-endpoint", "http://127.0.0.1:1"];
+    Config::try_parse_from(needed.iter().chain(extra)).unwrap().limits.limits().unwrap()
+}
+
+fn room() -> RoomName {
+    RoomName::new("room").unwrap()
+}
+
+fn seq(number: u64) -> Seq {
+    Seq::new(number).unwrap()
+}
+
+fn message(id: u64, len: usize) -> Message {
+    Message {
+        id: MessageId::new(&format!("m{id}")).unwrap(),
+        from: UserId::new("ada").unwrap(),
+        name: DisplayName::new("Ada").unwrap(),
+        at: 1,
+        body: Body::parse(&format!("\"{}\"", "x".repeat(len))).unwrap(),
+    }
+}
+
+fn epoch() -> Epoch {
+    Epoch::birth(7)
+}
+
+/// One message a segment, numbered so.
+async fn fill(log: &MemoryLog, numbers: std::ops::RangeInclusive<u64>, len: usize) {
+    let header = RoomHeader { epoch: epoch(), first: Seq::FIRST, since: WallSecs(1) };
+    log.put_header(&room(), &header, None).await.unwrap();
+    for number in numbers {
+        let segment = Segment {
+            room: room(),
+            seq: seq(number),
+            epoch: epoch(),
+            node: NodeId::from_random(9),
+            content: Content::Messages(vec![message(number, len)]),
+        };
+        let nonce = Nonce::from_random(u128::from(number));
+        log.plant(&StoredSegment { segment: Arc::new(segment), nonce, expires: WallSecs(u64::from(u32::MAX)) });
+    }
+}
+
+struct Client {
+    rooms: Rooms,
+    session: Arc<Session>,
+}
+
+impl Client {
+    fn new(rooms: &Rooms, number: u64, outbox: usize) -> Self {
+        let user = format!("user-{number}");
+        let session = Session {
+            id: SessionId::from_random(number),
+            user: UserId::new(&user).unwrap(),
+            name: DisplayName::new(&user).unwrap(),
+            outbox: Outbox::new(outbox),
+        };
+        Self { rooms: rooms.clone(), session: Arc::new(session) }
+    }
+    async fn join(&self, from: JoinFrom) {
+        let (room, session, reference) = (room(), Arc::clone(&self.session), Some(Ref::number(1)));
+        self.rooms.send(Command::Join { room, session, from, reference }).await;
+    }
+    async fn leave(&self) {
+        let (room, session) = (room(), Arc::clone(&self.session));
+        self.rooms.send(Command::Leave { room, session, reference: None }).await;
+    }
+    async fn history(&self, range: HistoryRange, limit: u32) {
+        let (room, session) = (room(), Arc::clone(&self.session));
+        self.rooms.send(Command::History { room, session, range, limit, reference: None }).await;
+    }
+    async fn publish(&self, id: u64, len: usize) {
+        let (room, session) = (room(), Arc::clone(&self.session));
+        self.rooms.send(Command::Publish { room, session, message: message(id, len) }).await;
+    }
+    /// What comes until nothing has come for a second, or the connection must be closed.
+    async fn all(&self) -> Vec<ServerFrame> {
+        let mut frames = Vec::new();
+        while let Ok(outbound) = timeout(Duration::from_secs(1), self.session.outbox.next(64 * 1024)).await {
+            match outbound {
+                Outbound::Frames(more, waiting) => {
+                    frames.extend(more.iter().map(|frame| ServerFrame::parse(frame.as_ref()).unwrap()));
+                    for room in waiting {
+                        self.rooms.send(Command::Drained { room, session: self.session.id.clone() }).await;
+                    }
+                }
+                Outbound::Close(code) => panic!("closed with {code:?} after {} frames", frames.len()),
+            }
+        }
+        frames
+    }
+}
+
+fn after(number: u64) -> JoinFrom {
+    JoinFrom::After(Position { epoch: epoch(), seq: seq(number) })
+}
+
+fn seqs(frames: &[ServerFrame]) -> Vec<u64> {
+    let messages = frames.iter().filter_map(|frame| match frame {
+        ServerFrame::Message(message) => Some(message.seq.get()),
+        _ => None,
+    });
+    messages.collect()
+}
+
+async fn slow_node(extra: &[&str]) -> (Arc<SlowReads>, Rooms) {
+    let log = SlowReads::new();
+    fill(&log.log, 1..=300, 100).await;
+    let port: Arc<dyn MessageLog> = log.clone();
+    let rooms = Rooms::start(&NodeId::from_random(1), &port, &limits(extra));
+    (log, rooms)
+}
+
+#[tokio::test]
+async fn review_a_page_for_an_earlier_join_must_not_reset_the_second() {
+    let (log, rooms) = slow_node(&[]).await;
+    let client = Client::new(&rooms, 1, 1 << 20);
+    log.held.store(true, Ordering::SeqCst);
+    client.join(after(5)).await;
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    // The same room again, from further on: say, the page was reloaded within one connection.
+    client.join(after(200)).await;
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    log.permits.add_permits(1);
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    log.permits.add_permits(100);
+    let frames = client.all().await;
+    let resets = frames.iter().filter(|frame| matches!(frame, ServerFrame::Reset(_))).count();
+    assert_eq!((resets, seqs(&frames)), (0, (201..=300).collect()));
+}
+
+#[tokio::test]
+async fn review_a_page_for_an_earlier_join_must_not_end_the_second_replay() {
+    let (log, rooms) = slow_node(&[]).await;
+    // Fill the recent messages: 200 more, through the room.
+    let ada = Client::new(&rooms, 2, 8 << 20);
+    ada.join(JoinFrom::Head).await;
+    for id in 301..=500 {
+        ada.publish(id, 1_000).await;
+    }
+    ada.all().await;
+    let client = Client::new(&rooms, 1, 128 * 1024);
+    log.held.store(true, Ordering::SeqCst);
+    client.join(after(5)).await;
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    // Leaves, and comes back from further on: memory has it all, but the outbox takes only half now.
+    client.leave().await;
+    client.join(after(301)).await;
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    log.permits.add_permits(100);
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let frames = client.all().await;
+    ada.publish(1_000, 10).await;
+    let mut got = seqs(&frames);
+    got.extend(seqs(&client.all().await));
+    assert_eq!(got, (302..=501).collect::<Vec<_>>(), "the session is a member and gets what is said");
+}
+
+#[tokio::test]
+async fn review_after_left_no_history_follows() {
+    let (log, rooms) = slow_node(&[]).await;
+    let client = Client::new(&rooms, 1, 1 << 20);
+    client.join(JoinFrom::Head).await;
+    client.all().await;
+    log.held.store(true, Ordering::SeqCst);
+    client.history(HistoryRange::Latest, 10).await;
+    client.leave().await;
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    log.permits.add_permits(100);
+    let frames = client.all().await;
+    assert!(matches!(frames.last(), Some(ServerFrame::Left(_))), "left is the last: {:?}", frames.last());
+}
+
+#[tokio::test]
+async fn review_history_of_large_messages_must_not_close_the_connection() {
+    let log = MemoryLog::default();
+    fill(&log, 1..=100, 15_000).await;
+    let port: Arc<dyn MessageLog> = Arc::new(log);
+    let rooms = Rooms::start(&NodeId::from_random(1), &port, &limits(&[]));
+    let client = Client::new(&rooms, 1, 1 << 20);
+    client.join(JoinFrom::Head).await;
+    client.all().await;
+    client.history(HistoryRange::Latest, 100).await;
+    let frames = client.all().await;
+    assert!(matches!(frames.last(), Some(ServerFrame::History(history)) if !history.messages.is_empty()));
+}
+
+#[tokio::test]
+async fn review_history_after_an_expired_position_goes_on() {
+    let log = MemoryLog::default();
+    fill(&log, 501..=700, 10).await;
+    let port: Arc<dyn MessageLog> = Arc::new(log);
+    let rooms = Rooms::start(&NodeId::from_random(1), &port, &limits(&[]));
+    let client = Client::new(&rooms, 1, 1 << 20);
+    client.join(JoinFrom::Head).await;
+    client.all().await;
+    client.history(HistoryRange::After(seq(0)), 100).await;
+    let frames = client.all().await;
+    let Some(ServerFrame::History(history)) = frames.last() else { panic!("{frames:?}") };
+    assert!(history.more || !history.messages.is_empty(), "200 messages follow, none is given, and no more promised");
+}
+
+/// How long the shard is busy with joins that come while the log is slow.
+async fn storm(open: bool, from: impl Fn() -> JoinFrom, count: u64) -> Duration {
+    let (log, rooms) = slow_node(&[]).await;
+    if open {
+        let first = Client::new(&rooms, 1_000_000, 1 << 20);
+        first.join(JoinFrom::Head).await;
+        first.all().await;
+    }
+    log.held.store(true, Ordering::SeqCst);
+    let clients: Vec<_> = (0..count).map(|number| Client::new(&rooms, number, 1 << 20)).collect();
+    let began = std::time::Instant::now();
+    for client in &clients {
+        client.join(from()).await;
+    }
+    // The shard has taken all of them in when it answers this.
+    let last = Client::new(&rooms, 2_000_000, 1 << 20);
+    last.publish(1, 1).await;
+    timeout(Duration::from_secs(60), last.session.outbox.next(64 * 1024)).await.unwrap();
+    began.elapsed()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn review_a_storm_of_joins_while_the_log_is_slow_is_not_quadratic() {
+    let mut good = true;
+    for (open, from) in [(false, JoinFrom::Head), (true, after(10_000))] {
+        let (few, many) = (storm(open, || from.clone(), 1_000).await, storm(open, || from.clone(), 8_000).await);
+        eprintln!("open {open}: 1,000 joins {few:?}, 8,000 joins {many:?}");
+        good &= many < few * 24;
+    }
+    assert!(good, "eight times the joins take more than 24 times as long");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn review_a_replay_reads_a_page_when_there_is_space_for_it() {
+    let log = SlowReads::new();
+    fill(&log.log, 1..=600, 10_000).await;
+    let port: Arc<dyn MessageLog> = log.clone();
+    let rooms = Rooms::start(&NodeId::from_random(1), &port, &limits(&[]));
+    let client = Client::new(&rooms, 1, 1 << 20);
+    client.join(after(1)).await;
+    let mut got = Vec::new();
+    while got.len() < 599 {
+        let outbound = timeout(Duration::from_secs(5), client.session.outbox.next(64 * 1024)).await;
+        let Ok(Outbound::Frames(more, waiting)) = outbound else { panic!("{outbound:?}") };
+        // A socket that takes some 30 MB a second.
+        tokio::time::sleep(Duration::from_millis(2)).await;
+        got.extend(seqs(&more.iter().map(|f| ServerFrame::parse(f.as_ref()).unwrap()).collect::<Vec<_>>()));
+        for room in waiting {
+            rooms.send(Command::Drained { room, session: client.session.id.clone() }).await;
+        }
+    }
+    let reads = log.reads.load(Ordering::SeqCst);
+    eprintln!("{reads} reads of a page of 1 MB for 6 MB");
+    assert!(reads <= 16, "{reads} reads of a page of 1 MB for 6 MB");
+}
+
+#[tokio::test]
+async fn review_a_room_that_all_come_back_to_is_read_a_few_times_not_once_a_session() {
+    let (log, rooms) = slow_node(&[]).await;
+    let clients: Vec<_> = (0..500).map(|number| Client::new(&rooms, number, 1 << 20)).collect();
+    for client in &clients {
+        client.join(after(290)).await;
+    }
+    for client in &clients {
+        let _ = timeout(Duration::from_secs(5), client.session.outbox.next(64 * 1024)).await.unwrap();
+    }
+    let reads = log.reads.load(Ordering::SeqCst);
+    assert!(reads < 50, "{reads} reads of the same ten messages");
+}
