@@ -52,14 +52,14 @@ impl fmt::Display for Summary<'_> {
         writeln!(f, "messages         {} in {:.1} s, {} rooms", report.messages, took.as_secs_f64(), rooms.len())?;
         writeln!(f, "authors          {authors}, {visits} connections, on {} nodes", outcome.nodes.len())?;
         writeln!(f, "deliveries       {} to viewers, {} to authors", report.sightings, outcome.others)?;
-        writeln!(f, "acknowledged     {}   {}", report.acked, outcome.acks)?;
+        writeln!(f, "acknowledged     {} = {}   {}", report.acked, outcome.shares(), outcome.acks)?;
         writeln!(f, "same node        {}", outcome.same_node)?;
         writeln!(f, "cross node       {}", outcome.cross_node)?;
         writeln!(f, "sent late by     {}", outcome.late)?;
         if let Some(service) = &self.service {
             write!(f, "{service}")?;
         }
-        writeln!(f, "set back         {} delayed, {} disconnects", outcome.delayed, outcome.disconnects)?;
+        writeln!(f, "set back         {}", outcome.setbacks())?;
         let problems = self.replayed.problems();
         write!(f, "broken promises  {}", if problems.is_empty() { "none" } else { "" })?;
         problems.iter().try_for_each(|problem| write!(f, "\n  {problem}"))

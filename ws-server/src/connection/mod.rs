@@ -2,10 +2,10 @@
 
 mod outbox;
 mod requests;
-mod task;
-mod upgrade;
 #[cfg(test)]
 mod review_tests;
+mod task;
+mod upgrade;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -13,11 +13,11 @@ mod join;
 mod members;
 mod publish;
 mod replay;
+#[cfg(test)]
+mod review_tests;
 mod shard;
 #[cfg(test)]
 mod tests;
-#[cfg(test)]
-mod review_tests;
 mod timers;
 
 use std::sync::Arc;

@@ -30,7 +30,12 @@ struct SlowReads {
 
 impl SlowReads {
     fn new() -> Arc<Self> {
-        Arc::new(Self { reads: Default::default(), log: MemoryLog::default(), held: AtomicBool::new(false), permits: Semaphore::new(0) })
+        Arc::new(Self {
+            reads: Default::default(),
+            log: MemoryLog::default(),
+            held: AtomicBool::new(false),
+            permits: Semaphore::new(0),
+        })
     }
 }
 
