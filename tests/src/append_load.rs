@@ -155,12 +155,8 @@ impl fmt::Display for Loaded {
         writeln!(f, "acknowledgement  {}", outcome.acks)?;
         writeln!(f, "same node        {}", outcome.same_node)?;
         writeln!(f, "cross node       {}", outcome.cross_node)?;
-        let report = &outcome.report;
-        writeln!(
-            f,
-            "set back         {} delayed, {} failed, {} disconnects",
-            outcome.delayed, report.failed, outcome.disconnects
-        )?;
+        writeln!(f, "by node          {}", outcome.shares())?;
+        writeln!(f, "set back         {}", outcome.setbacks())?;
         let problems = self.problems();
         write!(f, "broken promises  {}", if problems.is_empty() { "none" } else { "" })?;
         problems.iter().try_for_each(|problem| write!(f, "\n  {problem}"))

@@ -64,6 +64,8 @@ pub struct Outcome {
     pub report: Report,
     /// From due to the acknowledgement.
     pub acks: Latencies,
+    /// How many messages each node acknowledged: a node that always loses the race for a room has few.
+    pub acked_on: BTreeMap<usize, usize>,
     /// From due to a viewer on the publisher's node.
     pub same_node: Latencies,
     /// From due to a viewer on another node.
@@ -76,8 +78,8 @@ pub struct Outcome {
     pub wrong_sizes: usize,
     /// Publishes that the service asked to send again later.
     pub delayed: usize,
-    /// Connections that were lost.
-    pub disconnects: usize,
+    /// Connections that were lost, by their close codes; `None` is an end without one.
+    pub disconnects: BTreeMap<Option<u16>, usize>,
     /// Errors that answered nothing.
     pub server_errors: usize,
     /// Messages that others than viewers got: authors are in the room too.
@@ -140,11 +142,14 @@ impl Audience {
         let State { outcome, sent, .. } = &mut *state;
         match event {
             Event::Connected(welcome) => drop(outcome.nodes.insert(welcome.node.clone())),
-            Event::Disconnected { close, .. } if *close != Some(1000) => outcome.disconnects += 1,
+            Event::Disconnected { close, .. } if *close != Some(1000) => {
+                *outcome.disconnects.entry(*close).or_default() += 1;
+            }
             Event::PublishDelayed { .. } => outcome.delayed += 1,
             Event::ServerError(_) => outcome.server_errors += 1,
             Event::Acked { id, .. } => {
                 if let Some(sent) = find(sent, id) {
+                    *outcome.acked_on.entry(sent.node).or_default() += 1;
                     outcome.acks.record(now.saturating_duration_since(sent.due));
                 }
             }
@@ -184,6 +189,26 @@ impl Audience {
 }
 
 impl Outcome {
+    /// What did not go straight on, on one line.
+    #[must_use]
+    pub fn setbacks(&self) -> String {
+        let Self { delayed, server_errors, disconnects, report, .. } = self;
+        let lost: usize = disconnects.values().sum();
+        let mut line =
+            format!("{delayed} delayed, {} failed, {server_errors} errors, {lost} disconnects", report.failed);
+        for (code, count) in disconnects {
+            let code = code.map_or_else(|| "no code".to_owned(), |code| code.to_string());
+            line += &format!(" ({code}: {count})");
+        }
+        line
+    }
+
+    /// How many messages each node acknowledged, on one line.
+    #[must_use]
+    pub fn shares(&self) -> String {
+        self.acked_on.values().map(usize::to_string).collect::<Vec<_>>().join(" + ")
+    }
+
     fn handle_sighting(&mut self, seat: Seat, message: &MessageFrame, sent: &BTreeMap<usize, Sent>, now: Instant) {
         *self.seen.entry((seat.party, message.room.clone())).or_default() += 1;
         // A message that nobody published is the verifier's affair.
@@ -315,7 +340,17 @@ mod tests {
             assert!(latencies.quantile(0.5) >= Duration::from_millis(49));
         }
         assert_eq!(outcome.seen.values().collect::<Vec<_>>(), [&1, &1]);
-        assert_eq!(outcome.nodes.len(), 2);
+        assert_eq!((outcome.nodes.len(), outcome.shares().as_str()), (2, "1"));
+    }
+
+    #[test]
+    fn setbacks_tell_how_connections_ended() {
+        let world = world();
+        for close in [None, Some(4008), Some(4008), Some(1000)] {
+            world.audience.handle_event(FAR, &Event::Disconnected { close, retry_in: None });
+        }
+        let setbacks = world.audience.outcome().setbacks();
+        assert_eq!(setbacks, "0 delayed, 0 failed, 0 errors, 3 disconnects (no code: 1) (4008: 2)");
     }
 
     #[test]

@@ -35,6 +35,9 @@ struct Cli {
     /// The local stack's time between polls of the stream; Lambda takes 250 ms
     #[arg(long, default_value_t = 250, value_name = "MS")]
     stream_poll_ms: u64,
+    /// What the local stack breaks, as its own --fault takes it
+    #[arg(long, value_name = "FAULTS")]
+    fault: Option<String>,
 }
 
 #[tokio::main]
@@ -42,14 +45,11 @@ async fn main() -> ExitCode {
     let cli = Cli::parse();
     let trace = Trace::parse(LIVE_CHAT).expect("the trace that comes along is good");
     let trace = trace.until(Duration::from_secs(60 * cli.minutes));
-    let options = |urls| ReplayOptions {
-        speed: cli.speed,
-        viewers: cli.viewers,
-        connections: cli.connections,
-        ..ReplayOptions::to(urls)
-    };
+    let (speed, viewers, connections) = (cli.speed, cli.viewers, cli.connections);
+    let options = |urls| ReplayOptions { speed, viewers, connections, ..ReplayOptions::to(urls) };
     let (replayed, service) = if cli.urls.is_empty() {
-        let stack_options = StackOptions { stream_poll_ms: cli.stream_poll_ms, ..StackOptions::nodes(cli.nodes) };
+        let stack_options =
+            StackOptions { stream_poll_ms: cli.stream_poll_ms, faults: cli.fault, ..StackOptions::nodes(cli.nodes) };
         let stack = Stack::start(stack_options.clone()).await;
         let before = StackCounts::of(&stack).await;
         let replayed = replay(&trace, options(stack.ws_urls())).await;
