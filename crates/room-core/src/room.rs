@@ -137,7 +137,12 @@ impl Room {
                 self.append.acknowledge();
             }
             Settled::Confirm => self.timeline.want_check(),
-            Settled::Lost(existing) => self.timeline.handle_logged(&existing, turn),
+            Settled::Lost(existing) => {
+                self.timeline.handle_logged(&existing, turn);
+                if self.append.is_behind() {
+                    self.timeline.want_read();
+                }
+            }
         }
     }
 
@@ -179,7 +184,8 @@ impl Room {
         if let Some((ticket, segment)) = self.append.poll_retry(turn, || tickets.issue()) {
             return Some(Action::Append { ticket, segment });
         }
-        if self.append.wants_to_write(turn.now) && self.putting_header.is_none() {
+        let catching_up = self.append.is_behind() && self.timeline.is_reading();
+        if self.append.wants_to_write(turn.now) && self.putting_header.is_none() && !catching_up {
             return self.poll_write(turn);
         }
         None

@@ -3,6 +3,7 @@
 //! Invariants: a batch that has been sent under a nonce is never changed under it; a publish is acknowledged only when
 //! the log is known to hold it; what waits keeps its order; a repeat inside the id window is never written.
 
+mod fairness;
 mod ids;
 mod queue;
 mod settle;
@@ -19,6 +20,7 @@ use crate::backoff::Backoff;
 use crate::effects::{Event, Rejection, Ticket};
 use crate::log::{StoredSegment, WallSecs};
 use crate::turn::{Time, Turn};
+use fairness::Fairness;
 use ids::IdWindow;
 use queue::{Pending, Queue};
 pub(crate) use settle::Settled;
@@ -107,9 +109,15 @@ pub(crate) struct Append {
     /// When the last publish came: the id window is kept for rooms that this node writes.
     written_at: Time,
     races: Backoff,
+    fairness: Fairness,
     faults: Backoff,
     suspicion: Option<Suspicion>,
     events: VecDeque<Event>,
+}
+
+/// How long losers of a race wait. Short: the winner's pause is when their turn is (see [`Fairness`]).
+fn races() -> Backoff {
+    Backoff::new(2, 16)
 }
 
 /// Where and how a batch is to be written.
@@ -132,7 +140,8 @@ impl Append {
             ids_not_before: Time(0),
             not_before: Time(0),
             written_at: Time(0),
-            races: Backoff::new(2, 64),
+            races: races(),
+            fairness: Fairness::default(),
             faults: Backoff::new(50, 2_000),
             suspicion: None,
             events: VecDeque::new(),
@@ -217,12 +226,18 @@ impl Append {
         !self.queue.is_empty()
     }
 
+    /// Whether so many races were lost that the log should be read before the next.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.fairness.is_behind()
+    }
+
     /// Freezes the next batch and sends it.
     pub(crate) fn start(&mut self, place: Place, ticket: Ticket, turn: &mut Turn<'_>) -> Option<Arc<StoredSegment>> {
         let batch = self.take_batch(&place.epoch);
         if batch.is_empty() {
             return None;
         }
+        self.fairness.handle_sent(turn.now);
         let nonce = Nonce::from_random(u128::from((turn.random)()) << 64 | u128::from((turn.random)()));
         let messages = batch.iter().map(|pending| pending.message.clone()).collect();
         let segment = Segment {

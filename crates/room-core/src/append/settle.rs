@@ -36,10 +36,11 @@ impl Append {
         };
         in_flight.ticket = None;
         match outcome {
-            AppendOutcome::Committed => self.written(now),
-            AppendOutcome::Conflict(existing) if existing.nonce == in_flight.stored.nonce => self.written(now),
+            AppendOutcome::Committed => self.written(now, turn),
+            AppendOutcome::Conflict(existing) if existing.nonce == in_flight.stored.nonce => self.written(now, turn),
             AppendOutcome::Conflict(existing) => {
                 self.thaw();
+                self.fairness.handle_lost(turn.now);
                 let wait = self.races.fail(turn);
                 self.not_before = turn.now.plus_ms(wait);
                 Settled::Lost(existing)
@@ -94,7 +95,9 @@ impl Append {
         self.window = Window::Unread;
     }
 
-    fn written(&mut self, now: Ticket) -> Settled {
+    fn written(&mut self, now: Ticket, turn: &mut Turn<'_>) -> Settled {
+        let pause = self.fairness.handle_written(turn);
+        self.not_before = turn.now.plus_ms(pause);
         self.races.succeed();
         self.faults.succeed();
         let Some(in_flight) = &mut self.in_flight else { return Settled::Nothing };

@@ -172,6 +172,16 @@ impl Timeline {
         self.syncs.asked
     }
 
+    /// Asks for a read from `next`: others have written.
+    pub(crate) fn want_read(&mut self) {
+        self.read.want();
+    }
+
+    /// Whether the log is being read, or is about to be.
+    pub(crate) fn is_reading(&self) -> bool {
+        self.read.is_open()
+    }
+
     /// Takes a segment that somebody says was committed.
     pub(crate) fn handle_hint(&mut self, segment: Arc<Segment>, turn: &mut Turn<'_>) {
         if !self.open {
