@@ -1,7 +1,6 @@
 //! A recorded live chat through two nodes, a minute in a second: the 36 minutes that hold both of its rooms.
 //!
-//! Nothing here depends on how fast the machine is: who falls behind is late, and counts as late, but loses nothing. A
-//! debug build falls behind at that pace on two cores, so it is given a third of the chat at half the pace.
+//! Nothing here depends on how fast the machine is: who falls behind is late, and counts as late, but loses nothing.
 
 use std::time::Duration;
 
@@ -11,7 +10,7 @@ use tests::trace::{LIVE_CHAT, Trace};
 use tests::{Stack, StackOptions};
 
 /// How many minutes of the chat, and how many times faster than it was.
-const PACE: (u64, f64) = if cfg!(debug_assertions) { (12, 30.0) } else { (36, 60.0) };
+const PACE: (u64, f64) = (36, 60.0);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn viewers_of_both_nodes_see_every_message_of_a_live_chat_once_and_in_one_order() {

@@ -5,11 +5,14 @@ use std::process::ExitCode;
 use aws_config::{BehaviorVersion, SdkConfig};
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use clap::Parser;
-use ws_server::config::Config;
+use ws_server::config::{Config, usage_error};
 use ws_server::{shutdown, start, telemetry};
 
 fn main() -> ExitCode {
-    let config = Config::parse();
+    let config = match Config::try_parse() {
+        Ok(config) => config,
+        Err(error) => return misused(&error),
+    };
     if let Err(error) = telemetry::start_logs(&config) {
         return failed(&error);
     }
@@ -24,6 +27,8 @@ fn main() -> ExitCode {
 }
 
 async fn run(config: Config) -> Result<(), String> {
+    // Before AWS is asked for anything.
+    config.limits.limits().map_err(|error| error.to_string())?;
     let server = start(config, aws().await).await.map_err(|error| error.to_string())?;
     shutdown::requested().await.map_err(|error| format!("signals cannot be listened for: {error}"))?;
     server.stop().await;
@@ -33,6 +38,17 @@ async fn run(config: Config) -> Result<(), String> {
 async fn aws() -> SdkConfig {
     let http = aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
     aws_config::defaults(BehaviorVersion::latest()).http_client(http).load().await
+}
+
+/// As other programs do: 2 for a wrong command line.
+fn misused(error: &clap::Error) -> ExitCode {
+    match usage_error(error) {
+        None => error.exit(),
+        Some(complaint) => {
+            failed(&complaint);
+            ExitCode::from(2)
+        }
+    }
 }
 
 fn failed(reason: &str) -> ExitCode {

@@ -9,6 +9,7 @@ use local_stack::cli::Cli;
 use local_stack::stack::{Stack, StackOptions};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
+use ws_server::config::usage_error;
 
 mod production;
 
@@ -16,7 +17,16 @@ mod production;
 const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => match usage_error(&error) {
+            None => error.exit(),
+            Some(complaint) => {
+                eprintln!("roomcast-local: {complaint}");
+                return ExitCode::from(USAGE);
+            }
+        },
+    };
     let options = match cli.options() {
         Ok(options) => options,
         Err(error) => return complain(&error, USAGE),

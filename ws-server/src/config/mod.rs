@@ -34,6 +34,18 @@ pub struct Config {
     pub log_format: LogFormat,
 }
 
+/// What is wrong with a command line, in one line; `None`: nothing, it asked for help or the version.
+#[must_use]
+pub fn usage_error(error: &clap::Error) -> Option<String> {
+    if !error.use_stderr() {
+        return None;
+    }
+    // Clap sets the complaint apart from its advice by an empty line.
+    let text = error.render().to_string();
+    let complaint = text.split("\n\n").next().unwrap_or_default().trim_start_matches("error: ");
+    Some(complaint.split_whitespace().collect::<Vec<_>>().join(" "))
+}
+
 /// How logs are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum LogFormat {
@@ -102,6 +114,16 @@ mod tests {
             let error = parse(extra).unwrap_err();
             assert!(error.contains(flag), "{extra:?}: {error}");
         }
+    }
+
+    #[test]
+    fn a_complaint_is_one_line() {
+        let complaint = |arguments: &[&str]| usage_error(&Config::try_parse_from(arguments).unwrap_err());
+        let missing = complaint(&["ws-server"]).unwrap();
+        assert!(missing.contains("--sns-endpoint <URL> --topic-arn <ARN>") && !missing.contains('\n'), "{missing}");
+        let bad = complaint(&[&NEEDED[..], &["--max-body", "many"]].concat()).unwrap();
+        assert_eq!(bad, "invalid value 'many' for '--max-body <BYTES>': invalid digit found in string");
+        assert_eq!(complaint(&["ws-server", "--help"]), None);
     }
 
     #[test]
