@@ -3,7 +3,7 @@
 NEXTEST_VERSION := 0.9.143
 CARGO ?= cargo
 
-.PHONY: test tools format lint build unit web bench-append replay
+.PHONY: test tools format lint build unit web release measure replay
 
 ## Everything that must hold before a change lands. Installs what it needs, into the user's cargo folder.
 test: tools format lint build unit web
@@ -26,3 +26,15 @@ unit:
 
 web:
 	node --test tests/web/*.test.mjs
+
+release:
+	$(CARGO) build --release
+
+## How many publishes into one room two nodes take, from 20 publishers; and one node alone.
+measure: release
+	$(CARGO) run --release --package tests --bin append-load -- --nodes 2
+	$(CARGO) run --release --package tests --bin append-load -- --nodes 1
+
+## A recorded live chat through two nodes at 60 times its pace.
+replay: release
+	$(CARGO) run --release --package tests --bin replay
