@@ -30,10 +30,15 @@ web:
 release:
 	$(CARGO) build --release
 
-## How many publishes into one room two nodes take, from 20 publishers; and one node alone.
+APPEND_LOAD = $(CARGO) run --release --package tests --bin append-load --
+
+## How many publishes into one room two nodes take, from 20 publishers; and one node alone. Then how long a message
+## takes to the other node when only one writes, with the stream polled as Lambda does and as often as it can be.
 measure: release
-	$(CARGO) run --release --package tests --bin append-load -- --nodes 2
-	$(CARGO) run --release --package tests --bin append-load -- --nodes 1
+	$(APPEND_LOAD) --nodes 2
+	$(APPEND_LOAD) --nodes 1
+	$(APPEND_LOAD) --publishers 1 --in-flight 1 --pause-ms 300 --seconds 30
+	$(APPEND_LOAD) --publishers 1 --in-flight 1 --pause-ms 300 --seconds 30 --stream-poll-ms 20
 
 ## A recorded live chat through two nodes at 60 times its pace.
 replay: release

@@ -25,6 +25,8 @@ pub struct LoadOptions {
     pub publishers: usize,
     /// Messages of each that wait for their acknowledgement.
     pub in_flight: usize,
+    /// How long a publisher pauses before each message, on average; evenly distributed between nothing and twice that.
+    pub pause: Duration,
     /// Bytes of text in each message.
     pub bytes: usize,
     /// For how long messages are sent.
@@ -114,7 +116,7 @@ impl Load {
     async fn publisher(self: Arc<Self>, seat: Seat, client: Client) {
         let mut in_flight = 0;
         loop {
-            while in_flight < self.options.in_flight && self.publish(seat, &client).await {
+            while in_flight < self.options.in_flight && self.publish_after_pause(seat, &client).await {
                 in_flight += 1;
             }
             if in_flight == 0 {
@@ -128,6 +130,13 @@ impl Load {
         }
         self.audience.handle_gone(seat, std::slice::from_ref(&self.room));
         client.close().await;
+    }
+
+    async fn publish_after_pause(&self, seat: Seat, client: &Client) -> bool {
+        if !self.options.pause.is_zero() {
+            tokio::time::sleep(self.options.pause.mul_f64(2.0 * fastrand::f64())).await;
+        }
+        self.publish(seat, client).await
     }
 
     /// Publishes one more message, unless it is time to end.

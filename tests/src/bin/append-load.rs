@@ -23,6 +23,9 @@ struct Cli {
     /// Messages of each publisher that wait for their acknowledgement
     #[arg(long, default_value_t = 4, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=500))]
     in_flight: u16,
+    /// Pause of a publisher before each message, on average
+    #[arg(long, default_value_t = 0, value_name = "MS", value_parser = clap::value_parser!(u64).range(..=60_000))]
+    pause_ms: u64,
     /// Bytes of text in each message
     #[arg(long, default_value_t = 100, value_name = "BYTES", value_parser = clap::value_parser!(u16).range(1..=8_000))]
     bytes: u16,
@@ -47,6 +50,7 @@ async fn main() -> ExitCode {
         urls,
         publishers: cli.publishers.into(),
         in_flight: cli.in_flight.into(),
+        pause: Duration::from_millis(cli.pause_ms),
         bytes: cli.bytes.into(),
         time: Duration::from_secs(cli.seconds),
         most: cli.most,
