@@ -17,6 +17,8 @@ mod shard;
 #[cfg(test)]
 mod slow_log_tests;
 #[cfg(test)]
+mod testing;
+#[cfg(test)]
 mod tests;
 mod timers;
 mod waiting;

@@ -1,28 +1,27 @@
 //! Rooms whose log is slow: answers that come late, many who ask at once.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use clap::Parser;
 use futures_util::future::BoxFuture;
 use protocol::{
-    Body, Content, DisplayName, Epoch, HistoryRange, JoinFrom, Message, MessageId, NodeId, Nonce, Position, Ref,
-    RoomName, Segment, Seq, ServerFrame, SessionId, UserId,
+    Body, Content, DisplayName, Epoch, HistoryRange, JoinFrom, Message, MessageId, NodeId, Nonce, Position, RoomName,
+    Segment, Seq, ServerFrame, UserId,
 };
 use room_core::log::{AppendOutcome, HeaderOutcome, Probe, RoomHeader, StoredSegment, WallSecs};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use super::{Command, Rooms, Session};
-use crate::config::{Config, Limits};
-use crate::connection::{Outbound, Outbox};
+use super::testing::{Client, limits, room, seqs};
+use super::{Command, Rooms};
+use crate::connection::Outbound;
 use crate::message_log::memory::MemoryLog;
 use crate::message_log::{LogError, MessageLog};
 
 /// A log whose reads wait, while `held`, for one permit each; what they answer is decided when they were asked.
 struct SlowReads {
-    reads: std::sync::atomic::AtomicUsize,
+    reads: AtomicUsize,
     log: MemoryLog,
     held: AtomicBool,
     permits: Semaphore,
@@ -88,15 +87,6 @@ impl MessageLog for SlowReads {
     }
 }
 
-fn limits(extra: &[&str]) -> Limits {
-    let needed = ["x", "--topic-arn", "arn:aws:sns:us-east-1:123456789012:t", "--sns-endpoint", "http://127.0.0.1:1"];
-    Config::try_parse_from(needed.iter().chain(extra)).unwrap().limits.limits().unwrap()
-}
-
-fn room() -> RoomName {
-    RoomName::new("room").unwrap()
-}
-
 fn seq(number: u64) -> Seq {
     Seq::new(number).unwrap()
 }
@@ -132,66 +122,8 @@ async fn fill(log: &MemoryLog, numbers: std::ops::RangeInclusive<u64>, len: usiz
     }
 }
 
-struct Client {
-    rooms: Rooms,
-    session: Arc<Session>,
-}
-
-impl Client {
-    fn new(rooms: &Rooms, number: u64, outbox: usize) -> Self {
-        let user = format!("user-{number}");
-        let session = Session {
-            id: SessionId::from_random(number),
-            user: UserId::new(&user).unwrap(),
-            name: DisplayName::new(&user).unwrap(),
-            outbox: Outbox::new(outbox),
-        };
-        Self { rooms: rooms.clone(), session: Arc::new(session) }
-    }
-    async fn join(&self, from: JoinFrom) {
-        let (room, session, reference) = (room(), Arc::clone(&self.session), Some(Ref::number(1)));
-        self.rooms.send(Command::Join { room, session, from, reference }).await;
-    }
-    async fn leave(&self) {
-        let (room, session) = (room(), Arc::clone(&self.session));
-        self.rooms.send(Command::Leave { room, session, reference: None }).await;
-    }
-    async fn history(&self, range: HistoryRange, limit: u32) {
-        let (room, session) = (room(), Arc::clone(&self.session));
-        self.rooms.send(Command::History { room, session, range, limit, reference: None }).await;
-    }
-    async fn publish(&self, id: u64, len: usize) {
-        let (room, session) = (room(), Arc::clone(&self.session));
-        self.rooms.send(Command::Publish { room, session, message: message(id, len) }).await;
-    }
-    /// What comes until nothing has come for a second, or the connection must be closed.
-    async fn all(&self) -> Vec<ServerFrame> {
-        let mut frames = Vec::new();
-        while let Ok(outbound) = timeout(Duration::from_secs(1), self.session.outbox.next(64 * 1024)).await {
-            match outbound {
-                Outbound::Frames(more, waiting) => {
-                    frames.extend(more.iter().map(|frame| ServerFrame::parse(frame.as_ref()).unwrap()));
-                    for room in waiting {
-                        self.rooms.send(Command::Drained { room, session: self.session.id.clone() }).await;
-                    }
-                }
-                Outbound::Close(code) => panic!("closed with {code:?} after {} frames", frames.len()),
-            }
-        }
-        frames
-    }
-}
-
 fn after(number: u64) -> JoinFrom {
     JoinFrom::After(Position { epoch: epoch(), seq: seq(number) })
-}
-
-fn seqs(frames: &[ServerFrame]) -> Vec<u64> {
-    let messages = frames.iter().filter_map(|frame| match frame {
-        ServerFrame::Message(message) => Some(message.seq.get()),
-        _ => None,
-    });
-    messages.collect()
 }
 
 async fn slow_node(extra: &[&str]) -> (Arc<SlowReads>, Rooms) {
@@ -227,7 +159,7 @@ async fn a_page_for_an_earlier_join_must_not_end_the_second_replay() {
     let ada = Client::new(&rooms, 2, 8 << 20);
     ada.join(JoinFrom::Head).await;
     for id in 301..=500 {
-        ada.publish(id, 1_000).await;
+        ada.publish(&format!("m{id}"), &format!("\"{}\"", "x".repeat(1_000))).await;
     }
     ada.all().await;
     let client = Client::new(&rooms, 1, 128 * 1024);
@@ -241,7 +173,7 @@ async fn a_page_for_an_earlier_join_must_not_end_the_second_replay() {
     log.permits.add_permits(100);
     tokio::time::sleep(Duration::from_millis(50)).await;
     let frames = client.all().await;
-    ada.publish(1_000, 10).await;
+    ada.publish("last", "1").await;
     let mut got = seqs(&frames);
     got.extend(seqs(&client.all().await));
     assert_eq!(got, (302..=501).collect::<Vec<_>>(), "the session is a member and gets what is said");

@@ -3,27 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::Parser;
-use protocol::{
-    Body, DisplayName, Envelope, HistoryRange, JoinFrom, Message, MessageId, NodeId, Position, Ref, RoomName,
-    ServerFrame, SessionId, UserId,
-};
+use protocol::{Envelope, HistoryRange, JoinFrom, NodeId, Position, ServerFrame};
 use tokio::time::timeout;
 
-use super::{Command, Rooms, Session};
+use super::Rooms;
+use super::testing::{Client, PATIENCE, joined, limits, seqs};
 use crate::backplane::EnvelopeSink;
-use crate::config::{Config, Limits};
-use crate::connection::{Outbound, Outbox};
+use crate::config::Limits;
 use crate::message_log::MessageLog;
 use crate::message_log::memory::MemoryLog;
-
-const PATIENCE: Duration = Duration::from_secs(20);
-
-fn limits(extra: &[&str]) -> Limits {
-    let needed = ["x", "--topic-arn", "arn:aws:sns:us-east-1:123456789012:t", "--sns-endpoint", "http://127.0.0.1:1"];
-    let config = Config::try_parse_from(needed.iter().chain(extra)).unwrap();
-    config.limits.limits().unwrap()
-}
 
 fn node(log: &Arc<dyn MessageLog>, number: u64, limits: &Limits) -> Rooms {
     Rooms::start(&NodeId::from_random(number), log, limits)
@@ -31,89 +19,6 @@ fn node(log: &Arc<dyn MessageLog>, number: u64, limits: &Limits) -> Rooms {
 
 fn memory_log() -> Arc<dyn MessageLog> {
     Arc::new(MemoryLog::default())
-}
-
-fn room() -> RoomName {
-    RoomName::new("room").unwrap()
-}
-
-struct Client {
-    rooms: Rooms,
-    session: Arc<Session>,
-}
-
-impl Client {
-    fn new(rooms: &Rooms, number: u64, outbox: usize) -> Self {
-        let user = format!("user-{number}");
-        let session = Session {
-            id: SessionId::from_random(number),
-            user: UserId::new(&user).unwrap(),
-            name: DisplayName::new(&user).unwrap(),
-            outbox: Outbox::new(outbox),
-        };
-        Self { rooms: rooms.clone(), session: Arc::new(session) }
-    }
-
-    async fn join(&self, from: JoinFrom) {
-        let (room, session, reference) = (room(), Arc::clone(&self.session), Some(Ref::number(1)));
-        self.rooms.send(Command::Join { room, session, from, reference }).await;
-    }
-
-    async fn publish(&self, id: &str, body: &str) {
-        let (from, name) = (self.session.user.clone(), self.session.name.clone());
-        let (id, body) = (MessageId::new(id).unwrap(), Body::parse(body).unwrap());
-        let message = Message { id, from, name, at: 1, body };
-        self.rooms.send(Command::Publish { room: room(), session: Arc::clone(&self.session), message }).await;
-    }
-
-    async fn history(&self, range: HistoryRange, limit: u32) {
-        let (room, session) = (room(), Arc::clone(&self.session));
-        self.rooms.send(Command::History { room, session, range, limit, reference: None }).await;
-    }
-
-    /// Everything that comes, portion by portion as a connection's task takes it, until `enough`.
-    async fn receive_until(&self, enough: impl Fn(&[ServerFrame]) -> bool) -> Vec<ServerFrame> {
-        let mut frames = Vec::new();
-        while !enough(&frames) {
-            let outbound = timeout(PATIENCE, self.session.outbox.next(10_000)).await;
-            let Ok(Outbound::Frames(more, waiting)) = outbound else { panic!("{outbound:?} after {frames:?}") };
-            frames.extend(more.iter().map(|frame| ServerFrame::parse(frame.as_ref()).unwrap()));
-            for room in waiting {
-                self.rooms.send(Command::Drained { room, session: self.session.id.clone() }).await;
-            }
-        }
-        frames
-    }
-
-    async fn receive(&self, count: usize) -> Vec<ServerFrame> {
-        self.receive_until(|frames| frames.len() >= count).await
-    }
-
-    /// Publishes and waits until all are acknowledged.
-    async fn publish_all(&self, ids: std::ops::RangeInclusive<u64>) {
-        let count = ids.clone().count();
-        for id in ids {
-            self.publish(&format!("m{id}"), &format!("\"{}\"", "x".repeat(200))).await;
-        }
-        let acks = |frames: &[ServerFrame]| frames.iter().filter(|f| matches!(f, ServerFrame::Ack(_))).count();
-        self.receive_until(|frames| acks(frames) >= count).await;
-    }
-}
-
-fn seqs(frames: &[ServerFrame]) -> Vec<u64> {
-    let messages = frames.iter().filter_map(|frame| match frame {
-        ServerFrame::Message(message) => Some(message.seq.get()),
-        _ => None,
-    });
-    messages.collect()
-}
-
-fn joined(frames: &[ServerFrame]) -> (Position, bool, u64) {
-    let joined = frames.iter().find_map(|frame| match frame {
-        ServerFrame::Joined(joined) => Some((joined.position.clone(), joined.recovered, joined.replayed)),
-        _ => None,
-    });
-    joined.unwrap_or_else(|| panic!("no joined in {frames:?}"))
 }
 
 #[tokio::test]
@@ -270,8 +175,7 @@ async fn after_left_no_frame_of_the_room_follows() {
     bob.join(JoinFrom::Head).await;
     ada.receive(1).await;
     ada.publish("m1", "1").await;
-    let (room, session) = (room(), Arc::clone(&ada.session));
-    rooms.send(Command::Leave { room, session, reference: None }).await;
+    ada.leave().await;
     let frames = ada.receive_until(|frames| frames.iter().any(|f| matches!(f, ServerFrame::Left(_)))).await;
     let told = frames.iter().any(|f| matches!(f, ServerFrame::Error(error) if error.id.is_some()))
         || frames.iter().any(|f| matches!(f, ServerFrame::Ack(_)));
