@@ -1,4 +1,4 @@
-// The client of the wire protocol, version 1 (docs: PROTOCOL.md). It refuses to contain a DOM: sockets, timers,
+// The client of the wire protocol, version 1 (docs/protocol.md). It refuses to contain a DOM: sockets, timers,
 // randomness and storage are arguments, so that it runs under plain node in tests.
 //
 // What it keeps per room is exactly what the protocol asks for: the position of the last message seen, and the
