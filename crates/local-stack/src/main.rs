@@ -101,9 +101,9 @@ fn welcome(stack: &Stack, options: &StackOptions) -> io::Result<()> {
         ["ready"].into_iter().chain(at.nodes.iter().map(String::as_str)).collect::<Vec<_>>().join(" ")
     )?;
     writeln!(out)?;
-    if let [first, others @ ..] = at.nodes.as_slice() {
-        let together = if others.is_empty() { "" } else { ", and another node beside it: they are one service" };
-        writeln!(out, "Open {first} in a browser{together}.")?;
+    if !at.nodes.is_empty() {
+        let together = if at.nodes.len() > 1 { ": they are one service" } else { "" };
+        writeln!(out, "Open {} in a browser{together}.", at.nodes.join(" and "))?;
     }
     writeln!(out, "DynamoDB  {}\nSNS       {}   topic {}", at.dynamodb, at.sns, at.topic_arn)?;
     let kept = if options.memory { "nothing is kept" } else { "messages are kept" };
