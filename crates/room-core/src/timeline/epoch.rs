@@ -56,6 +56,7 @@ impl Timeline {
         };
         self.check.succeeded();
         self.visible_end = newest.as_ref().map_or(Seq::FIRST, |newest| newest.segment.end());
+        let newest_seen = newest.as_ref().map(|newest| (newest.segment.end(), newest.expires));
         let opening = !self.open;
         if opening {
             self.open_at(header.as_ref(), newest.as_ref(), turn);
@@ -65,6 +66,7 @@ impl Timeline {
         } else if let Some(newest) = newest.filter(|newest| newest.segment.end() == self.next) {
             self.newest_expires = self.newest_expires.max(Some(newest.expires));
         }
+        self.checked = (self.next, newest_seen);
         self.granted = Some((turn.now, turn.wall));
         self.syncs.reading = self.syncs.reading.max(self.syncs.checking);
         if self.next < self.visible_end && self.visible_end > self.first {
@@ -86,6 +88,7 @@ impl Timeline {
                 // A check may have been quicker to tell.
                 if written.epoch.generation() > self.epoch.generation() {
                     self.begin_epoch(written, turn);
+                    self.checked = (self.next, None);
                 }
                 self.granted = Some((turn.now, turn.wall));
             }
@@ -126,6 +129,12 @@ impl Timeline {
         if !fresh || self.read.is_open() {
             return if self.check.is_open() || self.read.is_open() { Gate::Closed } else { Gate::NeedsCheck };
         }
+        // Hints leave only a lower bound of the expiry: that an epoch is over takes certainty.
+        let alive_until = match self.checked {
+            (_, Some((end, expires))) if end == self.next => alive_until.max(expires),
+            (next, seen) if next == self.next && seen.is_none_or(|(end, _)| end < next) => alive_until,
+            _ => return Gate::NeedsCheck,
+        };
         if alive_until <= turn.wall {
             let epoch = header.epoch.successor((turn.random)());
             let successor = RoomHeader { epoch, first: self.visible_end, since: turn.wall };

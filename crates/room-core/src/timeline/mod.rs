@@ -82,6 +82,8 @@ pub(crate) struct Timeline {
     newest_expires: Option<WallSecs>,
     /// The number after the newest segment that the last check saw, of any epoch.
     visible_end: Seq,
+    /// What the last check saw: `next` at that time, and end and expiry of the newest segment.
+    checked: (Seq, Option<(Seq, WallSecs)>),
     /// When the log was compared: one write soon after may go on although the epoch is near its end.
     granted: Option<(Time, WallSecs)>,
     held: Held,
@@ -125,6 +127,7 @@ impl Timeline {
             header: None,
             newest_expires: None,
             visible_end: Seq::FIRST,
+            checked: (Seq::ZERO, None),
             granted: None,
             held: Held::new(limits.held_bytes),
             gap: None,
