@@ -63,7 +63,10 @@ impl Timeline {
         } else if let Some(header) = header.filter(|header| header.epoch.generation() > self.epoch.generation()) {
             self.begin_epoch(&header, turn);
             self.read.want();
-        } else if let Some(newest) = newest.filter(|newest| newest.segment.end() == self.next) {
+        } else if let Some(newest) = newest
+            // The last segment of the epoch before says nothing of this one.
+            .filter(|newest| newest.segment.end() == self.next && newest.segment.seq >= self.first)
+        {
             self.newest_expires = self.newest_expires.max(Some(newest.expires));
         }
         self.checked = (self.next, newest_seen);
