@@ -9,6 +9,7 @@ pub mod config;
 pub mod connection;
 mod health;
 pub mod lease;
+pub mod link;
 pub mod message_log;
 mod page;
 pub mod rooms;

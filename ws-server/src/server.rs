@@ -23,6 +23,7 @@ use crate::config::{AwsConfig, Config, LimitsError};
 use crate::connection::Connections;
 use crate::health::Readiness;
 use crate::lease::{LeaseError, LeaseKeeper, LeaseSettings, NodeLease};
+use crate::link::NoPeers;
 use crate::message_log::{DynamoLog, MessageLog};
 use crate::page::PageInfo;
 use crate::rooms::Rooms;
@@ -93,7 +94,7 @@ pub async fn start(config: Config, aws: SdkConfig) -> Result<Server, StartError>
     let lease = NodeLease::acquire(dynamodb.clone(), settings, wall_clock()).await?;
 
     let log: Arc<dyn MessageLog> = Arc::new(DynamoLog::new(&dynamodb, names.messages));
-    let rooms = Rooms::start(&node, &log, &limits);
+    let rooms = Rooms::start(&node, &log, Arc::new(NoPeers), &limits);
     let (endpoint, inboxes) = Endpoint::new(EndpointSettings {
         topics: config.aws.topic_arn,
         secret: EndpointSecret::random(),

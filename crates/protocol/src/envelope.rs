@@ -2,16 +2,19 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::message::Segment;
+use crate::signal::Signal;
 
 /// The version that this code writes and reads.
 pub const ENVELOPE_VERSION: u32 = 1;
 
-/// What travels through SNS: the segments of one publish, of any rooms.
+/// What travels through SNS and between nodes: segments and signals of any rooms.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Envelope {
     /// The segments, in no promised order.
     pub segments: Vec<Segment>,
-    /// How many further entries were of no known form. Each is repaired from the log.
+    /// Signals of each node in the order they were sent; none in most envelopes.
+    pub signals: Vec<Signal>,
+    /// How many further segments were of no known form. Each is repaired from the log.
     pub unreadable: usize,
 }
 
@@ -37,6 +40,8 @@ impl Envelope {
             v: u32,
             #[serde(borrow)]
             segments: Option<Vec<&'a RawValue>>,
+            #[serde(borrow)]
+            signals: Option<Vec<&'a RawValue>>,
         }
         let fields: Fields<'_> = serde_json::from_str(text)?;
         if fields.v != ENVELOPE_VERSION {
@@ -45,25 +50,53 @@ impl Envelope {
         let raw = fields.segments.unwrap_or_default();
         let segments: Vec<Segment> = raw.iter().filter_map(|raw| serde_json::from_str(raw.get()).ok()).collect();
         let unreadable = raw.len() - segments.len();
-        Ok(Self { segments, unreadable })
+        // A signal of another form is as good as lost, which signals may be.
+        let raw_signals = fields.signals.unwrap_or_default();
+        let signals = raw_signals.iter().filter_map(|raw| serde_json::from_str(raw.get()).ok()).collect();
+        Ok(Self { segments, signals, unreadable })
     }
 
     /// Joins segments that are already envelope JSON into one envelope.
     #[must_use]
     pub fn join<'a>(segments: impl IntoIterator<Item = &'a str>) -> String {
+        Self::join_all(segments, [])
+    }
+
+    /// Joins segments and signals that are already JSON into one envelope.
+    #[must_use]
+    pub fn join_all<'a>(
+        segments: impl IntoIterator<Item = &'a str>,
+        signals: impl IntoIterator<Item = &'a str>,
+    ) -> String {
         let mut text = format!("{{\"v\":{ENVELOPE_VERSION},\"segments\":[");
-        for (index, segment) in segments.into_iter().enumerate() {
-            if index > 0 {
-                text.push(',');
-            }
-            text.push_str(segment);
+        push_joined(&mut text, segments);
+        text.push(']');
+        let before = text.len();
+        text.push_str(r#","signals":["#);
+        if push_joined(&mut text, signals) {
+            text.push(']');
+        } else {
+            text.truncate(before);
         }
-        text.push_str("]}");
+        text.push('}');
         text
     }
 
     /// Bytes that [`Envelope::join`] adds to its segments and the commas between them.
     pub const OVERHEAD: usize = r#"{"v":1,"segments":[]}"#.len();
+}
+
+/// Returns whether there was anything.
+fn push_joined<'a>(text: &mut String, parts: impl IntoIterator<Item = &'a str>) -> bool {
+    let mut any = false;
+    for part in parts {
+        if any {
+            text.push(',');
+        }
+        text.push_str(part);
+        any = true;
+    }
+    any
 }
 
 #[cfg(test)]
@@ -112,6 +145,18 @@ mod tests {
             );
             assert_eq!(Envelope::parse(&text).unwrap().unreadable, 1, "{seq} {count}");
         }
+    }
+
+    #[test]
+    fn signals_travel_beside_segments_and_odd_ones_are_dropped() {
+        let signal = r#"{"room":"a","from":"u","key":"typing","body":true,"node":"n","number":3}"#;
+        let text = Envelope::join_all([], [signal, "7", signal]);
+        let envelope = Envelope::parse(&text).unwrap();
+        assert_eq!((envelope.segments.len(), envelope.signals.len(), envelope.unreadable), (0, 2, 0));
+        let written = serde_json::to_string(&envelope.signals[0]).unwrap();
+        assert_eq!(written, signal);
+        assert!(envelope.signals[0].envelope_len() > written.len());
+        assert!(envelope.signals[0].envelope_len() <= written.len() + 32);
     }
 
     #[test]

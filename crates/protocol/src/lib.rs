@@ -8,6 +8,7 @@ mod close_code;
 mod envelope;
 mod error_code;
 mod frames;
+mod hand_off;
 mod hash;
 mod json;
 mod limits;
@@ -15,6 +16,7 @@ pub mod log_item;
 mod message;
 mod names;
 mod position;
+mod signal;
 mod topic_shard;
 
 pub use close_code::CloseCode;
@@ -25,10 +27,12 @@ pub use frames::server::{
     Ack, Draining, ErrorFrame, HistoryFrame, HistoryMessage, Joined, Left, MessageFrame, Pong, Reset, ServerFrame,
     ServerFrameError, Welcome,
 };
+pub use hand_off::{Decline, HandOff, HandOffAnswer, HandedMessage, HandedOutcome};
 pub use hash::{BodyHash, MessageKey};
 pub use json::{Body, BodyError, MAX_BODY_DEPTH};
 pub use limits::*;
 pub use message::{Content, Message, Segment};
-pub use names::{DisplayName, MessageId, NameError, NodeId, Nonce, RoomName, SessionId, UserId};
+pub use names::{DisplayName, MessageId, NameError, NodeId, Nonce, RoomName, SessionId, SignalKey, UserId};
 pub use position::{Epoch, Position, Seq};
+pub use signal::Signal;
 pub use topic_shard::topic_shard;

@@ -8,6 +8,8 @@ pub const MAX_MESSAGE_ID: usize = 64;
 pub const MAX_USER_ID: usize = 128;
 /// Longest display name, in characters.
 pub const MAX_DISPLAY_NAME: usize = 64;
+/// Longest key of a signal, in characters.
+pub const MAX_SIGNAL_KEY: usize = 64;
 /// Longest `ref` that is echoed, in bytes of JSON text.
 pub const MAX_REF: usize = 128;
 /// Most messages that one `history` frame or one join may ask for.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::limits::{MAX_DISPLAY_NAME, MAX_MESSAGE_ID, MAX_ROOM_NAME, MAX_USER_ID};
+use crate::limits::{MAX_DISPLAY_NAME, MAX_MESSAGE_ID, MAX_ROOM_NAME, MAX_SIGNAL_KEY, MAX_USER_ID};
 
 /// A name that breaks its rule; the text says which, for people.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -126,6 +126,20 @@ name!(
         }
         if text.chars().any(char::is_control) {
             return Err(NameError("a name has no control characters"));
+        }
+        Ok(())
+    }
+);
+
+name!(
+    /// What a signal is about, in its room: 1 to 64 characters, no control characters.
+    SignalKey,
+    |text| {
+        if text.is_empty() || text.len() > 4 * MAX_SIGNAL_KEY || text.chars().count() > MAX_SIGNAL_KEY {
+            return Err(NameError("a key has 1 to 64 characters"));
+        }
+        if text.chars().any(char::is_control) {
+            return Err(NameError("a key has no control characters"));
         }
         Ok(())
     }

@@ -13,6 +13,7 @@ use tokio::time::timeout;
 
 use super::{Connections, upgrade};
 use crate::config::Config;
+use crate::link::NoPeers;
 use crate::message_log::MessageLog;
 use crate::message_log::memory::MemoryLog;
 use crate::rooms::Rooms;
@@ -22,7 +23,7 @@ async fn node(extra: &[&str]) -> (std::net::SocketAddr, Arc<Connections>) {
     let limits = Config::try_parse_from(needed.iter().chain(extra)).unwrap().limits.limits().unwrap();
     let log: Arc<dyn MessageLog> = Arc::new(MemoryLog::default());
     let id = NodeId::from_random(1);
-    let rooms = Rooms::start(&id, &log, &limits);
+    let rooms = Rooms::start(&id, &log, Arc::new(NoPeers), &limits);
     let connections = Connections::new(id, rooms, limits);
     let routes = Router::new().route("/ws", get(upgrade)).with_state(Arc::clone(&connections));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

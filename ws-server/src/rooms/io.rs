@@ -11,6 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use super::auditor::AuditRequest;
 use super::history::{HistoryRequest, HistoryWindow};
 use crate::config::Limits;
+use crate::link::Peers;
 use crate::message_log::{LogError, MessageLog};
 
 /// Most pages that one id window is read in.
@@ -44,6 +45,7 @@ pub(crate) enum AnswerBody {
 #[derive(Clone)]
 pub(crate) struct Work {
     log: Arc<dyn MessageLog>,
+    peers: Arc<dyn Peers>,
     opens: Arc<Semaphore>,
     reads: Arc<Semaphore>,
     commits: Arc<Semaphore>,
@@ -76,15 +78,26 @@ impl Return {
 }
 
 impl Work {
-    pub(crate) fn new(log: Arc<dyn MessageLog>, limits: &Limits, audits: mpsc::Sender<AuditRequest>) -> Self {
+    pub(crate) fn new(
+        log: Arc<dyn MessageLog>,
+        peers: Arc<dyn Peers>,
+        limits: &Limits,
+        audits: mpsc::Sender<AuditRequest>,
+    ) -> Self {
         let permits = |count: usize| Arc::new(Semaphore::new(count));
         Self {
             log,
+            peers,
             opens: permits(limits.opens_in_flight),
             reads: permits(limits.reads_in_flight),
             commits: permits(limits.commits_in_flight),
             audits,
         }
+    }
+
+    /// The other nodes.
+    pub(crate) fn peers(&self) -> &dyn Peers {
+        self.peers.as_ref()
     }
 
     /// Starts a room's action; its answer comes to `to`.

@@ -25,11 +25,13 @@ mod waiting;
 
 use std::sync::Arc;
 
-use protocol::{Envelope, NodeId, RoomName, Segment, topic_shard};
+use futures_util::future::BoxFuture;
+use protocol::{Decline, Envelope, HandOff, HandOffAnswer, NodeId, RoomName, Segment, topic_shard};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::backplane::{EnvelopeSink, Overloaded};
 use crate::config::Limits;
+use crate::link::{HandOffSink, Peers};
 use crate::message_log::MessageLog;
 pub(crate) use command::Command;
 pub use members::Session;
@@ -50,10 +52,10 @@ const HINT_SPACE: usize = 64 * 1024;
 impl Rooms {
     /// Starts the shards, as tasks of the current runtime. They end when the last `Rooms` is dropped.
     #[must_use]
-    pub fn start(node: &NodeId, log: &Arc<dyn MessageLog>, limits: &Limits) -> Self {
+    pub fn start(node: &NodeId, log: &Arc<dyn MessageLog>, peers: Arc<dyn Peers>, limits: &Limits) -> Self {
         let count = std::thread::available_parallelism().map_or(2, usize::from);
         let (audits, audit_requests) = mpsc::channel(auditor::QUEUE);
-        let work = io::Work::new(Arc::clone(log), limits, audits);
+        let work = io::Work::new(Arc::clone(log), peers, limits, audits);
         tokio::spawn(auditor::run(Arc::clone(log), limits.audit_units, audit_requests));
         let shards = (0..count)
             .map(|_| {
@@ -97,5 +99,11 @@ impl Rooms {
 impl EnvelopeSink for Rooms {
     fn deliver(&self, envelope: Envelope) -> Result<(), Overloaded> {
         envelope.segments.into_iter().try_for_each(|segment| self.hint(segment))
+    }
+}
+
+impl HandOffSink for Rooms {
+    fn take_hand_off(&self, _hand_off: HandOff) -> BoxFuture<'static, HandOffAnswer> {
+        Box::pin(std::future::ready(HandOffAnswer::Declined { reason: Decline::NotReady, leader: None }))
     }
 }

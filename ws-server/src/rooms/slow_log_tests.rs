@@ -13,7 +13,7 @@ use room_core::log::{AppendOutcome, HeaderOutcome, Probe, RoomHeader, StoredSegm
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use super::testing::{Client, limits, room, seqs};
+use super::testing::{Client, limits, no_peers, room, seqs};
 use super::{Command, Rooms};
 use crate::connection::Outbound;
 use crate::message_log::memory::MemoryLog;
@@ -130,7 +130,7 @@ async fn slow_node(extra: &[&str]) -> (Arc<SlowReads>, Rooms) {
     let log = SlowReads::new();
     fill(&log.log, 1..=300, 100).await;
     let port: Arc<dyn MessageLog> = log.clone();
-    let rooms = Rooms::start(&NodeId::from_random(1), &port, &limits(extra));
+    let rooms = Rooms::start(&NodeId::from_random(1), &port, no_peers(), &limits(extra));
     (log, rooms)
 }
 
@@ -199,7 +199,7 @@ async fn history_of_large_messages_must_not_close_the_connection() {
     let log = MemoryLog::default();
     fill(&log, 1..=100, 15_000).await;
     let port: Arc<dyn MessageLog> = Arc::new(log);
-    let rooms = Rooms::start(&NodeId::from_random(1), &port, &limits(&[]));
+    let rooms = Rooms::start(&NodeId::from_random(1), &port, no_peers(), &limits(&[]));
     let client = Client::new(&rooms, 1, 1 << 20);
     client.join(JoinFrom::Head).await;
     client.all().await;
@@ -213,7 +213,7 @@ async fn history_after_an_expired_position_goes_on() {
     let log = MemoryLog::default();
     fill(&log, 501..=700, 10).await;
     let port: Arc<dyn MessageLog> = Arc::new(log);
-    let rooms = Rooms::start(&NodeId::from_random(1), &port, &limits(&[]));
+    let rooms = Rooms::start(&NodeId::from_random(1), &port, no_peers(), &limits(&[]));
     let client = Client::new(&rooms, 1, 1 << 20);
     client.join(JoinFrom::Head).await;
     client.all().await;
@@ -228,7 +228,7 @@ async fn a_replay_reads_a_page_when_there_is_space_for_it() {
     let log = SlowReads::new();
     fill(&log.log, 1..=600, 10_000).await;
     let port: Arc<dyn MessageLog> = log.clone();
-    let rooms = Rooms::start(&NodeId::from_random(1), &port, &limits(&[]));
+    let rooms = Rooms::start(&NodeId::from_random(1), &port, no_peers(), &limits(&[]));
     let client = Client::new(&rooms, 1, 1 << 20);
     client.join(after(1)).await;
     let mut got = Vec::new();

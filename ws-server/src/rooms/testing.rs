@@ -13,6 +13,7 @@ use tokio::time::timeout;
 use super::{Command, Rooms, Session};
 use crate::config::{Config, Limits};
 use crate::connection::{Outbound, Outbox};
+use crate::link::{NoPeers, Peers};
 
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -20,6 +21,10 @@ pub(super) fn limits(extra: &[&str]) -> Limits {
     let needed = ["x", "--topic-arn", "arn:aws:sns:us-east-1:123456789012:t", "--sns-endpoint", "http://127.0.0.1:1"];
     let config = Config::try_parse_from(needed.iter().chain(extra)).unwrap();
     config.limits.limits().unwrap()
+}
+
+pub(super) fn no_peers() -> Arc<dyn Peers> {
+    Arc::new(NoPeers)
 }
 
 pub(super) fn room() -> RoomName {
