@@ -7,25 +7,18 @@ use crate::message::Message;
 use crate::names::{NodeId, RoomName};
 use crate::position::{Epoch, Seq};
 
-/// A publish that is handed over.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct HandedMessage {
-    /// The room's `next` when the publish was taken in: a repeat of it can only be among the messages of the id window
-    /// before this number, or after it.
-    pub taken_at: Seq,
-    /// What is to be logged.
-    pub message: Message,
-}
-
 /// A batch of publishes for one room, handed to the node that writes there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HandOff {
     /// The room.
     pub room: RoomName,
-    /// The epoch that `taken_at` counts in.
+    /// The epoch that `checked` counts in.
     pub epoch: Epoch,
+    /// The room's `next` on the node that hands over: it has made sure that no message of the id window before this
+    /// number is a repeat of these. Later ones are for the other node to look through.
+    pub checked: Seq,
     /// The publishes, in the order they came.
-    pub messages: Vec<HandedMessage>,
+    pub messages: Vec<Message>,
 }
 
 /// What became of one handed publish.
@@ -46,7 +39,7 @@ pub enum HandedOutcome {
 pub enum Decline {
     /// The room's queue is full.
     Overloaded,
-    /// The room is not open here, or in another epoch, or its id window does not reach back far enough.
+    /// The room is not open here, or in another epoch, or the ids known here do not reach back to `checked`.
     NotReady,
     /// This node hands its own batches for the room to another.
     Elsewhere,

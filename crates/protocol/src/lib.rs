@@ -27,7 +27,7 @@ pub use frames::server::{
     Ack, Draining, ErrorFrame, HistoryFrame, HistoryMessage, Joined, Left, MessageFrame, Pong, Reset, ServerFrame,
     ServerFrameError, Welcome,
 };
-pub use hand_off::{Decline, HandOff, HandOffAnswer, HandedMessage, HandedOutcome};
+pub use hand_off::{Decline, HandOff, HandOffAnswer, HandedOutcome};
 pub use hash::{BodyHash, MessageKey};
 pub use json::{Body, BodyError, MAX_BODY_DEPTH};
 pub use limits::*;

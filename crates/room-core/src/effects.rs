@@ -1,15 +1,15 @@
 use std::sync::Arc;
 
-use protocol::{Position, Segment, Seq};
+use protocol::{HandOff, HandOffAnswer, NodeId, Position, Segment, Seq};
 
 use crate::append::Token;
 use crate::log::{RoomHeader, StoredSegment};
 
-/// Pairs an action with its answer. An answer whose ticket is no longer awaited is ignored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+/// Pairs an action with its answer. An answer whose ticket is no longer awaited is ignored; the default one never is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Ticket(pub(crate) u64);
 
-/// What the caller must ask of the message log. Each variant names the call that takes the answer in; every action
+/// What the caller must ask of the message log, or of another node. Each variant names the call that takes the answer in; every action
 /// gets exactly one answer, errors included.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
@@ -52,6 +52,15 @@ pub enum Action {
         /// What to write.
         segment: Arc<StoredSegment>,
     },
+    /// Give this batch to another node. → `handle_handed_over`
+    HandOver {
+        /// For the answer.
+        ticket: Ticket,
+        /// Who is to write it.
+        to: NodeId,
+        /// What is to be written.
+        hand_off: HandOff,
+    },
     /// Look whether there is anything at this number; eventually consistent. → `handle_probed`
     Probe {
         /// For the answer.
@@ -59,6 +68,17 @@ pub enum Action {
         /// The next number that the room expects.
         next: Seq,
     },
+}
+
+/// What became of a batch that was to be handed over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HandOver {
+    /// The other node's word.
+    Answered(HandOffAnswer),
+    /// It did not leave this node.
+    NotSent,
+    /// It may have been taken, or may yet arrive.
+    Unknown,
 }
 
 /// Why a publish was not logged.
@@ -100,5 +120,10 @@ pub enum Event {
         token: Token,
         /// Why.
         reason: Rejection,
+    },
+    /// A publish of another node's batch was not logged here and will not be: its node must see to it.
+    HandedBack {
+        /// The publish.
+        token: Token,
     },
 }

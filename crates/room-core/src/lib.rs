@@ -19,7 +19,7 @@ mod timeline;
 mod turn;
 
 pub use append::{AppendLimits, Publish, Token};
-pub use effects::{Action, Event, Rejection, Ticket};
+pub use effects::{Action, Event, HandOver, Rejection, Ticket};
 pub use recent::Recent;
 pub use recovery::{Entry, ReplayPage, Replayed, enter, replay_page};
 pub use room::{Room, RoomLimits};

@@ -1,9 +1,9 @@
 use std::sync::Arc;
 
-use protocol::{NodeId, Position, RoomName, Segment, Seq};
+use protocol::{Decline, HandOff, NodeId, Position, RoomName, Segment, Seq};
 
-use crate::append::{Append, AppendLimits, Place, Publish, Settled};
-use crate::effects::{Action, Event, Ticket};
+use crate::append::{Append, AppendLimits, Place, Publish, Settled, Token};
+use crate::effects::{Action, Event, HandOver, Ticket};
 use crate::log::{AppendOutcome, HeaderOutcome, Probe, RoomHeader, StoredSegment};
 use crate::timeline::{Gate, Timeline, TimelineLimits, TimelineStats};
 use crate::turn::{Time, Turn};
@@ -86,6 +86,29 @@ impl Room {
         self.append.handle_publish(publish, self.timeline.next(), turn);
     }
 
+    /// Takes another node's batch in, all of it or nothing; `tokens` name its publishes, in order. Each ends in exactly
+    /// one `Event::Acked`, `Event::Rejected` or `Event::HandedBack`.
+    ///
+    /// # Errors
+    /// Why nothing was taken, and the node that writes this room as far as this one knows.
+    pub fn handle_hand_off(
+        &mut self,
+        hand_off: HandOff,
+        tokens: &[Token],
+        turn: &mut Turn<'_>,
+    ) -> Result<(), (Decline, Option<NodeId>)> {
+        if !self.timeline.is_open() {
+            return Err((Decline::NotReady, None));
+        }
+        self.append.handle_hand_off(hand_off, tokens, (self.timeline.epoch(), self.timeline.next()), turn)
+    }
+
+    /// Whom this node gives its batches for this room, if anybody.
+    #[must_use]
+    pub fn leader(&self, now: Time) -> Option<&NodeId> {
+        self.append.leader(now)
+    }
+
     /// Takes a segment that somebody says was committed: SNS, a peer, an accelerator.
     pub fn handle_hint(&mut self, segment: Arc<Segment>, turn: &mut Turn<'_>) {
         self.timeline.handle_hint(segment, turn);
@@ -146,6 +169,13 @@ impl Room {
         }
     }
 
+    /// Takes the answer to [`Action::HandOver`].
+    pub fn handle_handed_over(&mut self, ticket: Ticket, outcome: HandOver, turn: &mut Turn<'_>) {
+        if self.append.handle_handed_over(ticket, outcome, turn) {
+            self.timeline.want_read();
+        }
+    }
+
     /// Takes the answer to [`Action::Probe`].
     pub fn handle_probed(&mut self, ticket: Ticket, probe: Probe, turn: &mut Turn<'_>) {
         self.timeline.handle_probed(ticket, probe, turn);
@@ -184,6 +214,9 @@ impl Room {
         if let Some((ticket, segment)) = self.append.poll_retry(turn, || tickets.issue()) {
             return Some(Action::Append { ticket, segment });
         }
+        if let Some(action) = self.poll_hand_over(turn.now) {
+            return Some(action);
+        }
         let catching_up = self.append.is_behind() && self.timeline.is_reading();
         if self.append.wants_to_write(turn.now) && self.putting_header.is_none() && !catching_up {
             return self.poll_write(turn);
@@ -201,8 +234,15 @@ impl Room {
         let before = self.timeline.next();
         let messages = self.append.ids_wanted(before);
         let tickets = &mut self.timeline.tickets;
-        let ticket = self.append.poll_read_ids(now, || tickets.issue())?;
+        let ticket = self.append.poll_read_ids(now, before.minus(messages), || tickets.issue())?;
         Some(Action::ReadIds { ticket, before, messages })
+    }
+
+    fn poll_hand_over(&mut self, now: Time) -> Option<Action> {
+        let (epoch, next) = (self.timeline.epoch().clone(), self.timeline.next());
+        let tickets = &mut self.timeline.tickets;
+        let (ticket, to, hand_off) = self.append.poll_hand_over(&epoch, next, now, || tickets.issue())?;
+        Some(Action::HandOver { ticket, to, hand_off })
     }
 
     fn poll_write(&mut self, turn: &mut Turn<'_>) -> Option<Action> {

@@ -8,17 +8,20 @@ mod world;
 use std::collections::HashSet;
 
 use proptest::prelude::*;
+use protocol::{HandOff, Seq};
 use room_core::Rejection;
 use world::{Faults, RETENTION, Told, World};
 
 fn faults() -> impl Strategy<Value = Faults> {
-    (0..100_u64, 0..60_u64, 0..40_u64, 0..40_u64, any::<bool>()).prop_map(
-        |(hint_lost, hint_repeated, answer_lost, refused, ghosts)| Faults {
+    (0..100_u64, 0..60_u64, 0..40_u64, 0..40_u64, any::<bool>(), 0..100_u64, 0..60_u64).prop_map(
+        |(hint_lost, hint_repeated, answer_lost, refused, ghosts, link_lost, link_repeated)| Faults {
             hint_lost,
             hint_repeated,
             answer_lost,
             refused,
             ghosts,
+            link_lost,
+            link_repeated,
         },
     )
 }
@@ -105,6 +108,39 @@ proptest! {
     }
 
     #[test]
+    fn nodes_that_die_with_batches_in_their_hands_cost_nothing(
+        seed in any::<u64>(), nodes in 2..5_usize, publishes in 1..80_u64, deaths in 1..20_u64, faults in faults()
+    ) {
+        let mut world = World::new(nodes, seed, faults);
+        let mut on_node = vec![Vec::new(); nodes];
+        for number in 0..publishes {
+            let node = world.below(nodes as u64) as usize;
+            world.publish(node, &format!("m{number}"), "1");
+            on_node[node].push(number);
+            for _ in 0..world.below(12) {
+                world.step();
+            }
+            if world.below(100) < deaths {
+                let dead = world.below(nodes as u64) as usize;
+                world.replace_node(dead);
+                // Its clients come back elsewhere and send again what they heard nothing of, or what was too late.
+                let other = (dead + 1) % nodes;
+                for number in std::mem::take(&mut on_node[dead]) {
+                    world.publish(other, &format!("m{number}"), "1");
+                    on_node[other].push(number);
+                }
+            }
+        }
+        world.heal(120_000);
+        for number in 0..publishes {
+            world.publish(0, &format!("m{number}"), "1");
+        }
+        world.heal(120_000);
+        check_final_order(&world);
+        prop_assert_eq!(world.logged().len() as u64, publishes, "everything is logged in the end");
+    }
+
+    #[test]
     fn epochs_never_let_a_number_mean_two_things(
         seed in any::<u64>(), nodes in 1..4_usize, rounds in 1..6_u64, faults in faults()
     ) {
@@ -155,7 +191,15 @@ proptest! {
 #[test]
 fn the_same_publish_on_two_nodes_with_a_lost_race_between_is_logged_once() {
     for seed in 0..300 {
-        let faults = Faults { hint_lost: 50, hint_repeated: 20, answer_lost: 30, refused: 10, ghosts: true };
+        let faults = Faults {
+            hint_lost: 50,
+            hint_repeated: 20,
+            answer_lost: 30,
+            refused: 10,
+            ghosts: true,
+            link_lost: 30,
+            link_repeated: 30,
+        };
         let mut world = World::new(2, seed, faults);
         world.publish(0, "warm-up", "1");
         world.publish(1, "warm-up-2", "1");
@@ -173,7 +217,7 @@ fn the_same_publish_on_two_nodes_with_a_lost_race_between_is_logged_once() {
 
 #[test]
 fn the_same_id_with_another_body_is_a_conflict_on_every_node() {
-    let faults = Faults { hint_lost: 0, hint_repeated: 0, answer_lost: 0, refused: 0, ghosts: false };
+    let faults = Faults::NONE;
     let mut world = World::new(2, 1, faults);
     world.publish(0, "id", "1");
     world.heal(5_000);
@@ -189,7 +233,7 @@ fn the_same_id_with_another_body_is_a_conflict_on_every_node() {
 
 #[test]
 fn a_lost_last_message_is_found_by_audit_alone() {
-    let faults = Faults { hint_lost: 100, hint_repeated: 0, answer_lost: 0, refused: 0, ghosts: false };
+    let faults = Faults { hint_lost: 100, ..Faults::NONE };
     let mut world = World::new(2, 7, faults);
     let steps = |world: &mut World, until: u64| {
         while world.now < until {
@@ -204,7 +248,7 @@ fn a_lost_last_message_is_found_by_audit_alone() {
 
 #[test]
 fn group_commit_gathers_what_comes_while_a_write_is_under_way() {
-    let faults = Faults { hint_lost: 0, hint_repeated: 0, answer_lost: 0, refused: 0, ghosts: false };
+    let faults = Faults::NONE;
     let mut world = World::new(1, 3, faults);
     for number in 0..1_000 {
         world.publish(0, &format!("m{number}"), "1");
@@ -216,7 +260,7 @@ fn group_commit_gathers_what_comes_while_a_write_is_under_way() {
 
 #[test]
 fn without_faults_one_writer_never_tries_twice() {
-    let faults = Faults { hint_lost: 0, hint_repeated: 0, answer_lost: 0, refused: 0, ghosts: false };
+    let faults = Faults::NONE;
     let mut world = World::new(3, 4, faults);
     for number in 0..50 {
         world.publish(1, &format!("m{number}"), "1");
@@ -227,4 +271,67 @@ fn without_faults_one_writer_never_tries_twice() {
     world.heal(10_000);
     check_final_order(&world);
     assert_eq!(world.attempts, world.commits);
+}
+
+#[test]
+fn a_contended_room_is_written_by_one_node_that_the_others_hand_their_batches_to() {
+    let (mut attempts, mut commits, mut handed_over) = (0, 0, 0);
+    for seed in 0..20 {
+        let mut world = World::new(4, seed, Faults::NONE);
+        world.heal(1_000);
+        for number in 0..400 {
+            let node = world.below(4) as usize;
+            world.publish(node, &format!("m{number}"), "1");
+            for _ in 0..world.below(12) {
+                world.step();
+            }
+        }
+        world.heal(60_000);
+        check_final_order(&world);
+        assert_eq!(world.rejected.len(), 0);
+        (attempts, commits) = (attempts + world.attempts, commits + world.commits);
+        handed_over += world.handed_over;
+    }
+    assert!(attempts * 10 < commits * 12, "{attempts} attempts for {commits} commits");
+    assert!(handed_over > commits / 4, "{handed_over} batches for {commits} commits");
+}
+
+#[test]
+fn without_a_way_between_nodes_nothing_is_handed_over() {
+    let mut world = World::new(0, 5, Faults::NONE);
+    world.hand_off = false;
+    for _ in 0..3 {
+        world.start_node();
+    }
+    world.heal(1_000);
+    for number in 0..200 {
+        let node = world.below(3) as usize;
+        world.publish(node, &format!("m{number}"), "1");
+        world.step();
+    }
+    world.heal(60_000);
+    check_final_order(&world);
+    assert_eq!(world.handed_over, 0);
+    assert_eq!(world.logged().len(), 200);
+}
+
+#[test]
+fn a_batch_that_arrives_after_the_id_window_has_moved_on_is_declined() {
+    let mut world = World::new(1, 8, Faults::NONE);
+    for number in 0..2_500 {
+        world.publish(0, &format!("m{number}"), "1");
+        if number % 100 == 99 {
+            world.heal(1_000);
+        }
+    }
+    world.heal(5_000);
+    let before = world.logged();
+    // What is said to be checked up to a number may have been logged at any number from there on.
+    for (checked, id, taken) in [(1, "m0", false), (1_400, "m1450", false), (1_600, "m1700", true)] {
+        let (room, epoch) = (world::room(), world.nodes[0].room.position().epoch);
+        let (checked, messages) = (Seq::new(checked).unwrap(), vec![world.message(id, "1")]);
+        assert_eq!(world.hand_to(0, HandOff { room, epoch, checked, messages }), taken, "checked up to {checked}");
+        world.heal(1_000);
+        assert_eq!(world.logged(), before, "{id} is not logged again");
+    }
 }

@@ -2,8 +2,10 @@ use crate::turn::{Time, Turn};
 
 /// How long a writer that was in the way once is reckoned with, in milliseconds.
 const RIVAL_MS: u64 = 2_000;
-/// Commits in a row after which a writer lets others in that it may not know of.
+/// Commits in a row after which a writer lets others in that it may not know of: those who cannot hand their batches
+/// over, because nobody can, or because the way to this node is broken.
 const STREAK: u32 = 16;
+const STREAK_WITH_HAND_OFF: u32 = 64;
 /// Longest commit that is taken as usual, in milliseconds.
 const LONGEST_MS: u64 = 500;
 /// Races lost in a row after which a writer reads how far the room has come, instead of learning it race by race.
@@ -19,19 +21,20 @@ const CATCH_UP_AFTER: u32 = 2;
 pub(super) struct Fairness {
     rival_until: Time,
     streak: u32,
+    longest_streak: u32,
     lost_in_a_row: u32,
     sent_at: Time,
     /// How long commits take, smoothed.
     commit_ms: u64,
 }
 
-impl Default for Fairness {
-    fn default() -> Self {
-        Self { rival_until: Time(0), streak: 0, lost_in_a_row: 0, sent_at: Time(0), commit_ms: 4 }
-    }
-}
-
 impl Fairness {
+    /// `hand_off`: whoever loses a race can give its batches to the winner.
+    pub(super) fn new(hand_off: bool) -> Self {
+        let longest_streak = if hand_off { STREAK_WITH_HAND_OFF } else { STREAK };
+        Self { rival_until: Time(0), streak: 0, longest_streak, lost_in_a_row: 0, sent_at: Time(0), commit_ms: 4 }
+    }
+
     /// A batch is on its way.
     pub(super) fn handle_sent(&mut self, now: Time) {
         self.sent_at = now;
@@ -55,7 +58,7 @@ impl Fairness {
         self.commit_ms = (3 * self.commit_ms + took).div_ceil(4).min(LONGEST_MS);
         self.streak += 1;
         self.lost_in_a_row = 0;
-        if turn.now < self.rival_until || self.streak.is_multiple_of(STREAK) {
+        if turn.now < self.rival_until || self.streak.is_multiple_of(self.longest_streak) {
             return self.commit_ms + turn.up_to(self.commit_ms);
         }
         0
@@ -80,7 +83,7 @@ mod tests {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             state >> 11
         };
-        let mut fairness: Vec<_> = (0..writers).map(|_| Fairness::default()).collect();
+        let mut fairness: Vec<_> = (0..writers).map(|_| Fairness::new(false)).collect();
         let mut backoffs = vec![races(); writers];
         let (mut counts, mut next) = (vec![0; writers], 1_u64);
         let mut arrivals: Vec<Arrival> = (0..writers as u64).map(|writer| (writer, Some(1))).collect();

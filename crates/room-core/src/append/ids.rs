@@ -5,12 +5,24 @@ use protocol::{BodyHash, MessageKey, Segment, Seq};
 /// The publishes that a room's last messages came from, so that none is logged twice.
 #[derive(Debug, Default)]
 pub(crate) struct IdWindow {
+    /// Every message from this number on is known, up to the newest taken.
+    floor: Seq,
     /// In ascending order.
     entries: VecDeque<(Seq, MessageKey)>,
     by_key: HashMap<MessageKey, (Seq, BodyHash)>,
 }
 
 impl IdWindow {
+    /// A window that will be told of every message from `floor` on.
+    pub(crate) fn from_floor(floor: Seq) -> Self {
+        Self { floor, ..Self::default() }
+    }
+
+    /// The number that it reaches back to.
+    pub(crate) fn floor(&self) -> Seq {
+        self.floor
+    }
+
     /// Takes a segment that follows all those taken before; one that does not is ignored.
     pub(crate) fn observe(&mut self, segment: &Segment) {
         for (seq, message) in segment.messages() {
@@ -30,6 +42,7 @@ impl IdWindow {
 
     /// Forgets messages before `floor`.
     pub(crate) fn trim(&mut self, floor: Seq) {
+        self.floor = self.floor.max(floor);
         while let Some((seq, key)) = self.entries.front().copied() {
             if seq >= floor {
                 break;

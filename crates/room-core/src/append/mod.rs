@@ -4,6 +4,7 @@
 //! the log is known to hold it; what waits keeps its order; a repeat inside the id window is never written.
 
 mod fairness;
+mod hand_off;
 mod ids;
 mod queue;
 mod settle;
@@ -21,6 +22,7 @@ use crate::effects::{Event, Rejection, Ticket};
 use crate::log::{StoredSegment, WallSecs};
 use crate::turn::{Time, Turn};
 use fairness::Fairness;
+use hand_off::Course;
 use ids::IdWindow;
 use queue::{Pending, Queue};
 pub(crate) use settle::Settled;
@@ -49,11 +51,19 @@ pub struct AppendLimits {
     pub settle_ms: u64,
     /// How long messages are kept, in seconds.
     pub retention_secs: u64,
+    /// Whether batches may be given to other nodes: there is a way to them.
+    pub hand_off: bool,
 }
 
 impl Default for AppendLimits {
     fn default() -> Self {
-        Self { queue_messages: 4_096, queue_bytes: 4 * 1024 * 1024, settle_ms: 10_000, retention_secs: 30 * 24 * 3600 }
+        Self {
+            queue_messages: 4_096,
+            queue_bytes: 4 * 1024 * 1024,
+            settle_ms: 10_000,
+            retention_secs: 30 * 24 * 3600,
+            hand_off: true,
+        }
     }
 }
 
@@ -92,7 +102,7 @@ struct Suspicion {
 #[derive(Debug)]
 enum Window {
     Unread,
-    Reading { ticket: Ticket, since: Vec<Arc<Segment>> },
+    Reading { ticket: Ticket, floor: Seq, since: Vec<Arc<Segment>> },
     Ready(IdWindow),
 }
 
@@ -103,6 +113,7 @@ pub(crate) struct Append {
     limits: AppendLimits,
     queue: Queue,
     in_flight: Option<InFlight>,
+    course: Course,
     window: Window,
     ids_not_before: Time,
     not_before: Time,
@@ -130,18 +141,20 @@ pub(crate) struct Place {
 
 impl Append {
     pub(crate) fn new(room: RoomName, node: NodeId, limits: AppendLimits) -> Self {
+        let fairness = Fairness::new(limits.hand_off);
         Self {
             room,
             node,
             limits,
             queue: Queue::default(),
             in_flight: None,
+            course: Course::default(),
             window: Window::Unread,
             ids_not_before: Time(0),
             not_before: Time(0),
             written_at: Time(0),
             races: races(),
-            fairness: Fairness::default(),
+            fairness,
             faults: Backoff::new(50, 2_000),
             suspicion: None,
             events: VecDeque::new(),
@@ -150,11 +163,24 @@ impl Append {
 
     /// Nothing waits and nothing is under way.
     pub(crate) fn is_idle(&self) -> bool {
-        self.queue.is_empty() && self.in_flight.is_none()
+        self.queue.is_empty() && self.in_flight.is_none() && !self.course.is_out()
     }
 
     /// Takes a publish in. It ends in exactly one `Acked` or `Rejected`.
     pub(crate) fn handle_publish(&mut self, publish: Publish, next: Seq, turn: &Turn<'_>) {
+        let full = self.queue.len() >= self.limits.queue_messages
+            || self.queue.bytes() + publish.message.envelope_len() > self.limits.queue_bytes;
+        let token = publish.token;
+        let key = publish.message.key();
+        if full && self.find(&key).is_none() && self.queue.on_its_way(&key).is_none() {
+            self.reject([token], Rejection::Overloaded);
+        } else {
+            self.take_in(publish, next, false, turn);
+        }
+    }
+
+    /// Queues a publish, unless it is a repeat. `handed`: another node has handed it over.
+    fn take_in(&mut self, publish: Publish, taken_at: Seq, handed: bool, turn: &Turn<'_>) {
         let Publish { token, message } = publish;
         self.written_at = turn.now;
         let (key, body_hash) = (message.key(), message.body_hash());
@@ -166,15 +192,8 @@ impl Append {
             Some(known) if known == body_hash => self.queue.join(&key, token),
             Some(_) => self.reject([token], Rejection::IdConflict),
             None => {
-                let bytes = message.envelope_len();
-                let full = self.queue.len() >= self.limits.queue_messages
-                    || self.queue.bytes() + bytes > self.limits.queue_bytes;
-                if full {
-                    self.reject([token], Rejection::Overloaded);
-                    return;
-                }
-                let deadline = turn.now.plus_ms(self.limits.settle_ms);
-                self.queue.push(Pending { key, body_hash, message, bytes, taken_at: next, deadline }, token);
+                let (bytes, deadline) = (message.envelope_len(), turn.now.plus_ms(self.limits.settle_ms));
+                self.queue.push(Pending { key, body_hash, message, bytes, taken_at, handed, deadline }, token);
             }
         }
     }
@@ -186,24 +205,26 @@ impl Append {
             Window::Reading { since, .. } => since.push(Arc::clone(segment)),
             Window::Ready(ids) => {
                 ids.observe(segment);
+                self.settle_shown();
                 self.trim(segment.end());
             }
         }
     }
 
     /// Whether the id window must be read before anything can be written; then its answer is awaited.
-    pub(crate) fn poll_read_ids(&mut self, now: Time, ticket: impl FnOnce() -> Ticket) -> Option<Ticket> {
+    /// `floor`: the number that the answer reaches back to.
+    pub(crate) fn poll_read_ids(&mut self, now: Time, floor: Seq, ticket: impl FnOnce() -> Ticket) -> Option<Ticket> {
         let wanted = matches!(self.window, Window::Unread) && !self.queue.is_empty() && now >= self.ids_not_before;
         wanted.then(|| {
             let ticket = ticket();
-            self.window = Window::Reading { ticket, since: Vec::new() };
+            self.window = Window::Reading { ticket, floor, since: Vec::new() };
             ticket
         })
     }
 
     /// Takes the answer to `Action::ReadIds`: segments in ascending order.
     pub(crate) fn handle_ids(&mut self, answer: Ticket, segments: Option<&[StoredSegment]>, turn: &mut Turn<'_>) {
-        let Window::Reading { ticket, since } = &mut self.window else { return };
+        let Window::Reading { ticket, floor, since } = &mut self.window else { return };
         if *ticket != answer {
             return;
         }
@@ -212,10 +233,11 @@ impl Append {
             self.ids_not_before = turn.now.plus_ms(20 + self.faults.fail(turn));
             return;
         };
-        let mut ids = IdWindow::default();
+        let mut ids = IdWindow::from_floor(*floor);
         segments.iter().filter(|stored| stored.expires > turn.wall).for_each(|stored| ids.observe(&stored.segment));
         since.iter().for_each(|segment| ids.observe(segment));
         self.window = Window::Ready(ids);
+        self.settle_shown();
     }
 
     /// Whether a batch could be written if the room's gate were open.
@@ -223,7 +245,7 @@ impl Append {
         if self.in_flight.is_some() || now < self.not_before || !matches!(self.window, Window::Ready(_)) {
             return false;
         }
-        !self.queue.is_empty()
+        !self.queue.is_empty() && !self.course.is_out() && self.course.leader(now).is_none()
     }
 
     /// Whether so many races were lost that the log should be read before the next.
@@ -297,6 +319,7 @@ impl Append {
             .in_flight
             .iter()
             .flat_map(|in_flight| &in_flight.batch)
+            .chain(self.course.handed())
             .filter(|pending| pending.deadline <= turn.now)
             .map(|pending| pending.key)
             .collect();
@@ -315,15 +338,17 @@ impl Append {
         let start = (!self.queue.is_empty() && self.in_flight.is_none())
             .then(|| self.not_before.max(self.ids_not_before))
             .filter(|at| *at > now);
+        let alone = self.course.until().filter(|until| !self.queue.is_empty() && *until > now);
         let retry = self.in_flight.as_ref().and_then(|in_flight| in_flight.retry_at);
         let given_up = self
             .in_flight
             .iter()
             .flat_map(|in_flight| &in_flight.batch)
+            .chain(self.course.handed())
             .map(|pending| pending.deadline)
             .filter(|deadline| *deadline > now)
             .min();
-        [queued, start, retry, given_up].into_iter().flatten().min()
+        [queued, start, alone, retry, given_up].into_iter().flatten().min()
     }
 
     /// As much of the queue as one segment takes. Publishes that the room holds already leave the queue here: they came
@@ -372,7 +397,8 @@ impl Append {
     }
 
     fn trim(&mut self, next: Seq) {
-        let in_flight = self.in_flight.as_ref().and_then(|f| f.batch.iter().map(|pending| pending.taken_at).min());
+        let in_flight = self.in_flight.iter().flat_map(|in_flight| &in_flight.batch);
+        let in_flight = in_flight.chain(self.course.handed()).map(|pending| pending.taken_at).min();
         let oldest = [self.queue.oldest_taken_at(), in_flight].into_iter().flatten().fold(next, Seq::min);
         if let Window::Ready(ids) = &mut self.window {
             ids.trim(oldest.minus(ID_WINDOW as u64));

@@ -15,6 +15,8 @@ pub(crate) struct Pending {
     pub(crate) bytes: usize,
     /// The room's `next` when it was taken in: a repeat of it can only be among the messages since the window before.
     pub(crate) taken_at: Seq,
+    /// Another node has handed it over.
+    pub(crate) handed: bool,
     pub(crate) deadline: Time,
 }
 
@@ -23,6 +25,8 @@ pub(crate) struct Pending {
 pub(crate) struct Queue {
     pending: VecDeque<Pending>,
     bytes: usize,
+    /// How many of those that wait were handed over.
+    handed: usize,
     /// Everybody who waits for a publish, queued or being written. A publish that is written on after its publishers
     /// were told that the outcome is unknown has nobody, and is here all the same: a repeat joins it.
     waiting: HashMap<MessageKey, (BodyHash, Vec<Token>)>,
@@ -56,6 +60,7 @@ impl Queue {
     pub(crate) fn push(&mut self, pending: Pending, token: Token) {
         self.waiting.insert(pending.key, (pending.body_hash, vec![token]));
         self.bytes += pending.bytes;
+        self.handed += usize::from(pending.handed);
         self.pending.push_back(pending);
     }
 
@@ -63,6 +68,7 @@ impl Queue {
     pub(crate) fn put_back(&mut self, batch: Vec<Pending>) {
         for pending in batch.into_iter().rev() {
             self.bytes += pending.bytes;
+            self.handed += usize::from(pending.handed);
             self.pending.push_front(pending);
         }
     }
@@ -74,7 +80,30 @@ impl Queue {
     pub(crate) fn pop(&mut self) -> Option<Pending> {
         let pending = self.pending.pop_front()?;
         self.bytes -= pending.bytes;
+        self.handed -= usize::from(pending.handed);
         Some(pending)
+    }
+
+    /// Takes out what other nodes have handed over, and gives their tokens. What somebody else waits for as well stays,
+    /// as this node's own.
+    pub(crate) fn take_handed(&mut self) -> Vec<Token> {
+        let mut returned = Vec::new();
+        if self.handed == 0 {
+            return returned;
+        }
+        let Self { pending, bytes, waiting, .. } = self;
+        pending.retain_mut(|pending| {
+            let tokens = waiting.get(&pending.key).map_or(0, |(_, tokens)| tokens.len());
+            if !pending.handed || tokens > 1 {
+                pending.handed = false;
+                return true;
+            }
+            *bytes -= pending.bytes;
+            returned.extend(waiting.remove(&pending.key).into_iter().flat_map(|(_, tokens)| tokens));
+            false
+        });
+        self.handed = 0;
+        returned
     }
 
     /// The publish is settled: those who waited for it.
@@ -89,6 +118,9 @@ impl Queue {
 
     /// The lowest `next` that a queued publish was taken in at.
     pub(crate) fn oldest_taken_at(&self) -> Option<Seq> {
-        self.pending.front().map(|pending| pending.taken_at)
+        if self.handed == 0 {
+            return self.pending.front().map(|pending| pending.taken_at);
+        }
+        self.pending.iter().map(|pending| pending.taken_at).min()
     }
 }

@@ -40,9 +40,13 @@ impl Append {
             AppendOutcome::Conflict(existing) if existing.nonce == in_flight.stored.nonce => self.written(now, turn),
             AppendOutcome::Conflict(existing) => {
                 self.thaw();
-                self.fairness.handle_lost(turn.now);
-                let wait = self.races.fail(turn);
-                self.not_before = turn.now.plus_ms(wait);
+                if self.follow(&existing.segment.node, turn) {
+                    self.not_before = turn.now;
+                } else {
+                    self.fairness.handle_lost(turn.now);
+                    let wait = self.races.fail(turn);
+                    self.not_before = turn.now.plus_ms(wait);
+                }
                 Settled::Lost(existing)
             }
             AppendOutcome::Refused(_) => self.refused(turn),

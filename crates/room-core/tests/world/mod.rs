@@ -1,11 +1,16 @@
 //! A small world for room machines: one room, several nodes, a log, hints, and a network that does what networks do.
 
+mod link;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use protocol::{Body, DisplayName, Message, MessageId, NodeId, Position, RoomName, Segment, Seq, UserId};
+use link::Batch;
+use protocol::{
+    Body, DisplayName, HandOff, HandedOutcome, Message, MessageId, NodeId, Position, RoomName, Segment, Seq, UserId,
+};
 use room_core::log::{AppendOutcome, HeaderOutcome, Probe, RoomHeader, StoredSegment, WallSecs};
-use room_core::{Action, Event, Publish, Rejection, Room, RoomLimits, Ticket, Time, Token, Turn};
+use room_core::{Action, Event, HandOver, Publish, Rejection, Room, RoomLimits, Ticket, Time, Token, Turn};
 
 pub const RETENTION: u64 = 24 * 3600;
 
@@ -18,6 +23,22 @@ pub struct Faults {
     pub refused: u64,
     /// Requests that arrive although their sender has given them up.
     pub ghosts: bool,
+    /// Batches that nodes give to each other, or the answers to them.
+    pub link_lost: u64,
+    /// Batches that arrive twice.
+    pub link_repeated: u64,
+}
+
+impl Faults {
+    pub const NONE: Self = Self {
+        hint_lost: 0,
+        hint_repeated: 0,
+        answer_lost: 0,
+        refused: 0,
+        ghosts: false,
+        link_lost: 0,
+        link_repeated: 0,
+    };
 }
 
 /// The room's log, as DynamoDB would hold it.
@@ -89,13 +110,29 @@ enum Flight {
     /// A request that has not reached the log. `ghost`: nobody waits for its answer.
     Request {
         node: usize,
+        life: u64,
         action: Action,
         ghost: bool,
     },
     Answer {
         node: usize,
+        life: u64,
         ticket: Ticket,
         answer: Answer,
+    },
+    HandOff {
+        from: usize,
+        life: u64,
+        ticket: Ticket,
+        to: NodeId,
+        hand_off: HandOff,
+        ghost: bool,
+    },
+    HandedOver {
+        node: usize,
+        life: u64,
+        ticket: Ticket,
+        outcome: HandOver,
     },
     Hint {
         node: usize,
@@ -112,6 +149,9 @@ pub enum Told {
 }
 
 pub struct Node {
+    pub id: NodeId,
+    /// Counts the starts of this place's nodes: what was meant for an earlier one is lost.
+    pub life: u64,
     pub room: Room,
     pub told: Vec<Told>,
     pub position: Option<Position>,
@@ -124,6 +164,15 @@ pub struct World {
     pub rejected: HashMap<Token, Rejection>,
     /// Which publish each token was for.
     pub published: HashMap<Token, MessageId>,
+    /// Where each publish came in.
+    published_at: HashMap<Token, usize>,
+    /// Publishes in the hands of another node than the one they came to: batch and place in it.
+    handed: HashMap<Token, (usize, usize, MessageId)>,
+    batches: Vec<Batch>,
+    lives: u64,
+    pub handed_over: u64,
+    /// Whether nodes hand their batches over at all.
+    pub hand_off: bool,
     pub faults: Faults,
     pub now: u64,
     pub wall: u64,
@@ -146,6 +195,12 @@ impl World {
             acked: HashMap::new(),
             rejected: HashMap::new(),
             published: HashMap::new(),
+            published_at: HashMap::new(),
+            handed: HashMap::new(),
+            batches: Vec::new(),
+            lives: 0,
+            handed_over: 0,
+            hand_off: true,
             faults,
             now: 0,
             wall: 1_000_000_000,
@@ -162,13 +217,31 @@ impl World {
     }
 
     pub fn start_node(&mut self) -> usize {
-        let id = NodeId::from_random(self.nodes.len() as u64 + 1);
-        let mut limits = RoomLimits::default();
-        limits.append.retention_secs = RETENTION;
-        self.nodes.push(Node { room: Room::new(room(), id, limits), told: Vec::new(), position: None });
+        let node = self.new_node();
+        self.nodes.push(node);
         let node = self.nodes.len() - 1;
         self.settle(node);
         node
+    }
+
+    fn new_node(&mut self) -> Node {
+        self.lives += 1;
+        let id = NodeId::from_random(self.lives);
+        let mut limits = RoomLimits::default();
+        limits.append.retention_secs = RETENTION;
+        limits.append.hand_off = self.hand_off;
+        let room = Room::new(room(), id.clone(), limits);
+        Node { id, life: self.lives, room, told: Vec::new(), position: None }
+    }
+
+    /// A node dies and another one takes its place. What its publishers had not heard of they do not hear of here.
+    pub fn replace_node(&mut self, node: usize) {
+        self.nodes[node] = self.new_node();
+        let heard = |token: &Token| self.acked.contains_key(token) || self.rejected.contains_key(token);
+        let lost = |token: &Token| self.published_at.get(token) == Some(&node) && !heard(token);
+        self.published = std::mem::take(&mut self.published).into_iter().filter(|(t, _)| !lost(t)).collect();
+        self.break_batches_of(node);
+        self.settle(node);
     }
 
     pub fn random(&mut self) -> u64 {
@@ -191,17 +264,21 @@ impl World {
     pub fn publish(&mut self, node: usize, id: &str, body: &str) -> Token {
         self.tokens += 1;
         let token = Token(self.tokens);
-        let id = MessageId::new(id).unwrap();
-        self.published.insert(token, id.clone());
-        let message = Message {
-            id,
+        let message = self.message(id, body);
+        self.published.insert(token, message.id.clone());
+        self.published_at.insert(token, node);
+        self.with_room(node, |room, turn| room.handle_publish(Publish { token, message }, turn));
+        token
+    }
+
+    pub fn message(&self, id: &str, body: &str) -> Message {
+        Message {
+            id: MessageId::new(id).unwrap(),
             from: UserId::new("user").unwrap(),
             name: DisplayName::new("user").unwrap(),
             at: self.wall * 1000,
             body: Body::parse(body).unwrap(),
-        };
-        self.with_room(node, |room, turn| room.handle_publish(Publish { token, message }, turn));
-        token
+        }
     }
 
     /// Lets one thing happen, chosen by chance. Returns whether there was anything.
@@ -240,7 +317,7 @@ impl World {
 
     /// Runs until nothing is under way, then lets so much time pass for audits, without new mishaps.
     pub fn heal(&mut self, ms: u64) {
-        self.faults = Faults { hint_lost: 0, hint_repeated: 0, answer_lost: 0, refused: 0, ghosts: false };
+        self.faults = Faults::NONE;
         let end = self.now + ms;
         let mut steps = 0;
         while self.now < end || !self.flights.is_empty() {
@@ -265,28 +342,40 @@ impl World {
             Flight::Hint { node, segment } => {
                 self.with_room(node, |room, turn| room.handle_hint(segment, turn));
             }
-            Flight::Answer { node, ticket, answer } => self.answer(node, ticket, answer),
-            Flight::Request { node, action, ghost } => self.request(node, action, ghost),
+            Flight::Answer { node, life, ticket, answer } => {
+                if self.nodes[node].life == life {
+                    self.answer(node, ticket, answer);
+                }
+            }
+            Flight::Request { node, life, action, ghost } => self.request(node, life, action, ghost),
+            Flight::HandOff { from, life, ticket, to, hand_off, ghost } => {
+                let _taken = self.take_hand_off((from, life, ticket), &to, hand_off, ghost);
+            }
+            Flight::HandedOver { node, life, ticket, outcome } => {
+                if self.nodes[node].life == life {
+                    self.with_room(node, |room, turn| room.handle_handed_over(ticket, outcome, turn));
+                }
+            }
         }
     }
 
-    fn request(&mut self, node: usize, action: Action, ghost: bool) {
+    fn request(&mut self, node: usize, life: u64, action: Action, ghost: bool) {
         let ticket = ticket_of(&action);
         if !ghost && self.chance(self.faults.refused) {
-            self.flights.push(Flight::Answer { node, ticket, answer: refusal(&action) });
+            self.flights.push(Flight::Answer { node, life, ticket, answer: refusal(&action) });
             return;
         }
         if !ghost && self.chance(self.faults.answer_lost) {
             // The sender gives up. The request may still arrive, now or much later, or never.
-            self.flights.push(Flight::Answer { node, ticket, answer: silence(&action) });
+            self.flights.push(Flight::Answer { node, life, ticket, answer: silence(&action) });
             if self.faults.ghosts && self.chance(70) {
-                self.flights.push(Flight::Request { node, action, ghost: true });
+                self.flights.push(Flight::Request { node, life, action, ghost: true });
             }
             return;
         }
         let answer = self.execute(&action);
         if !ghost {
-            self.flights.push(Flight::Answer { node, ticket, answer });
+            self.flights.push(Flight::Answer { node, life, ticket, answer });
         }
     }
 
@@ -307,6 +396,7 @@ impl World {
                 }
                 Answer::Appended(outcome)
             }
+            Action::HandOver { .. } => unreachable!("batches go to nodes, not to the log"),
             Action::Probe { next, .. } => Answer::Probed(match self.log.segments.contains_key(next) {
                 true => Probe::Present,
                 false => Probe::Absent,
@@ -364,7 +454,13 @@ impl World {
                 self.tell(node, event);
             }
             let Some(action) = self.nodes[node].room.poll_action(&mut turn) else { break };
-            self.flights.push(Flight::Request { node, action, ghost: false });
+            match action {
+                Action::HandOver { ticket, to, hand_off } => self.send_hand_off(node, ticket, &to, hand_off),
+                action => {
+                    let life = self.nodes[node].life;
+                    self.flights.push(Flight::Request { node, life, action, ghost: false });
+                }
+            }
         }
         while let Some(event) = self.nodes[node].room.poll_event() {
             self.tell(node, event);
@@ -372,6 +468,10 @@ impl World {
     }
 
     fn tell(&mut self, node: usize, event: Event) {
+        if let Some((outcome, token)) = self.handed_event(&event) {
+            self.settle_handed(token, outcome);
+            return;
+        }
         let node = &mut self.nodes[node];
         match event {
             Event::Opened(position) => node.position = Some(position),
@@ -398,11 +498,29 @@ impl World {
                 let id = &self.published[&token];
                 assert!(self.log.ever.contains(&(seq, id.clone())), "acknowledged {id} is durable as {seq}");
             }
+            Event::HandedBack { token } => panic!("{token:?} is nobody's batch"),
             Event::Rejected { token, reason } => {
                 assert!(self.rejected.insert(token, reason).is_none(), "one answer a publish");
                 assert!(!self.acked.contains_key(&token), "one answer a publish");
             }
         }
+    }
+
+    /// What an event says of a publish that was handed over.
+    fn handed_event(&self, event: &Event) -> Option<(HandedOutcome, Token)> {
+        let (Event::Acked { token, .. } | Event::Rejected { token, .. } | Event::HandedBack { token }) = event else {
+            return None;
+        };
+        let (_, _, id) = self.handed.get(token)?;
+        let outcome = match event {
+            Event::Acked { seq, .. } => {
+                assert!(self.log.ever.contains(&(*seq, id.clone())), "acknowledged {id} is durable as {seq}");
+                HandedOutcome::Acked(*seq)
+            }
+            Event::Rejected { reason, .. } => link::outcome_of(*reason),
+            _ => HandedOutcome::Returned,
+        };
+        Some((outcome, *token))
     }
 
     /// Every id of the log, oldest first.
@@ -443,6 +561,7 @@ fn ticket_of(action: &Action) -> Ticket {
         | Action::ReadIds { ticket, .. }
         | Action::PutHeader { ticket, .. }
         | Action::Append { ticket, .. }
+        | Action::HandOver { ticket, .. }
         | Action::Probe { ticket, .. } => *ticket,
     }
 }
@@ -454,6 +573,7 @@ fn silence(action: &Action) -> Answer {
         Action::ReadIds { .. } => Answer::Ids(None),
         Action::PutHeader { .. } => Answer::Header(None),
         Action::Append { .. } => Answer::Appended(AppendOutcome::Unknown("timeout".into())),
+        Action::HandOver { .. } => unreachable!("batches go to nodes, not to the log"),
         Action::Probe { .. } => Answer::Probed(Probe::Unknown),
     }
 }
