@@ -157,6 +157,13 @@ impl Limits {
         RoomLimits { timeline: self.timeline.clone(), append: self.append.clone() }
     }
 
+    /// The same for a node that has, or has not, other nodes to hand batches to.
+    #[must_use]
+    pub fn with_hand_off(mut self, hand_off: bool) -> Self {
+        self.append.hand_off = hand_off;
+        self
+    }
+
     /// Rooms that one of `shards` shards takes: rooms spread unevenly, so twice its share.
     #[must_use]
     pub fn rooms_per_shard(&self, shards: usize) -> usize {

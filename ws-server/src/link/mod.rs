@@ -26,6 +26,11 @@ pub trait Peers: Send + Sync + 'static {
     /// Tells all others of a signal that this node has taken in.
     fn push_signal(&self, signal: Signal);
 
+    /// Whether there is a way to other nodes at all.
+    fn are_there(&self) -> bool {
+        true
+    }
+
     /// Gives a batch to another node; bounded in time.
     fn hand_over(&self, to: NodeId, hand_off: HandOff) -> BoxFuture<'static, HandOverOutcome>;
 }
@@ -44,6 +49,10 @@ impl Peers for NoPeers {
     fn push_segment(&self, _segment: &Arc<Segment>) {}
 
     fn push_signal(&self, _signal: Signal) {}
+
+    fn are_there(&self) -> bool {
+        false
+    }
 
     fn hand_over(&self, _to: NodeId, _hand_off: HandOff) -> BoxFuture<'static, HandOverOutcome> {
         Box::pin(std::future::ready(HandOverOutcome::NotSent))

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use protocol::{HistoryRange, JoinFrom, Message, Ref, RoomName, Segment, SessionId};
+use protocol::{HandOff, HandOffAnswer, HistoryRange, JoinFrom, Message, Ref, RoomName, Segment, SessionId};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::members::Session;
@@ -22,6 +22,8 @@ pub(crate) enum Command {
     Drained { room: RoomName, session: SessionId },
     /// Somebody says that this was committed. The permit is for the bytes that it takes while it waits.
     Hint(Arc<Segment>, OwnedSemaphorePermit),
+    /// Another node hands a batch over.
+    HandOff(HandOff, oneshot::Sender<HandOffAnswer>),
     /// Tell when nothing waits to be written.
     Flush(oneshot::Sender<()>),
 }
@@ -37,6 +39,7 @@ impl Command {
             | Self::History { room, .. }
             | Self::Drained { room, .. } => Some(room),
             Self::Hint(segment, _) => Some(&segment.room),
+            Self::HandOff(hand_off, _) => Some(&hand_off.room),
             Self::Flush(_) => None,
         }
     }

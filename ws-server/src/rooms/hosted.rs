@@ -7,6 +7,7 @@ use room_core::{Event, Recent, Room, Time, Token, Turn};
 use tokio::sync::mpsc;
 
 use super::fanout;
+use super::hand_off::HandedBatch;
 use super::io::{Answer, AnswerBody, Return, Work};
 use super::members::{Members, Session};
 use super::publish::Publisher;
@@ -33,6 +34,8 @@ pub(crate) struct Hosted {
     /// Who waits for which publish.
     pub(super) publishers: HashMap<Token, Publisher>,
     pub(super) tokens: u64,
+    /// Batches of other nodes.
+    pub(super) handed: HashMap<u64, HandedBatch>,
     /// The newest comparison with the log that is done.
     pub(super) synced: u64,
     /// The room was opened or compared: some who wait may enter.
@@ -74,6 +77,7 @@ impl Hosted {
             recent: Recent::new(limits.recent_messages, limits.recent_bytes),
             publishers: HashMap::new(),
             tokens: 0,
+            handed: HashMap::new(),
             synced: 0,
             enter_due: false,
             history_reads: 0,
@@ -101,7 +105,7 @@ impl Hosted {
     /// Tells all that the machine has to tell. Only then do sessions enter: the machine's head is the members' head.
     fn settle(&mut self, scene: &Scene<'_>) {
         while let Some(event) = self.machine.poll_event() {
-            self.handle_event(event);
+            self.handle_event(event, scene);
         }
         if std::mem::take(&mut self.enter_due) {
             self.enter_waiting(scene);
@@ -125,6 +129,9 @@ impl Hosted {
             }
             AnswerBody::Appended(ticket, outcome) => {
                 self.act(scene, |machine, turn| machine.handle_appended(ticket, outcome, turn));
+            }
+            AnswerBody::HandedOver(ticket, outcome) => {
+                self.act(scene, |machine, turn| machine.handle_handed_over(ticket, outcome, turn));
             }
             AnswerBody::Probed(ticket, probe) => {
                 self.act(scene, |machine, turn| machine.handle_probed(ticket, probe, turn));
@@ -178,13 +185,16 @@ impl Hosted {
         scene.to(self)
     }
 
-    fn handle_event(&mut self, event: Event) {
+    fn handle_event(&mut self, event: Event, scene: &Scene<'_>) {
         match event {
             Event::Opened(position) => {
                 self.recent.clear(position.seq.next());
                 self.enter_due = true;
             }
-            Event::Deliver(segment) => fanout::fan_out(&self.name, &segment, &mut self.recent, &self.live),
+            Event::Deliver(segment) => {
+                fanout::fan_out(&self.name, &segment, &mut self.recent, &self.live);
+                scene.work.tell_peers(&segment);
+            }
             Event::NewEpoch(position) => self.start_over(&position),
             Event::PassedOver(position) => self.pass_over(&position),
             Event::Synced(upto) => {
@@ -193,6 +203,7 @@ impl Hosted {
             }
             Event::Acked { token, seq } => self.acknowledge(token, seq),
             Event::Rejected { token, reason } => self.reject(token, reason),
+            Event::HandedBack { token } => self.hand_back(token),
         }
     }
 

@@ -6,6 +6,9 @@
 mod auditor;
 mod command;
 mod fanout;
+mod hand_off;
+#[cfg(test)]
+mod hand_off_tests;
 mod history;
 mod hosted;
 mod io;
@@ -26,7 +29,7 @@ mod waiting;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
-use protocol::{Decline, Envelope, HandOff, HandOffAnswer, NodeId, RoomName, Segment, topic_shard};
+use protocol::{Envelope, ErrorCode, HandOff, HandOffAnswer, HandedOutcome, NodeId, RoomName, Segment, topic_shard};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::backplane::{EnvelopeSink, Overloaded};
@@ -54,8 +57,9 @@ impl Rooms {
     #[must_use]
     pub fn start(node: &NodeId, log: &Arc<dyn MessageLog>, peers: Arc<dyn Peers>, limits: &Limits) -> Self {
         let count = std::thread::available_parallelism().map_or(2, usize::from);
+        let limits = &limits.clone().with_hand_off(peers.are_there());
         let (audits, audit_requests) = mpsc::channel(auditor::QUEUE);
-        let work = io::Work::new(Arc::clone(log), peers, limits, audits);
+        let work = io::Work::new(node.clone(), Arc::clone(log), peers, limits, audits);
         tokio::spawn(auditor::run(Arc::clone(log), limits.audit_units, audit_requests));
         let shards = (0..count)
             .map(|_| {
@@ -103,7 +107,15 @@ impl EnvelopeSink for Rooms {
 }
 
 impl HandOffSink for Rooms {
-    fn take_hand_off(&self, _hand_off: HandOff) -> BoxFuture<'static, HandOffAnswer> {
-        Box::pin(std::future::ready(HandOffAnswer::Declined { reason: Decline::NotReady, leader: None }))
+    fn take_hand_off(&self, hand_off: HandOff) -> BoxFuture<'static, HandOffAnswer> {
+        let rooms = self.clone();
+        Box::pin(async move {
+            let count = hand_off.messages.len();
+            let (answer, answered) = oneshot::channel();
+            rooms.send(Command::HandOff(hand_off, answer)).await;
+            // A room that is given up without an answer leaves open what became of it.
+            let unknown = || vec![HandedOutcome::Failed(ErrorCode::Unavailable); count];
+            answered.await.unwrap_or_else(|_| HandOffAnswer::Settled { outcomes: unknown(), leader: None })
+        })
     }
 }

@@ -3,14 +3,23 @@ use std::sync::Arc;
 use protocol::{Ack, ErrorCode, Message, MessageId, Seq, ServerFrame, SessionId};
 use room_core::{Publish, Rejection, Token};
 
+use super::hand_off::HandedPlace;
 use super::hosted::{Hosted, Scene};
 use super::members::{Request, Session};
 
 /// Who waits for a publish.
 #[derive(Debug)]
-pub(crate) struct Publisher {
-    session: Arc<Session>,
-    id: MessageId,
+pub(crate) enum Publisher {
+    /// A member, who knows it by its id.
+    Member(Arc<Session>, MessageId),
+    /// Another node, as part of a batch that it handed over.
+    Node(HandedPlace),
+}
+
+impl Publisher {
+    fn is(&self, session: &SessionId) -> bool {
+        matches!(self, Self::Member(publisher, _) if publisher.id == *session)
+    }
 }
 
 impl Hosted {
@@ -22,18 +31,26 @@ impl Hosted {
         }
         self.tokens += 1;
         let token = Token(self.tokens);
-        self.publishers.insert(token, Publisher { session, id });
+        self.publishers.insert(token, Publisher::Member(session, id));
         self.act(scene, |machine, turn| machine.handle_publish(Publish { token, message }, turn));
     }
 
     pub(super) fn acknowledge(&mut self, token: Token, seq: Seq) {
-        if let Some(Publisher { session, id }) = self.publishers.remove(&token) {
-            session.send(&ServerFrame::Ack(Ack { id, room: self.name.clone(), seq }));
+        match self.publishers.remove(&token) {
+            Some(Publisher::Member(session, id)) => {
+                session.send(&ServerFrame::Ack(Ack { id, room: self.name.clone(), seq }));
+            }
+            Some(Publisher::Node(place)) => self.acknowledge_handed(place, seq),
+            None => {}
         }
     }
 
     pub(super) fn reject(&mut self, token: Token, reason: Rejection) {
-        let Some(Publisher { session, id }) = self.publishers.remove(&token) else { return };
+        let (session, id) = match self.publishers.remove(&token) {
+            Some(Publisher::Member(session, id)) => (session, id),
+            Some(Publisher::Node(place)) => return self.reject_handed(place, reason),
+            None => return,
+        };
         let (code, text) = match reason {
             Rejection::Overloaded => (ErrorCode::Overloaded, "the room's queue is full, nothing was written"),
             Rejection::Unavailable => (ErrorCode::Unavailable, "the outcome is unknown, send the same id again"),
@@ -45,15 +62,16 @@ impl Hosted {
 
     /// The session leaves: it will not hear of what it has under way, so it is told now that it is not known.
     pub(super) fn abandon_publishes(&mut self, session: &Session) {
-        let abandoned = self.publishers.extract_if(|_, publisher| publisher.session.id == session.id);
-        let ids: Vec<MessageId> = abandoned.map(|(_, publisher)| publisher.id).collect();
-        for id in ids {
+        let abandoned = self.publishers.extract_if(|_, publisher| publisher.is(&session.id));
+        let abandoned: Vec<Publisher> = abandoned.map(|(_, publisher)| publisher).collect();
+        for publisher in abandoned {
+            let Publisher::Member(_, id) = publisher else { continue };
             reject(session, ErrorCode::Unavailable, "left before the outcome was known", self, id);
         }
     }
 
     pub(super) fn forget_publishes(&mut self, session: &SessionId) {
-        self.publishers.retain(|_, publisher| publisher.session.id != *session);
+        self.publishers.retain(|_, publisher| !publisher.is(session));
     }
 }
 

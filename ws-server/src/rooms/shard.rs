@@ -7,6 +7,7 @@ use room_core::{Room, Time};
 use tokio::sync::{mpsc, oneshot};
 
 use super::command::Command;
+use super::hand_off;
 use super::hosted::{Hosted, Scene};
 use super::io::{Answer, Work};
 use super::members::{Request, Session};
@@ -116,6 +117,15 @@ impl Shard {
                 self.with_room(&room, |hosted, scene| {
                     hosted.act(scene, |machine, turn| machine.handle_hint(segment, turn));
                 });
+            }
+            Command::HandOff(hand_off, answer) => {
+                let room = hand_off.room.clone();
+                if !self.rooms.contains_key(&room) {
+                    // Whoever asked may have stopped waiting.
+                    let _ = answer.send(hand_off::not_ready());
+                    return;
+                }
+                self.with_room(&room, |hosted, scene| hosted.handle_hand_off(hand_off, answer, scene));
             }
             Command::Flush(done) => self.flushes.push(done),
         }

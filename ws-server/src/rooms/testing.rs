@@ -58,10 +58,14 @@ impl Client {
         self.rooms.send(Command::Leave { room, session, reference: None }).await;
     }
 
-    pub(super) async fn publish(&self, id: &str, body: &str) {
+    pub(super) fn message(&self, id: &str, body: &str) -> Message {
         let (from, name) = (self.session.user.clone(), self.session.name.clone());
         let (id, body) = (MessageId::new(id).unwrap(), Body::parse(body).unwrap());
-        let message = Message { id, from, name, at: 1, body };
+        Message { id, from, name, at: 1, body }
+    }
+
+    pub(super) async fn publish(&self, id: &str, body: &str) {
+        let message = self.message(id, body);
         self.rooms.send(Command::Publish { room: room(), session: Arc::clone(&self.session), message }).await;
     }
 
