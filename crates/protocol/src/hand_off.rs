@@ -17,6 +17,10 @@ pub struct HandOff {
     /// The room's `next` on the node that hands over: it has made sure that no message of the id window before this
     /// number is a repeat of these. Later ones are for the other node to look through.
     pub checked: Seq,
+    /// Random: the batches that one node hands over in a row, each without waiting for the one before.
+    pub stream: u64,
+    /// Counts the batches of the stream from 1: each is taken only after the one before it, so order is kept.
+    pub index: u32,
     /// The publishes, in the order they came.
     pub messages: Vec<Message>,
 }
@@ -41,6 +45,8 @@ pub enum Decline {
     Overloaded,
     /// The room is not open here, or in another epoch, or the ids known here do not reach back to `checked`.
     NotReady,
+    /// The batch before it in its stream was not taken.
+    OutOfOrder,
     /// This node hands its own batches for the room to another.
     Elsewhere,
     /// The node is about to end.

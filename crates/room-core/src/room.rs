@@ -214,7 +214,7 @@ impl Room {
         if let Some((ticket, segment)) = self.append.poll_retry(turn, || tickets.issue()) {
             return Some(Action::Append { ticket, segment });
         }
-        if let Some(action) = self.poll_hand_over(turn.now) {
+        if let Some(action) = self.poll_hand_over(turn) {
             return Some(action);
         }
         let catching_up = self.append.is_behind() && self.timeline.is_reading();
@@ -238,10 +238,10 @@ impl Room {
         Some(Action::ReadIds { ticket, before, messages })
     }
 
-    fn poll_hand_over(&mut self, now: Time) -> Option<Action> {
+    fn poll_hand_over(&mut self, turn: &mut Turn<'_>) -> Option<Action> {
         let (epoch, next) = (self.timeline.epoch().clone(), self.timeline.next());
         let tickets = &mut self.timeline.tickets;
-        let (ticket, to, hand_off) = self.append.poll_hand_over(&epoch, next, now, || tickets.issue())?;
+        let (ticket, to, hand_off) = self.append.poll_hand_over((&epoch, next), turn, || tickets.issue())?;
         Some(Action::HandOver { ticket, to, hand_off })
     }
 

@@ -327,10 +327,12 @@ fn a_batch_that_arrives_after_the_id_window_has_moved_on_is_declined() {
     world.heal(5_000);
     let before = world.logged();
     // What is said to be checked up to a number may have been logged at any number from there on.
-    for (checked, id, taken) in [(1, "m0", false), (1_400, "m1450", false), (1_600, "m1700", true)] {
+    for (stream, (checked, id, taken)) in (1..).zip([(1, "m0", false), (1_400, "m1450", false), (1_600, "m1700", true)])
+    {
         let (room, epoch) = (world::room(), world.nodes[0].room.position().epoch);
         let (checked, messages) = (Seq::new(checked).unwrap(), vec![world.message(id, "1")]);
-        assert_eq!(world.hand_to(0, HandOff { room, epoch, checked, messages }), taken, "checked up to {checked}");
+        let hand_off = HandOff { room, epoch, checked, stream, index: 1, messages };
+        assert_eq!(world.hand_to(0, hand_off), taken, "checked up to {checked}");
         world.heal(1_000);
         assert_eq!(world.logged(), before, "{id} is not logged again");
     }

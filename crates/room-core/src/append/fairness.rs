@@ -5,7 +5,7 @@ const RIVAL_MS: u64 = 2_000;
 /// Commits in a row after which a writer lets others in that it may not know of: those who cannot hand their batches
 /// over, because nobody can, or because the way to this node is broken.
 const STREAK: u32 = 16;
-const STREAK_WITH_HAND_OFF: u32 = 64;
+const STREAK_WITH_HAND_OFF: u32 = 256;
 /// Longest commit that is taken as usual, in milliseconds.
 const LONGEST_MS: u64 = 500;
 /// Races lost in a row after which a writer reads how far the room has come, instead of learning it race by race.

@@ -4,6 +4,8 @@
 //! batch that was handed over, it may be sent again or committed directly. A repeat is found by user and id, because
 //! each node writes only at its `next` and knows the ids before it.
 
+use std::collections::VecDeque;
+
 use protocol::{Decline, Epoch, ErrorCode, HandOff, HandOffAnswer, HandedOutcome, Message, NodeId, Seq};
 
 use super::queue::Pending;
@@ -15,47 +17,75 @@ use crate::turn::{Time, Turn};
 const FOLLOW_MS: u64 = 2_000;
 /// How long a node that did not take a batch gets none, in milliseconds.
 const SHUN_MS: u64 = 2_000;
-/// How often in a row one batch may be sent on to the next node before it is committed directly.
+/// How often in a row batches may be sent on, to the next node or in a new stream, before they are committed directly.
 const MAX_REDIRECTS: u32 = 2;
+/// Batches that may be on their way at a time.
+const MAX_OUT: usize = 8;
+/// Between two batches, in milliseconds: what comes meanwhile is the next one.
+const GATHER_MS: u64 = 2;
+/// Streams of other nodes that are remembered: each node has one a room.
+const MAX_STREAMS: usize = 128;
 
-/// Whom this node follows in one room.
+/// Whom this node follows in one room, and who follows it.
 #[derive(Debug, Default)]
 pub(super) struct Course {
     /// It gets this node's batches until then.
     leader: Option<(NodeId, Time)>,
     /// It gets none until then.
     shunned: Option<(NodeId, Time)>,
-    /// How often in a row a batch was sent on.
+    /// How often in a row batches were sent on.
     redirects: u32,
-    out: Option<Handed>,
+    /// The stream of batches to the leader, and how many were sent; `None`: the next batch begins one.
+    stream: Option<(u64, u32)>,
+    next_at: Time,
+    /// In the order they were sent.
+    out: VecDeque<Handed>,
+    /// Some batch was not brought to an end: no further ones are sent until all answers are there.
+    broken: Option<Broken>,
+    /// The streams of other nodes, and the index that comes next in each. The newest last.
+    streams: VecDeque<(u64, u32)>,
 }
 
 /// A batch that another node has, or may have.
 #[derive(Debug)]
 struct Handed {
     ticket: Ticket,
-    to: NodeId,
+    index: u32,
     /// In the order they were handed; `None`: the room has shown it.
     batch: Vec<Option<Pending>>,
 }
 
+/// What comes back of a stream that has failed.
+#[derive(Debug, Default)]
+struct Broken {
+    /// By the index of their batch.
+    back: Vec<(u32, Vec<Pending>)>,
+    /// Who writes the room, as far as those who declined know.
+    leader: Option<NodeId>,
+    /// Nothing is wrong with the other node: a batch overtook another one.
+    out_of_order: bool,
+}
+
 impl Course {
+    /// Whether anything is in other hands.
     pub(super) fn is_out(&self) -> bool {
-        self.out.is_some()
+        !self.out.is_empty() || self.broken.is_some()
     }
 
-    /// What is out and not yet seen in the room.
+    /// What is in other hands, or was, and not yet seen in the room.
     pub(super) fn handed(&self) -> impl Iterator<Item = &Pending> {
-        self.out.iter().flat_map(|handed| handed.batch.iter().flatten())
+        let back = self.broken.iter().flat_map(|broken| &broken.back).flat_map(|(_, back)| back);
+        self.out.iter().flat_map(|handed| handed.batch.iter().flatten()).chain(back)
     }
 
     pub(super) fn leader(&self, now: Time) -> Option<&NodeId> {
         self.leader.as_ref().filter(|(_, until)| now < *until).map(|(leader, _)| leader)
     }
 
-    /// When this node goes back to writing by itself.
-    pub(super) fn until(&self) -> Option<Time> {
-        self.leader.as_ref().map(|(_, until)| *until)
+    /// When something changes by time alone: this node goes back to writing by itself, or sends the next batch.
+    pub(super) fn poll_timeout(&self, now: Time) -> Option<Time> {
+        let until = self.leader.as_ref().map(|(_, until)| *until);
+        [until, Some(self.next_at)].into_iter().flatten().filter(|at| *at > now).min()
     }
 
     fn may_follow(&self, leader: &NodeId, now: Time) -> bool {
@@ -64,6 +94,19 @@ impl Course {
 
     fn follow(&mut self, leader: NodeId, now: Time) {
         self.leader = Some((leader, now.plus_ms(FOLLOW_MS)));
+        self.stream = None;
+    }
+
+    /// Whether a batch is the next one of its stream; then the one after it is.
+    fn takes(&mut self, stream: u64, index: u32) -> bool {
+        let known = self.streams.iter().position(|(known, _)| *known == stream);
+        let next = known.and_then(|place| self.streams.remove(place)).map_or(1, |(_, next)| next);
+        let takes = index == next;
+        self.streams.push_back((stream, if takes { next.saturating_add(1) } else { next }));
+        if self.streams.len() > MAX_STREAMS {
+            self.streams.pop_front();
+        }
+        takes
     }
 }
 
@@ -80,68 +123,88 @@ impl Append {
         }
         self.course.redirects = 0;
         self.course.follow(winner.clone(), turn.now);
+        self.course.streams.clear();
         // What others have handed over is never handed on.
         let returned = self.queue.take_handed();
         self.events.extend(returned.into_iter().map(|token| Event::HandedBack { token }));
         true
     }
 
-    /// The next batch for the node that writes this room, if there is one and nothing is under way. `next`: the number
-    /// up to which the id window is known.
+    /// The next batch for the node that writes this room, if there is one and it is time. `next`: the number up to which
+    /// the id window is known.
     pub(crate) fn poll_hand_over(
         &mut self,
-        epoch: &Epoch,
-        next: Seq,
-        now: Time,
+        (epoch, next): (&Epoch, Seq),
+        turn: &mut Turn<'_>,
         ticket: impl FnOnce() -> Ticket,
     ) -> Option<(Ticket, NodeId, HandOff)> {
-        let ready = matches!(self.window, Window::Ready(_)) && now >= self.not_before;
-        if self.in_flight.is_some() || self.course.is_out() || !ready {
+        let ready = matches!(self.window, Window::Ready(_)) && turn.now >= self.not_before;
+        let course = &self.course;
+        let in_time = course.out.is_empty() || (turn.now >= course.next_at && course.out.len() < MAX_OUT);
+        if self.in_flight.is_some() || course.broken.is_some() || !ready || !in_time || self.queue.is_empty() {
             return None;
         }
-        let to = self.course.leader(now)?.clone();
+        let to = course.leader(turn.now)?.clone();
         let batch = self.take_batch(epoch);
         if batch.is_empty() {
             return None;
         }
+        let course = &mut self.course;
+        let (stream, sent) = course.stream.get_or_insert_with(|| ((turn.random)(), 0));
+        *sent += 1;
+        let (stream, index) = (*stream, *sent);
         let messages = batch.iter().map(|pending| pending.message.clone()).collect();
-        let hand_off = HandOff { room: self.room.clone(), epoch: epoch.clone(), checked: next, messages };
+        let hand_off =
+            HandOff { room: self.room.clone(), epoch: epoch.clone(), checked: next, stream, index, messages };
         let ticket = ticket();
-        let batch = batch.into_iter().map(Some).collect();
-        self.course.out = Some(Handed { ticket, to: to.clone(), batch });
+        course.next_at = turn.now.plus_ms(GATHER_MS);
+        course.out.push_back(Handed { ticket, index, batch: batch.into_iter().map(Some).collect() });
         Some((ticket, to, hand_off))
     }
 
     /// Takes the answer to `Action::HandOver`. Returns whether the room should be read: this node goes on by itself.
     pub(crate) fn handle_handed_over(&mut self, ticket: Ticket, outcome: HandOver, turn: &mut Turn<'_>) -> bool {
-        let Some(Handed { to, batch, .. }) = self.course.out.take_if(|handed| handed.ticket == ticket) else {
+        let place = self.course.out.iter().position(|handed| handed.ticket == ticket);
+        let Some(Handed { index, batch, .. }) = place.and_then(|place| self.course.out.remove(place)) else {
             return false;
         };
-        let (back, leader) = match outcome {
+        let all = |batch: Vec<Option<Pending>>| batch.into_iter().flatten().collect::<Vec<_>>();
+        let (back, leader, out_of_order) = match outcome {
             HandOver::Answered(HandOffAnswer::Settled { outcomes, leader }) if outcomes.len() == batch.len() => {
-                (self.settle_handed(batch, &outcomes), leader)
+                (self.settle_handed(batch, &outcomes), leader, false)
             }
-            HandOver::Answered(HandOffAnswer::Declined { leader, .. }) => {
-                (batch.into_iter().flatten().collect(), leader)
+            HandOver::Answered(HandOffAnswer::Declined { reason, leader }) => {
+                (all(batch), leader, reason == Decline::OutOfOrder)
             }
             HandOver::Answered(HandOffAnswer::Settled { .. }) | HandOver::NotSent | HandOver::Unknown => {
-                (batch.into_iter().flatten().collect(), None)
+                (all(batch), None, false)
             }
         };
-        if back.is_empty() {
+        if !back.is_empty() {
+            // The first failure tells why: those after it follow from it.
+            let first = self.course.broken.is_none();
+            let broken = self.course.broken.get_or_insert_default();
+            broken.out_of_order = out_of_order && (first || broken.out_of_order);
+            broken.leader = leader.or(broken.leader.take());
+            broken.back.push((index, back));
+        } else if self.course.broken.is_none() {
             self.course.redirects = 0;
+        }
+        if !self.course.out.is_empty() {
             return false;
         }
+        let Some(mut broken) = self.course.broken.take() else { return false };
+        broken.back.sort_unstable_by_key(|(index, _)| *index);
+        let back = broken.back.into_iter().flat_map(|(_, back)| back).collect();
         self.queue.put_back(back);
-        self.change_course(to, leader, turn)
+        self.change_course(broken.leader, broken.out_of_order, turn)
     }
 
     /// The room shows messages: those that were handed over are settled, whatever becomes of the answer.
     pub(super) fn settle_shown(&mut self) {
         let Window::Ready(ids) = &self.window else { return };
-        let Some(handed) = &mut self.course.out else { return };
         let mut shown = Vec::new();
-        for place in &mut handed.batch {
+        for place in self.course.out.iter_mut().flat_map(|handed| &mut handed.batch) {
             if let Some(found) = place.as_ref().and_then(|pending| ids.find(&pending.key)) {
                 shown.extend(place.take().map(|pending| (pending, found)));
             }
@@ -176,6 +239,9 @@ impl Append {
         if full {
             return Err((Decline::Overloaded, None));
         }
+        if !self.course.takes(hand_off.stream, hand_off.index) {
+            return Err((Decline::OutOfOrder, None));
+        }
         let taken_at = hand_off.checked.min(next);
         for (token, message) in tokens.iter().zip(hand_off.messages) {
             self.take_in(Publish { token: *token, message }, taken_at, true, turn);
@@ -207,25 +273,28 @@ impl Append {
         self.reject(tokens, reason);
     }
 
-    /// `from` has not brought a batch to an end: another node does, or this one by itself. Returns whether it is this one.
-    fn change_course(&mut self, from: NodeId, leader: Option<NodeId>, turn: &mut Turn<'_>) -> bool {
-        self.course.redirects += 1;
-        let sent_on = self.course.redirects <= MAX_REDIRECTS;
+    /// The leader has not brought a batch to an end: another node does, or it gets it in a new stream, or this node goes
+    /// on by itself. Returns whether it is this one.
+    fn change_course(&mut self, leader: Option<NodeId>, out_of_order: bool, turn: &mut Turn<'_>) -> bool {
+        let course = &mut self.course;
+        course.redirects += 1;
+        course.stream = None;
+        let Some((from, until)) = course.leader.take() else { return true };
+        if course.redirects <= MAX_REDIRECTS && out_of_order {
+            course.leader = Some((from, until));
+            return false;
+        }
         match leader {
+            // The other one follows this node: both are better off when it writes.
+            Some(leader) if leader == self.node => true,
             Some(leader)
-                if sent_on && leader != self.node && leader != from && self.course.may_follow(&leader, turn.now) =>
+                if course.redirects <= MAX_REDIRECTS && leader != from && course.may_follow(&leader, turn.now) =>
             {
-                self.course.follow(leader, turn.now);
+                course.follow(leader, turn.now);
                 false
             }
-            // The other one follows this node: both are better off when it writes.
-            Some(leader) if leader == self.node => {
-                self.course.leader = None;
-                true
-            }
             _ => {
-                self.course.leader = None;
-                self.course.shunned = Some((from, turn.now.plus_ms(SHUN_MS)));
+                course.shunned = Some((from, turn.now.plus_ms(SHUN_MS)));
                 let wait = self.races.fail(turn);
                 self.not_before = turn.now.plus_ms(wait);
                 true

@@ -338,7 +338,7 @@ impl Append {
         let start = (!self.queue.is_empty() && self.in_flight.is_none())
             .then(|| self.not_before.max(self.ids_not_before))
             .filter(|at| *at > now);
-        let alone = self.course.until().filter(|until| !self.queue.is_empty() && *until > now);
+        let course = self.course.poll_timeout(now).filter(|_| !self.queue.is_empty());
         let retry = self.in_flight.as_ref().and_then(|in_flight| in_flight.retry_at);
         let given_up = self
             .in_flight
@@ -348,7 +348,7 @@ impl Append {
             .map(|pending| pending.deadline)
             .filter(|deadline| *deadline > now)
             .min();
-        [queued, start, alone, retry, given_up].into_iter().flatten().min()
+        [queued, start, course, retry, given_up].into_iter().flatten().min()
     }
 
     /// As much of the queue as one segment takes. Publishes that the room holds already leave the queue here: they came
