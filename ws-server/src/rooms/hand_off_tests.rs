@@ -1,6 +1,6 @@
 //! Nodes that write one room and hand their batches to each other, over a way that may be broken.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -138,9 +138,10 @@ async fn contend(way: &Way) -> Vec<Vec<u64>> {
         let frames = publisher.receive_until(|frames| done(frames) as u64 >= EACH).await;
         let errors = frames.iter().filter(|frame| matches!(frame, ServerFrame::Error(_))).count();
         assert_eq!(errors, 0, "everything is taken");
-        let acked: Vec<u64> = frames.iter().filter_map(acked).collect();
-        assert!(acked.is_sorted(), "a publisher's messages keep their order");
-        acked
+        // Acknowledgements may overtake each other, messages may not.
+        let acked: BTreeMap<u64, u64> = frames.iter().filter_map(acked).collect();
+        assert!(acked.values().is_sorted(), "a publisher's messages keep their order");
+        acked.into_values().collect::<Vec<u64>>()
     });
     let acked: Vec<u64> = futures_util::future::join_all(publishing).await.concat();
     let unique: HashSet<u64> = acked.iter().copied().collect();
@@ -153,9 +154,10 @@ async fn contend(way: &Way) -> Vec<Vec<u64>> {
     seen
 }
 
-fn acked(frame: &ServerFrame) -> Option<u64> {
+/// Which of its publisher's messages got which number.
+fn acked(frame: &ServerFrame) -> Option<(u64, u64)> {
     match frame {
-        ServerFrame::Ack(ack) => Some(ack.seq.get()),
+        ServerFrame::Ack(ack) => Some((ack.id.as_str()[1..].parse().unwrap(), ack.seq.get())),
         _ => None,
     }
 }
@@ -185,7 +187,8 @@ fn batch(epoch: &Epoch, ids: &[&str]) -> HandOff {
     let source =
         Client::new(&start(&Way::default(), &(Arc::new(MemoryLog::default()) as Arc<dyn MessageLog>), 9), 1, 1);
     let messages = ids.iter().map(|id| source.message(id, "1")).collect();
-    HandOff { room: room(), epoch: epoch.clone(), checked: Seq::FIRST, messages }
+    let stream = fastrand::u64(..);
+    HandOff { room: room(), epoch: epoch.clone(), checked: Seq::FIRST, stream, index: 1, messages }
 }
 
 #[tokio::test]
