@@ -14,6 +14,9 @@ pub struct NameError(&'static str);
 /// Declares a name: an immutable shared string that is checked where it enters the system.
 macro_rules! name {
     ($(#[$doc:meta])* $name:ident, $check:expr) => {
+        name!($(#[$doc])* $name, $check, $name::new);
+    };
+    ($(#[$doc:meta])* $name:ident, $check:expr, $parse:expr) => {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub struct $name(Arc<str>);
@@ -71,7 +74,8 @@ macro_rules! name {
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-                Self::new(&text).map_err(serde::de::Error::custom)
+                let parse: fn(&str) -> Result<Self, NameError> = $parse;
+                parse(&text).map_err(serde::de::Error::custom)
             }
         }
     };
@@ -89,8 +93,30 @@ name!(
             return Err(NameError("a room name is made of A-Z a-z 0-9 . _ : @ / -"));
         }
         Ok(())
+    },
+    // What nodes and the publisher say to each other may name the service's own rooms too.
+    |text| match text.strip_prefix('$') {
+        Some(name) => RoomName::of_service(name),
+        None => RoomName::new(text),
     }
 );
+
+impl RoomName {
+    /// A room of the service's own: `$` and a name. Clients cannot name it.
+    ///
+    /// # Errors
+    /// `NameError` says which rule the name breaks.
+    pub fn of_service(name: &str) -> Result<Self, NameError> {
+        let name = Self::new(name)?;
+        Ok(Self(format!("${name}").into()))
+    }
+
+    /// Whether it is a room of the service's own.
+    #[must_use]
+    pub fn is_of_service(&self) -> bool {
+        self.0.starts_with('$')
+    }
+}
 
 name!(
     /// A message's id, given by its publisher: 1 to 64 characters, never reused by a user in a room.
@@ -209,6 +235,17 @@ mod tests {
         }
         for bad in ["", "a b", "ä", "$service", "a\n", "a#", &"r".repeat(129)] {
             assert!(RoomName::new(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn rooms_of_the_service_travel_between_nodes_and_are_closed_to_clients() {
+        let pulse = RoomName::of_service("pulse").unwrap();
+        assert_eq!((pulse.as_str(), pulse.is_of_service()), ("$pulse", true));
+        assert_eq!(serde_json::from_str::<RoomName>("\"$pulse\"").unwrap(), pulse);
+        for bad in ["", "$", "$$pulse"] {
+            assert!(RoomName::of_service(bad).is_err() && RoomName::new(&format!("${bad}")).is_err(), "{bad}");
+            assert!(serde_json::from_str::<RoomName>(&format!("\"${bad}\"")).is_err(), "{bad}");
         }
     }
 

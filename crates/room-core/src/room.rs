@@ -181,6 +181,12 @@ impl Room {
         self.timeline.handle_probed(ticket, probe, turn);
     }
 
+    /// Takes note whether what other nodes commit reaches this one on its usual ways, or by audits alone: then these come
+    /// as often as in a busy room.
+    pub fn handle_backplane(&mut self, broken: bool, turn: &mut Turn<'_>) {
+        self.timeline.handle_backplane(broken, turn);
+    }
+
     /// Does what is due. Harmless when nothing is.
     pub fn handle_timeout(&mut self, turn: &mut Turn<'_>) {
         self.timeline.handle_timeout(turn);

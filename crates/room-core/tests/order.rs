@@ -337,3 +337,22 @@ fn a_batch_that_arrives_after_the_id_window_has_moved_on_is_declined() {
         assert_eq!(world.logged(), before, "{id} is not logged again");
     }
 }
+
+#[test]
+fn a_quiet_room_is_audited_as_often_as_a_busy_one_while_the_backplane_is_broken() {
+    let faults = Faults { hint_lost: 100, ..Faults::NONE };
+    let mut world = World::new(2, 7, faults);
+    let until = |world: &mut World, end: u64| {
+        while world.now < end {
+            world.step();
+        }
+    };
+    // So quiet that audits are half a minute apart.
+    until(&mut world, 120_000);
+    world.with_room(1, |room, turn| room.handle_backplane(true, turn));
+    until(&mut world, 123_000);
+    world.publish(0, "only", "1");
+    let said = world.now;
+    until(&mut world, said + 3_000);
+    assert_eq!(world.nodes[1].room.next().get(), 2, "found within a busy room's interval");
+}

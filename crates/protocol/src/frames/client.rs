@@ -166,7 +166,10 @@ impl ClientFrame {
         Self::from_fields(&fields, max_body).map_err(|(code, message)| FrameError {
             code,
             message,
-            room: fields.room.and_then(|raw| serde_json::from_str(raw.get()).ok()),
+            room: fields
+                .room
+                .and_then(|raw| serde_json::from_str(raw.get()).ok())
+                .filter(|room: &RoomName| !room.is_of_service()),
             id: fields.id.and_then(|raw| serde_json::from_str(raw.get()).ok()),
             reference: fields.reference.and_then(Ref::of),
         })

@@ -8,11 +8,13 @@ pub(crate) struct AuditClock {
     quiet_ms: u64,
     interval_ms: u64,
     due: Option<Time>,
+    /// Nothing but audits tells of other nodes' messages: they take no longer in a quiet room.
+    urgent: bool,
 }
 
 impl AuditClock {
     pub(crate) fn new(busy_ms: u64, quiet_ms: u64) -> Self {
-        Self { busy_ms, quiet_ms, interval_ms: busy_ms, due: None }
+        Self { busy_ms, quiet_ms, interval_ms: busy_ms, due: None, urgent: false }
     }
 
     /// The room moved: audit again a busy interval from now.
@@ -23,8 +25,17 @@ impl AuditClock {
 
     /// An audit found nothing: take longer until the next.
     pub(crate) fn quiet(&mut self, turn: &mut Turn<'_>) {
-        self.interval_ms = (self.interval_ms * 2).min(self.quiet_ms);
+        self.interval_ms = if self.urgent { self.busy_ms } else { (self.interval_ms * 2).min(self.quiet_ms) };
         self.schedule(turn);
+    }
+
+    /// Whether segments reach this node by audits alone, because their usual way is broken.
+    pub(crate) fn set_urgent(&mut self, urgent: bool, turn: &mut Turn<'_>) {
+        if urgent && !self.urgent && self.due.is_some() {
+            self.interval_ms = self.busy_ms;
+            self.schedule(turn);
+        }
+        self.urgent = urgent;
     }
 
     /// An audit got no answer: try again after the same interval.

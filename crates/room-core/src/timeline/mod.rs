@@ -269,6 +269,11 @@ impl Timeline {
         }
     }
 
+    /// Whether audits alone tell of other nodes' messages.
+    pub(crate) fn handle_backplane(&mut self, broken: bool, turn: &mut Turn<'_>) {
+        self.audit.set_urgent(broken, turn);
+    }
+
     pub(crate) fn handle_timeout(&mut self, turn: &mut Turn<'_>) {
         if let Some(gap) = &mut self.gap
             && gap.deadline.is_some_and(|deadline| deadline <= turn.now)
