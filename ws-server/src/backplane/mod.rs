@@ -9,6 +9,7 @@
 
 mod accepted;
 pub mod certificate;
+pub mod chain;
 mod endpoint;
 mod secret;
 pub mod signature;

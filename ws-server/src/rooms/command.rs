@@ -24,6 +24,8 @@ pub(crate) enum Command {
     Hint(Arc<Segment>, OwnedSemaphorePermit),
     /// Another node hands a batch over.
     HandOff(HandOff, oneshot::Sender<HandOffAnswer>),
+    /// Whether other nodes' messages come by audits alone.
+    ChainBroken(bool),
     /// Tell when nothing waits to be written.
     Flush(oneshot::Sender<()>),
 }
@@ -40,7 +42,7 @@ impl Command {
             | Self::Drained { room, .. } => Some(room),
             Self::Hint(segment, _) => Some(&segment.room),
             Self::HandOff(hand_off, _) => Some(&hand_off.room),
-            Self::Flush(_) => None,
+            Self::ChainBroken(_) | Self::Flush(_) => None,
         }
     }
 }

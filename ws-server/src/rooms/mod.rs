@@ -32,6 +32,7 @@ use futures_util::future::BoxFuture;
 use protocol::{Envelope, ErrorCode, HandOff, HandOffAnswer, HandedOutcome, NodeId, RoomName, Segment, topic_shard};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
+use crate::backplane::chain::ChainListener;
 use crate::backplane::{EnvelopeSink, Overloaded};
 use crate::config::Limits;
 use crate::link::{HandOffSink, Peers};
@@ -116,6 +117,17 @@ impl HandOffSink for Rooms {
             // A room that is given up without an answer leaves open what became of it.
             let unknown = || vec![HandedOutcome::Failed(ErrorCode::Unavailable); count];
             answered.await.unwrap_or_else(|_| HandOffAnswer::Settled { outcomes: unknown(), leader: None })
+        })
+    }
+}
+
+impl ChainListener for Rooms {
+    fn chain_broken(&self, broken: bool) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            for shard in self.shards.iter() {
+                // A shard ends only with the process.
+                let _ = shard.send(Command::ChainBroken(broken)).await;
+            }
         })
     }
 }

@@ -32,6 +32,8 @@ pub(crate) struct Shard {
     answered: mpsc::Receiver<Answer>,
     flushes: Vec<oneshot::Sender<()>>,
     hostings: u64,
+    /// Other nodes' messages come by audits alone.
+    chain_broken: bool,
     started: Instant,
 }
 
@@ -52,6 +54,7 @@ impl Shard {
             answered,
             flushes: Vec::new(),
             hostings: 0,
+            chain_broken: false,
             started: Instant::now(),
         }
     }
@@ -127,6 +130,13 @@ impl Shard {
                 }
                 self.with_room(&room, |hosted, scene| hosted.handle_hand_off(hand_off, answer, scene));
             }
+            Command::ChainBroken(broken) => {
+                self.chain_broken = broken;
+                let rooms: Vec<RoomName> = self.rooms.keys().cloned().collect();
+                for room in rooms {
+                    self.tell_of_chain(&room);
+                }
+            }
             Command::Flush(done) => self.flushes.push(done),
         }
     }
@@ -159,6 +169,16 @@ impl Shard {
         let machine = Room::new(room.clone(), self.node.clone(), self.limits.room());
         let hosted = Hosted::new(room.clone(), self.hostings, machine, &self.limits);
         self.rooms.insert(room.clone(), hosted);
+        if self.chain_broken {
+            self.tell_of_chain(room);
+        }
+    }
+
+    fn tell_of_chain(&mut self, room: &RoomName) {
+        let broken = self.chain_broken;
+        self.with_room(room, |hosted, scene| {
+            hosted.act(scene, |machine, turn| machine.handle_backplane(broken, turn));
+        });
     }
 
     /// Acts on a room, then looks when it must be looked at again, or whether it is over.
