@@ -5,6 +5,7 @@
 
 pub mod auth;
 pub mod backplane;
+mod body;
 pub mod config;
 pub mod connection;
 mod health;

@@ -29,6 +29,7 @@ fn main() -> ExitCode {
 async fn run(config: Config) -> Result<(), String> {
     // Before AWS is asked for anything.
     config.limits.limits().map_err(|error| error.to_string())?;
+    config.link.mode().map_err(|error| error.to_string())?;
     let server = start(config, aws().await).await.map_err(|error| error.to_string())?;
     shutdown::requested().await.map_err(|error| format!("signals cannot be listened for: {error}"))?;
     server.stop().await;

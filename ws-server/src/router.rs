@@ -3,28 +3,40 @@ use std::sync::Arc;
 use axum::Router;
 use axum::routing::{get, post};
 
-use crate::backplane::{self, Endpoint};
+use crate::backplane::{self, Endpoint, Relay};
 use crate::connection::{self, Connections};
 use crate::health::{self, Readiness};
 use crate::page::{self, PageInfo};
+use crate::telemetry::{self, Instruments};
 
-/// Every route.
-pub(crate) fn router(
-    connections: Arc<Connections>,
-    endpoint: Arc<Endpoint>,
-    readiness: Arc<Readiness>,
-    info: Arc<PageInfo>,
-) -> Router {
-    Router::new()
-        .route("/ws", get(connection::upgrade).with_state(connections))
-        .route("/sns/{secret}", post(backplane::receive_post).with_state(endpoint))
+/// What the routes lead to.
+pub(crate) struct Routed {
+    pub(crate) connections: Arc<Connections>,
+    pub(crate) endpoint: Arc<Endpoint>,
+    /// `None` without a cluster key: then nobody can have made the relay's paths.
+    pub(crate) relay: Option<Arc<Relay>>,
+    pub(crate) readiness: Arc<Readiness>,
+    pub(crate) instruments: Arc<Instruments>,
+    pub(crate) info: Arc<PageInfo>,
+}
+
+/// Every route of the public port; `link::routes` has those of the port for other nodes.
+pub(crate) fn router(to: Routed) -> Router {
+    let routes = Router::new()
+        .route("/ws", get(connection::upgrade).with_state(to.connections))
+        .route("/sns/{secret}", post(backplane::receive_post).with_state(to.endpoint))
         .route("/healthz", get(health::healthz))
-        .route("/readyz", get(health::readyz).with_state(readiness))
+        .route("/readyz", get(health::readyz).with_state(to.readiness))
+        .route("/metrics", get(telemetry::metrics).with_state(to.instruments))
         .route("/", get(page::index))
         .route("/chat.css", get(page::style))
         .route("/chat.js", get(page::chat))
         .route("/messages.js", get(page::messages))
         .route("/roomcast.js", get(page::client))
         .route("/icon.svg", get(page::icon))
-        .route("/page.json", get(page::info).with_state(info))
+        .route("/page.json", get(page::info).with_state(to.info));
+    match to.relay {
+        Some(relay) => routes.route("/sns/{node}/{address}/{mac}", post(backplane::relay_post).with_state(relay)),
+        None => routes,
+    }
 }

@@ -1,5 +1,7 @@
 //! Puts a node together: the only place where adapters are chosen.
 
+mod others;
+
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -19,16 +21,18 @@ use crate::backplane::certificate::{
 };
 use crate::backplane::subscription::{self, SnsApi, SubscriptionTask, SubscriptionTaskSettings, SubscriptionTimes};
 use crate::backplane::{Endpoint, EndpointSecret, EndpointSettings, SubscriptionInbox, WallClock};
-use crate::config::{AwsConfig, Config, LimitsError};
+use crate::config::{AwsConfig, Config, LimitsError, LinkConfigError};
 use crate::connection::Connections;
 use crate::health::Readiness;
 use crate::lease::{LeaseError, LeaseKeeper, LeaseSettings, NodeLease};
-use crate::link::NoPeers;
+use crate::link::directory::{DirectoryError, NodesTable};
 use crate::message_log::{DynamoLog, MessageLog};
 use crate::page::PageInfo;
 use crate::rooms::Rooms;
-use crate::router::router;
+use crate::router::{Routed, router};
 use crate::tables::{TableError, TableNames, ensure_tables};
+use crate::telemetry::Instruments;
+use others::{Others, OthersSettings, ServedLink, Standing};
 
 /// How long a stopping node waits for commits that are under way.
 const FLUSH_WITHIN: Duration = Duration::from_secs(10);
@@ -44,6 +48,20 @@ pub enum StartError {
     /// Flags that contradict each other.
     #[error(transparent)]
     Limits(#[from] LimitsError),
+    /// Flags about other nodes that contradict each other.
+    #[error(transparent)]
+    Link(#[from] LinkConfigError),
+    /// No address is known under which other nodes reach this one.
+    #[error("no address for other nodes is known, give one with --link-address: {0}")]
+    LinkAddress(#[source] io::Error),
+    /// Nodes that should have a key have none.
+    #[error(
+        "another node lives in the table of nodes: give all nodes the same --cluster-key, or all of them --stand-alone"
+    )]
+    NotTheOnlyNode,
+    /// The nodes' table cannot be read.
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
     /// A table is missing or wrong.
     #[error(transparent)]
     Tables(#[from] TableError),
@@ -71,6 +89,7 @@ pub struct Server {
     subscriptions: Vec<SubscriptionTask>,
     unsubscribe: CancellationToken,
     lease: LeaseKeeper,
+    link: Option<ServedLink>,
     stop_serving: CancellationToken,
     serving: JoinHandle<()>,
 }
@@ -86,15 +105,31 @@ pub async fn start(config: Config, aws: SdkConfig) -> Result<Server, StartError>
     let listener = TcpListener::bind(listen).await.map_err(|error| StartError::Listen(listen, error))?;
     let address = listener.local_addr().map_err(|error| StartError::Listen(listen, error))?;
 
+    let standing = Standing::of(&config.link).await?;
+
     let dynamodb = aws_sdk_dynamodb::Client::new(&aws);
     let names = TableNames { messages: config.aws.messages_table, nodes: config.aws.nodes_table };
     ensure_tables(&dynamodb, &names, config.aws.create_tables).await?;
     let node = NodeId::from_random(fastrand::u64(..));
-    let settings = LeaseSettings::new(names.nodes, node.clone(), address.to_string());
+    let settings = LeaseSettings::new(names.nodes.clone(), node.clone(), standing.address());
+    let beat_every = settings.beat_every;
     let lease = NodeLease::acquire(dynamodb.clone(), settings, wall_clock()).await?;
+    let table = NodesTable::new(dynamodb.clone(), names.nodes);
+    let lease = standing.hold(&table, &node, lease, beat_every).await?;
+
+    let relay_path = standing.relay_path(&node).filter(|_| config.link.sns_relay);
+    let settings = OthersSettings {
+        node: node.clone(),
+        table,
+        beat_every,
+        hints: config.link.peer_hints,
+        topics: config.aws.topic_arn.clone(),
+        sns: aws_sdk_sns::Client::new(&aws),
+    };
+    let others = Others::new(standing, settings);
 
     let log: Arc<dyn MessageLog> = Arc::new(DynamoLog::new(&dynamodb, names.messages));
-    let rooms = Rooms::start(&node, &log, Arc::new(NoPeers), &limits);
+    let rooms = Rooms::start(&node, &log, Arc::clone(&others.peers), &limits);
     let (endpoint, inboxes) = Endpoint::new(EndpointSettings {
         topics: config.aws.topic_arn,
         secret: EndpointSecret::random(),
@@ -102,12 +137,27 @@ pub async fn start(config: Config, aws: SdkConfig) -> Result<Server, StartError>
         sink: Arc::new(rooms.clone()),
         clock: wall_clock(),
     });
-    let endpoint_url = format!("{}{}", config.network.sns_endpoint, endpoint.path());
+    let endpoint_url = format!("{}{}", config.network.sns_endpoint, relay_path.unwrap_or_else(|| endpoint.path()));
 
     let connections = Connections::new(node.clone(), rooms.clone(), limits);
     let readiness = Arc::new(Readiness::new(connections.draining.clone()));
     let info = Arc::new(PageInfo { node: node.to_string(), links: config.network.page_link });
-    let routes = router(Arc::clone(&connections), Arc::new(endpoint), Arc::clone(&readiness), info);
+    let endpoint = Arc::new(endpoint);
+    let instruments = Instruments {
+        connections: Arc::clone(&connections),
+        backplane: endpoint.stats(),
+        link: Arc::clone(&others.stats),
+        directory: others.directory.clone(),
+    };
+    let (relay, link) = others.serve(&rooms, &endpoint, &connections.draining);
+    let routes = router(Routed {
+        connections: Arc::clone(&connections),
+        endpoint,
+        relay,
+        readiness: Arc::clone(&readiness),
+        instruments: Arc::new(instruments),
+        info,
+    });
     let stop_serving = CancellationToken::new();
     let serving = tokio::spawn(serve(listener, routes, stop_serving.clone()));
 
@@ -115,7 +165,7 @@ pub async fn start(config: Config, aws: SdkConfig) -> Result<Server, StartError>
     let subscriptions = subscribe(inboxes, &endpoint_url, &aws, &unsubscribe);
     readiness.started(subscriptions.iter().map(|task| (task.topic.to_string(), task.state.clone())).collect());
     let lease = lease.keep(subscriptions.iter().map(|task| task.state.clone()).collect());
-    tracing::info!(%node, %address, "serving");
+    tracing::info!(%node, %address, link = link.as_ref().map(|link| &*link.address), "serving");
     Ok(Server {
         node,
         address,
@@ -125,6 +175,7 @@ pub async fn start(config: Config, aws: SdkConfig) -> Result<Server, StartError>
         subscriptions,
         unsubscribe,
         lease,
+        link,
         stop_serving,
         serving,
     })
@@ -141,6 +192,12 @@ impl Server {
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Host and port at which other nodes are told to reach it; `None` without a cluster key.
+    #[must_use]
+    pub fn link_address(&self) -> Option<&str> {
+        self.link.as_ref().map(|link| &*link.address)
     }
 
     /// Waits until SNS delivers to this node.
@@ -167,6 +224,9 @@ impl Server {
             task.stopped().await;
         }
         self.lease.release().await;
+        if let Some(link) = self.link {
+            link.stop().await;
+        }
         self.stop_serving.cancel();
         if let Err(error) = self.serving.await {
             tracing::error!(%error, "serving ended badly");

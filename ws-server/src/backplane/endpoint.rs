@@ -6,10 +6,9 @@ use std::time::{Duration, Instant, SystemTime};
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use futures_util::future::BoxFuture;
 use protocol::Envelope;
 use tokio::sync::mpsc;
-use tokio::time::timeout;
 
 use super::accepted::AcceptedIds;
 use super::certificate::{CertificateStore, KeyError};
@@ -17,7 +16,8 @@ use super::secret::EndpointSecret;
 use super::signature::{SnsKind, SnsMessage};
 use super::stats::{BackplaneStats, count};
 use super::subscription::SubscriptionEvent;
-use super::{EnvelopeSink, TopicArn, WallClock, WarnGate};
+use super::{EnvelopeSink, PostSink, TopicArn, WallClock, WarnGate};
+use crate::body::{BodyFault, read_body};
 
 /// Bytes of a POST at most. A message has up to 256 KiB, and its JSON can double as a JSON string.
 pub const BODY_LIMIT: usize = 1024 * 1024;
@@ -126,16 +126,20 @@ pub async fn receive_post(State(endpoint): State<Arc<Endpoint>>, Path(secret): P
     if !endpoint.admits(&secret) {
         return StatusCode::NOT_FOUND;
     }
-    let Ok(collected) = timeout(BODY_WITHIN, Limited::new(body, BODY_LIMIT).collect()).await else {
-        return StatusCode::REQUEST_TIMEOUT;
-    };
-    match collected {
-        Ok(body) => endpoint.receive(&body.to_bytes()).await,
-        Err(error) => {
-            count(&endpoint.stats.malformed);
-            let too_large = error.is::<LengthLimitError>();
-            if too_large { StatusCode::PAYLOAD_TOO_LARGE } else { StatusCode::BAD_REQUEST }
+    match read_body(body, BODY_LIMIT, BODY_WITHIN).await {
+        Ok(body) => endpoint.receive(&body).await,
+        Err(fault) => {
+            if fault != BodyFault::Slow {
+                count(&endpoint.stats.malformed);
+            }
+            fault.status()
         }
+    }
+}
+
+impl PostSink for Endpoint {
+    fn receive_post<'a>(&'a self, body: &'a [u8]) -> BoxFuture<'a, StatusCode> {
+        Box::pin(self.receive(body))
     }
 }
 

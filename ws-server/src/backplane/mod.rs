@@ -11,22 +11,28 @@ mod accepted;
 pub mod certificate;
 pub mod chain;
 mod endpoint;
+mod relay;
 mod secret;
 pub mod signature;
 mod stats;
 pub mod subscription;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod topic_arn;
 mod warn_gate;
 
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use axum::http::StatusCode;
+use futures_util::future::BoxFuture;
 use protocol::Envelope;
 
 pub use endpoint::{BODY_LIMIT, Endpoint, EndpointSettings, FRESHNESS, SubscriptionInbox, receive_post};
+pub use relay::relay_path;
+pub(crate) use relay::{AbsentNodes, Relay, relay_post};
 pub use secret::EndpointSecret;
+pub(crate) use stats::count;
 pub use stats::{BackplaneCounts, BackplaneStats};
 pub use topic_arn::{TopicArn, TopicArnError};
 pub(crate) use warn_gate::WarnGate;
@@ -46,4 +52,10 @@ pub trait EnvelopeSink: Send + Sync + 'static {
     /// # Errors
     /// `Overloaded` when a queue is full; delivering the whole envelope again is harmless.
     fn deliver(&self, envelope: Envelope) -> Result<(), Overloaded>;
+}
+
+/// Where what SNS posts goes, whichever way it came. Implemented by the endpoint.
+pub trait PostSink: Send + Sync + 'static {
+    /// Takes one post of at most [`BODY_LIMIT`] bytes, verifies SNS's signature, and says what SNS is to be told.
+    fn receive_post<'a>(&'a self, body: &'a [u8]) -> BoxFuture<'a, StatusCode>;
 }

@@ -2,6 +2,7 @@
 
 mod aws;
 mod limits;
+mod link;
 mod network;
 mod parse;
 #[cfg(test)]
@@ -11,6 +12,7 @@ use clap::Parser;
 
 pub use aws::AwsConfig;
 pub use limits::{Limits, LimitsConfig, LimitsError};
+pub use link::{KeyText, LinkConfig, LinkConfigError, LinkMode, PeerHints};
 pub use network::{NetworkConfig, PageLink};
 
 /// A WebSocket server for rooms. Flags come before environment variables.
@@ -20,6 +22,9 @@ pub struct Config {
     /// Where the node listens, and how it is reached.
     #[command(flatten)]
     pub network: NetworkConfig,
+    /// How nodes reach each other.
+    #[command(flatten)]
+    pub link: LinkConfig,
     /// The AWS parts.
     #[command(flatten)]
     pub aws: AwsConfig,
@@ -101,7 +106,7 @@ mod tests {
 
     #[test]
     fn bad_values_are_refused_with_the_flag_and_the_reason() {
-        let cases: [(&[&str], &str); 7] = [
+        let cases: [(&[&str], &str); 10] = [
             (&["--listen", "nowhere"], "--listen"),
             (&["--topic-arn", "arn:aws:sqs:us-east-1:1:x"], "--topic-arn"),
             (&["--sns-endpoint", "ftp://x"], "--sns-endpoint"),
@@ -109,6 +114,9 @@ mod tests {
             (&["--max-body", "64KiB!"], "--max-body"),
             (&["--heartbeat-ms", "10"], "--heartbeat-ms"),
             (&["--page-link", "no-url"], "--page-link"),
+            (&["--link-listen", "8090"], "--link-listen"),
+            (&["--link-address", "http://10.0.0.7:8090"], "--link-address"),
+            (&["--peer-hints", "maybe"], "--peer-hints"),
         ];
         for (extra, flag) in cases {
             let error = parse(extra).unwrap_err();
@@ -131,5 +139,36 @@ mod tests {
         for extra in [&["--max-body", "65537"][..], &["--outbox-bytes", "1000"], &["--retention-hours", "23"]] {
             assert!(parse(extra).is_err() || parse(extra).unwrap().limits.limits().is_err(), "{extra:?}");
         }
+    }
+
+    const KEY: &str = "a-key-0123456789-0123456789-012345";
+
+    #[test]
+    fn flags_about_other_nodes_that_do_not_go_together_are_refused_in_one_line() {
+        let mode = |extra: &[&str]| parse(extra).unwrap().link.mode();
+        assert!(matches!(mode(&["--cluster-key", KEY]), Ok(LinkMode::Linked(_))));
+        assert!(matches!(mode(&["--cluster-key", KEY, "--sns-relay"]), Ok(LinkMode::Linked(_))));
+        assert!(matches!(mode(&["--stand-alone"]), Ok(LinkMode::StandAlone)));
+        assert!(matches!(mode(&[]), Ok(LinkMode::Only)));
+        let refused = |extra: &[&str]| mode(extra).unwrap_err().to_string();
+        let contradiction = refused(&["--cluster-key", KEY, "--stand-alone"]);
+        assert_eq!(contradiction, "--stand-alone and --cluster-key contradict each other: give one of them");
+        let without_key = "--sns-relay needs --cluster-key: nodes pass posts on to each other";
+        assert_eq!(refused(&["--sns-relay"]), without_key);
+        assert_eq!(refused(&["--sns-relay", "--stand-alone"]), without_key);
+        assert_eq!(refused(&["--cluster-key", ""]), "--cluster-key: a key has at least 32 characters");
+    }
+
+    #[test]
+    fn the_cluster_key_is_never_shown() {
+        for key in [KEY, "-short", "k k"] {
+            let config = parse(&["--cluster-key", key]).unwrap();
+            assert!(!format!("{config:?}").contains(key));
+            assert!(!format!("{:?}", config.link.mode()).contains(key));
+        }
+        let twice = parse(&["--cluster-key", KEY, "--cluster-key", KEY]).unwrap_err();
+        assert!(!twice.contains(KEY), "{twice}");
+        let key = Config::command().get_arguments().find(|argument| argument.get_id() == "cluster_key").cloned();
+        assert!(key.unwrap().is_hide_env_values_set());
     }
 }

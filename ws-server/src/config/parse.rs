@@ -30,3 +30,11 @@ pub(super) fn page_link(text: &str) -> Result<PageLink, String> {
         _ => Err("the link's URL begins with http:// or https://".into()),
     }
 }
+
+/// `HOST:PORT`, as it stands in a URL.
+pub(super) fn host_and_port(text: &str) -> Result<String, String> {
+    let authority: axum::http::uri::Authority =
+        text.parse().map_err(|_| "expected a host and a port such as 10.0.0.7:8090".to_owned())?;
+    let usable = authority.port_u16().is_some_and(|port| port != 0) && !text.contains('@');
+    if usable { Ok(text.to_owned()) } else { Err("expected a host and a port such as 10.0.0.7:8090".to_owned()) }
+}

@@ -22,7 +22,7 @@ use crate::backplane::{WallClock, WarnGate};
 pub mod attribute {
     /// Key (S): the node, random per start.
     pub const NODE: &str = "node";
-    /// S: host and port at which other nodes reach it.
+    /// S: host and port at which other nodes reach it; not there if they do not.
     pub const ADDRESS: &str = "address";
     /// L of S: ARNs of its confirmed subscriptions.
     pub const SUBSCRIPTIONS: &str = "subscriptions";
@@ -41,8 +41,8 @@ pub struct LeaseSettings {
     pub table: String,
     /// This node.
     pub node: NodeId,
-    /// Host and port at which other nodes reach it.
-    pub address: String,
+    /// Host and port at which other nodes reach it; `None`: it takes no requests of theirs.
+    pub address: Option<String>,
     /// Between beats; jittered by a fifth either way.
     pub beat_every: Duration,
     /// From a beat to the row's `expires`.
@@ -54,7 +54,7 @@ pub struct LeaseSettings {
 impl LeaseSettings {
     /// A beat every 3 s, rows that expire after 10 minutes, 2 s for a write.
     #[must_use]
-    pub fn new(table: String, node: NodeId, address: String) -> Self {
+    pub fn new(table: String, node: NodeId, address: Option<String>) -> Self {
         Self {
             table,
             node,
@@ -100,6 +100,19 @@ impl NodeLease {
         let mut row = Row { client, settings, clock, started, beat: 0 };
         row.write(Vec::new()).await?;
         Ok(Self { row })
+    }
+
+    /// Writes the row once more, with the next beat.
+    ///
+    /// # Errors
+    /// `LeaseError` when the write failed or took too long; the row is as it was, or renewed.
+    pub async fn renew(&mut self) -> Result<(), LeaseError> {
+        self.row.write(Vec::new()).await
+    }
+
+    /// Removes the row. A failure is only logged: the others see that the beat stands still.
+    pub async fn release(self) {
+        self.row.delete().await;
     }
 
     /// Keeps the row alive in the background, with the ARNs of these subscriptions.
@@ -161,18 +174,19 @@ impl Row {
         self.beat += 1;
         let number = |number: u128| AttributeValue::N(number.to_string());
         let subscriptions = subscriptions.into_iter().map(AttributeValue::S).collect();
-        let write = self
+        let mut write = self
             .client
             .put_item()
             .table_name(&self.settings.table)
             .item(attribute::NODE, AttributeValue::S(self.settings.node.to_string()))
-            .item(attribute::ADDRESS, AttributeValue::S(self.settings.address.clone()))
             .item(attribute::SUBSCRIPTIONS, AttributeValue::L(subscriptions))
             .item(attribute::BEAT, number(self.beat.into()))
             .item(attribute::STARTED, number(since_1970(self.started).as_millis()))
-            .item(attribute::EXPIRES, number(since_1970((self.clock)() + self.settings.lifetime).as_secs().into()))
-            .send();
-        match timeout(self.settings.patience, write).await {
+            .item(attribute::EXPIRES, number(since_1970((self.clock)() + self.settings.lifetime).as_secs().into()));
+        if let Some(address) = &self.settings.address {
+            write = write.item(attribute::ADDRESS, AttributeValue::S(address.clone()));
+        }
+        match timeout(self.settings.patience, write.send()).await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) => Err(LeaseError(DisplayErrorContext(error).to_string())),
             Err(_) => Err(LeaseError("no answer in time".to_owned())),

@@ -57,7 +57,7 @@ fn number(row: &Item, name: &str) -> u64 {
 fn settings() -> LeaseSettings {
     let node = NodeId::new("n1").unwrap();
     let beat_every = Duration::from_millis(10);
-    LeaseSettings { beat_every, ..LeaseSettings::new(TABLE.to_owned(), node, "10.0.0.7:8080".to_owned()) }
+    LeaseSettings { beat_every, ..LeaseSettings::new(TABLE.to_owned(), node, Some("10.0.0.7:8090".to_owned())) }
 }
 
 fn at(seconds: u64) -> SystemTime {
@@ -84,7 +84,7 @@ async fn the_row_is_there_complete_before_anything_else_happens() {
     let client = dynamodb().await;
     let lease = NodeLease::acquire(client.clone(), settings(), Arc::new(|| at(1_000))).await.unwrap();
     let row = row(&client).await.unwrap();
-    assert_eq!(row["address"].as_s().unwrap(), "10.0.0.7:8080");
+    assert_eq!(row["address"].as_s().unwrap(), "10.0.0.7:8090");
     assert_eq!(row["subscriptions"].as_l().unwrap(), &[]);
     assert_eq!((number(&row, "started"), number(&row, "expires")), (1_000_000, 1_600));
     assert_eq!(number(&row, "beat"), 1);
@@ -154,4 +154,16 @@ async fn a_silent_table_neither_blocks_the_start_nor_the_stop() {
     (lease.row.client, lease.row.settings) = (silent, brief);
     lease.keep(Vec::new()).release().await;
     assert!(started.elapsed() < Duration::from_secs(10));
+}
+
+#[tokio::test]
+async fn a_node_that_others_do_not_reach_has_no_address_in_its_row() {
+    let client = dynamodb().await;
+    let settings = LeaseSettings { address: None, ..settings() };
+    let mut lease = NodeLease::acquire(client.clone(), settings, Arc::new(SystemTime::now)).await.unwrap();
+    lease.renew().await.unwrap();
+    let written = row(&client).await.unwrap();
+    assert_eq!((written.contains_key("address"), number(&written, "beat")), (false, 2));
+    lease.release().await;
+    assert!(row(&client).await.is_none());
 }

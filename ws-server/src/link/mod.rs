@@ -1,11 +1,44 @@
 //! Nodes among themselves: hand-off of batches, peer hints, the relay of SNS posts.
 //!
 //! Everything here is a hint or a short cut. Whatever the link loses, delays or repeats costs latency; the log decides.
+//!
+//! Nodes find each other in the nodes' table ([`directory`]). A request goes over plain HTTP/1.1 to a port that only nodes
+//! need to reach; it is signed with a key that all nodes share, as is its answer, and counts once.
+
+mod backoff;
+mod client;
+pub mod directory;
+mod gate;
+mod keys;
+mod linked;
+mod listener;
+pub mod only_one;
+mod peer;
+mod queue;
+mod replay;
+mod routes;
+pub mod signature;
+mod sns_signals;
+mod stats;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use protocol::{HandOff, HandOffAnswer, NodeId, Segment, Signal};
+
+pub(crate) use client::{LinkClient, Question};
+pub(crate) use gate::Gate;
+pub use keys::{ClusterKeys, ClusterKeysError};
+pub(crate) use keys::{from_hex, hex};
+pub use linked::{Link, StandAlone};
+pub(crate) use listener::{LinkBounds, reachable_address, serve};
+pub(crate) use routes::{LinkDuties, SNS_PATH, routes};
+pub(crate) use sns_signals::{SnsSignals, SnsTopics};
+pub use stats::{LinkCounts, LinkStats};
 
 /// What became of a request to take a batch.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,8 +1,11 @@
 //! What the node says of itself.
 
+mod metrics;
+
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{Config, LogFormat};
+pub(crate) use metrics::{Instruments, metrics};
 
 /// Starts logging to standard error, as configured.
 ///

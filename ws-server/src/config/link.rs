@@ -1,0 +1,109 @@
+use std::fmt;
+use std::net::SocketAddr;
+use std::str::FromStr;
+
+use clap::Args;
+
+use super::parse;
+use crate::link::{ClusterKeys, ClusterKeysError};
+
+/// How nodes reach each other.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Nodes among themselves")]
+pub struct LinkConfig {
+    /// Secret of at least 32 characters that all nodes share, and by which they know each other; during a change of keys a second one after a comma, which is accepted too
+    #[arg(
+        long,
+        env = "ROOMCAST_CLUSTER_KEY",
+        value_name = "KEY[,OLD]",
+        hide_env_values = true,
+        allow_hyphen_values = true
+    )]
+    pub cluster_key: Option<KeyText>,
+    /// Address and port for other nodes alone (used when there is a cluster key): no load balancer needs it
+    #[arg(long, env = "ROOMCAST_LINK_LISTEN", default_value = "0.0.0.0:8090", value_name = "ADDRESS:PORT")]
+    pub link_listen: SocketAddr,
+    /// Host and port at which other nodes reach this one, unless it is the address listened on, or this machine's
+    #[arg(long, env = "ROOMCAST_LINK_ADDRESS", value_name = "HOST:PORT", value_parser = parse::host_and_port)]
+    pub link_address: Option<String>,
+    /// Whether what was committed is told to the other nodes at once: `auto` does so up to 32 nodes
+    #[arg(long, env = "ROOMCAST_PEER_HINTS", default_value = "auto", value_name = "auto|on|off")]
+    pub peer_hints: PeerHints,
+    /// Nodes do not talk to each other, although there are several
+    #[arg(long, env = "ROOMCAST_STAND_ALONE")]
+    pub stand_alone: bool,
+    /// The SNS endpoint is the load balancer's public URL, and whichever node is reached passes posts on
+    #[arg(long, env = "ROOMCAST_SNS_RELAY")]
+    pub sns_relay: bool,
+}
+
+/// When committed segments and signals are told to the other nodes at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum PeerHints {
+    /// As long as there are few nodes: each one tells each other one.
+    Auto,
+    /// Always.
+    On,
+    /// Never: SNS and the log carry everything.
+    Off,
+}
+
+/// What was given as key. It is checked only by [`LinkConfig::mode`], because a complaint of the command line's parser
+/// would show it.
+#[derive(Clone)]
+pub struct KeyText(String);
+
+impl FromStr for KeyText {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl fmt::Debug for KeyText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("KeyText(..)")
+    }
+}
+
+/// Flags about other nodes that cannot be right together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum LinkConfigError {
+    /// The key is none.
+    #[error("--cluster-key: {0}")]
+    Key(#[from] ClusterKeysError),
+    /// A key is for nodes that talk to each other.
+    #[error("--stand-alone and --cluster-key contradict each other: give one of them")]
+    StandAloneWithKey,
+    /// Posts are passed on by signed requests.
+    #[error("--sns-relay needs --cluster-key: nodes pass posts on to each other")]
+    RelayWithoutKey,
+}
+
+/// How a node gets on with others.
+#[derive(Debug, Clone)]
+pub enum LinkMode {
+    /// They talk to each other.
+    Linked(ClusterKeys),
+    /// They do not, on purpose.
+    StandAlone,
+    /// It must be the only one.
+    Only,
+}
+
+impl LinkConfig {
+    /// Checks the relations.
+    ///
+    /// # Errors
+    /// `LinkConfigError` names the flags that do not go together; it never shows a key.
+    pub fn mode(&self) -> Result<LinkMode, LinkConfigError> {
+        match (&self.cluster_key, self.stand_alone) {
+            (Some(_), true) => Err(LinkConfigError::StandAloneWithKey),
+            (Some(text), false) => Ok(LinkMode::Linked(ClusterKeys::parse(&text.0)?)),
+            (None, _) if self.sns_relay => Err(LinkConfigError::RelayWithoutKey),
+            (None, true) => Ok(LinkMode::StandAlone),
+            (None, false) => Ok(LinkMode::Only),
+        }
+    }
+}

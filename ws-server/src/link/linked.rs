@@ -1,0 +1,167 @@
+//! The asking end of the link: what a node tells the others, and hands over.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use futures_util::future::BoxFuture;
+use protocol::{HandOff, NodeId, Segment, Signal};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::client::LinkClient;
+use super::directory::{Directory, View};
+use super::peer::{Asking, KeptPeer, Peer};
+use super::queue::Hint;
+use super::sns_signals::SnsSignals;
+use super::stats::LinkStats;
+use super::{HandOverOutcome, Peers};
+use crate::backplane::{WarnGate, count};
+use crate::config::PeerHints;
+
+/// Live nodes, this one included, up to which every node pushes to every other one.
+const HINTED_NODES: usize = 32;
+
+/// The other nodes, by the link.
+pub struct Link {
+    shared: Arc<Shared>,
+    directory: Arc<Directory>,
+    signals: SnsSignals,
+    stats: Arc<LinkStats>,
+    _stop: DropGuard,
+}
+
+struct Shared {
+    asking: Asking,
+    hints: PeerHints,
+    neighbours: RwLock<Arc<Neighbours>>,
+}
+
+/// The peers of one view.
+#[derive(Default)]
+struct Neighbours {
+    peers: HashMap<NodeId, Arc<KeptPeer>>,
+    /// Whether they are pushed to.
+    hinted: bool,
+    /// Nodes that live, those that take no requests included.
+    others: usize,
+}
+
+impl Link {
+    pub(crate) fn start(
+        client: Arc<LinkClient>,
+        directory: Arc<Directory>,
+        hints: PeerHints,
+        signals: SnsSignals,
+        stats: Arc<LinkStats>,
+    ) -> Self {
+        let warnings = Arc::new(WarnGate::new(Duration::from_secs(10)));
+        let asking = Asking { client, stats: Arc::clone(&stats), warnings };
+        let shared = Arc::new(Shared { asking, hints, neighbours: RwLock::default() });
+        shared.follow(&directory.view());
+        let stop = CancellationToken::new();
+        let (following, mut changes, stopped) = (Arc::clone(&shared), directory.changes(), stop.clone());
+        tokio::spawn(stopped.run_until_cancelled_owned(async move {
+            while changes.changed().await.is_ok() {
+                let view = Arc::clone(&changes.borrow_and_update());
+                following.follow(&view);
+            }
+        }));
+        Self { shared, directory, signals, stats, _stop: stop.drop_guard() }
+    }
+
+    fn push(&self, neighbours: &Neighbours, hint: &Hint) {
+        let now = Instant::now();
+        neighbours.peers.values().for_each(|kept| kept.peer.push(now, hint.clone()));
+    }
+}
+
+impl Shared {
+    fn neighbours(&self) -> Arc<Neighbours> {
+        Arc::clone(&self.neighbours.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Keeps those that are still there with what waits for them; the others' tasks end.
+    fn follow(&self, view: &View) {
+        let before = self.neighbours();
+        let peer = |node: &NodeId, address: &Arc<str>| match before.peers.get(node) {
+            Some(kept) if kept.peer.address() == address => Arc::clone(kept),
+            _ => Arc::new(KeptPeer::start(node.clone(), Arc::clone(address), self.asking.clone())),
+        };
+        let peers = view.peers().map(|(node, address)| (node.clone(), peer(node, address))).collect();
+        let hinted = match self.hints {
+            PeerHints::Auto => view.others() < HINTED_NODES,
+            PeerHints::On => true,
+            PeerHints::Off => false,
+        };
+        let now = Arc::new(Neighbours { peers, hinted, others: view.others() });
+        *self.neighbours.write().unwrap_or_else(PoisonError::into_inner) = now;
+    }
+}
+
+impl Peers for Link {
+    fn push_segment(&self, segment: &Arc<Segment>) {
+        let neighbours = self.shared.neighbours();
+        if !neighbours.hinted || neighbours.peers.is_empty() {
+            return;
+        }
+        // What cannot be written was never committed here.
+        let Ok(text) = serde_json::to_string(&**segment) else { return };
+        self.push(&neighbours, &Hint::Segment(text.into()));
+    }
+
+    fn push_signal(&self, signal: Signal) {
+        let neighbours = self.shared.neighbours();
+        if neighbours.hinted && !neighbours.peers.is_empty() {
+            let Ok(text) = serde_json::to_string(&signal) else { return };
+            self.push(&neighbours, &Hint::Signal(text.into()));
+        } else if neighbours.others > 0 {
+            self.signals.push(signal);
+        }
+    }
+
+    fn hand_over(&self, to: NodeId, hand_off: HandOff) -> BoxFuture<'static, HandOverOutcome> {
+        let peer = self.shared.neighbours().peers.get(&to).map(|kept| Arc::clone(&kept.peer));
+        if peer.is_none() {
+            self.directory.look_soon();
+        }
+        let stats = Arc::clone(&self.stats);
+        Box::pin(async move {
+            let outcome = match peer {
+                Some(peer) => Peer::hand_over(&peer, hand_off).await,
+                None => HandOverOutcome::NotSent,
+            };
+            count(match &outcome {
+                HandOverOutcome::Answered(_) => &stats.hand_offs_answered,
+                HandOverOutcome::NotSent => &stats.hand_offs_not_sent,
+                HandOverOutcome::Unknown => &stats.hand_offs_unknown,
+            });
+            outcome
+        })
+    }
+}
+
+/// A node without a link among others without one: the log and SNS carry everything.
+pub struct StandAlone {
+    directory: Arc<Directory>,
+    signals: SnsSignals,
+}
+
+impl StandAlone {
+    pub(crate) fn new(directory: Arc<Directory>, signals: SnsSignals) -> Self {
+        Self { directory, signals }
+    }
+}
+
+impl Peers for StandAlone {
+    fn push_segment(&self, _segment: &Arc<Segment>) {}
+
+    fn push_signal(&self, signal: Signal) {
+        if self.directory.view().others() > 0 {
+            self.signals.push(signal);
+        }
+    }
+
+    fn hand_over(&self, _to: NodeId, _hand_off: HandOff) -> BoxFuture<'static, HandOverOutcome> {
+        Box::pin(std::future::ready(HandOverOutcome::NotSent))
+    }
+}

@@ -1,0 +1,187 @@
+//! How the node gets on with the other nodes: by the link, through SNS and the log alone, or because there are none.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use protocol::NodeId;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::{StartError, wall_clock};
+use crate::backplane::{AbsentNodes, Endpoint, Relay, TopicArn, WarnGate, relay_path};
+use crate::config::{LinkConfig, LinkMode, PeerHints};
+use crate::lease::NodeLease;
+use crate::link::directory::{Directory, NodesTable};
+use crate::link::only_one::another_lives;
+use crate::link::{
+    ClusterKeys, Gate, Link, LinkBounds, LinkClient, LinkDuties, LinkStats, NoPeers, Peers, SnsSignals, SnsTopics,
+    StandAlone, reachable_address, routes, serve,
+};
+use crate::rooms::Rooms;
+
+/// What was decided before the node tells anybody that it lives.
+pub(super) enum Standing {
+    Linked(LinkPort),
+    StandAlone,
+    Only,
+}
+
+/// The port for other nodes, bound and not yet served.
+pub(super) struct LinkPort {
+    listener: TcpListener,
+    keys: ClusterKeys,
+    /// What other nodes are told.
+    address: Arc<str>,
+}
+
+impl Standing {
+    /// Binds the link's port if there is a link.
+    pub(super) async fn of(config: &LinkConfig) -> Result<Self, StartError> {
+        match config.mode()? {
+            LinkMode::Linked(keys) => Ok(Self::Linked(LinkPort::bind(config, keys).await?)),
+            LinkMode::StandAlone => Ok(Self::StandAlone),
+            LinkMode::Only => Ok(Self::Only),
+        }
+    }
+
+    /// Host and port for the node's row.
+    pub(super) fn address(&self) -> Option<String> {
+        match self {
+            Self::Linked(port) => Some(port.address.to_string()),
+            Self::StandAlone | Self::Only => None,
+        }
+    }
+
+    /// The path at which any node takes SNS's posts for this one.
+    pub(super) fn relay_path(&self, node: &NodeId) -> Option<String> {
+        match self {
+            Self::Linked(port) => Some(relay_path(&port.keys, node, &port.address)),
+            Self::StandAlone | Self::Only => None,
+        }
+    }
+
+    /// A node that must be the only one gives up its lease and does not start when another lives.
+    pub(super) async fn hold(
+        &self,
+        table: &NodesTable,
+        node: &NodeId,
+        mut lease: NodeLease,
+        beat_every: Duration,
+    ) -> Result<NodeLease, StartError> {
+        if !matches!(self, Self::Only) {
+            return Ok(lease);
+        }
+        let refusal = match another_lives(table, node, &mut lease, beat_every).await {
+            Ok(false) => return Ok(lease),
+            Ok(true) => StartError::NotTheOnlyNode,
+            Err(error) => error.into(),
+        };
+        lease.release().await;
+        Err(refusal)
+    }
+}
+
+impl LinkPort {
+    async fn bind(config: &LinkConfig, keys: ClusterKeys) -> Result<Self, StartError> {
+        let listen = config.link_listen;
+        let listener = TcpListener::bind(listen).await.map_err(|error| StartError::Listen(listen, error))?;
+        let bound = listener.local_addr().map_err(|error| StartError::Listen(listen, error))?;
+        let address = match &config.link_address {
+            Some(address) => address.clone(),
+            None => reachable_address(bound).await.map_err(StartError::LinkAddress)?.to_string(),
+        };
+        Ok(Self { listener, keys, address: address.into() })
+    }
+}
+
+/// What the asking end needs.
+pub(super) struct OthersSettings {
+    pub(super) node: NodeId,
+    pub(super) table: NodesTable,
+    pub(super) beat_every: Duration,
+    pub(super) hints: PeerHints,
+    pub(super) topics: Vec<TopicArn>,
+    pub(super) sns: aws_sdk_sns::Client,
+}
+
+/// The other nodes, as this one asks and tells them things.
+pub(super) struct Others {
+    pub(super) peers: Arc<dyn Peers>,
+    pub(super) directory: Option<Arc<Directory>>,
+    pub(super) stats: Arc<LinkStats>,
+    node: NodeId,
+    link: Option<(LinkPort, Arc<LinkClient>, Arc<Directory>)>,
+}
+
+impl Others {
+    pub(super) fn new(standing: Standing, settings: OthersSettings) -> Self {
+        let OthersSettings { node, table, beat_every, hints, topics, sns } = settings;
+        let stats = Arc::<LinkStats>::default();
+        if matches!(standing, Standing::Only) {
+            return Self { peers: Arc::new(NoPeers), directory: None, stats, node, link: None };
+        }
+        let directory = Arc::new(Directory::start(table, node.clone(), beat_every, Arc::clone(&stats)));
+        let topics = Arc::new(SnsTopics { client: sns, topics });
+        let signals = SnsSignals::start(topics, Arc::clone(&directory), Arc::clone(&stats));
+        let (peers, link): (Arc<dyn Peers>, _) = match standing {
+            Standing::Linked(port) => {
+                let client = Arc::new(LinkClient::new(node.clone(), port.keys.clone(), wall_clock()));
+                let link = Link::start(Arc::clone(&client), Arc::clone(&directory), hints, signals, Arc::clone(&stats));
+                (Arc::new(link), Some((port, client, Arc::clone(&directory))))
+            }
+            Standing::StandAlone | Standing::Only => (Arc::new(StandAlone::new(Arc::clone(&directory), signals)), None),
+        };
+        Self { peers, directory: Some(directory), stats, node, link }
+    }
+
+    /// Begins to do for others what they ask; and what passes SNS's posts on. Both only with a link.
+    pub(super) fn serve(
+        self,
+        rooms: &Rooms,
+        endpoint: &Arc<Endpoint>,
+        draining: &CancellationToken,
+    ) -> (Option<Arc<Relay>>, Option<ServedLink>) {
+        let Some((port, client, directory)) = self.link else { return (None, None) };
+        let relay = Relay {
+            node: self.node.clone(),
+            address: Arc::clone(&port.address),
+            keys: port.keys.clone(),
+            own: Arc::clone(endpoint) as _,
+            directory: Arc::clone(&directory),
+            client,
+            stats: Arc::clone(&self.stats),
+            absent: AbsentNodes::default(),
+            warnings: WarnGate::new(Duration::from_secs(10)),
+        };
+        let duties = LinkDuties {
+            gate: Gate::new(self.node, port.keys, wall_clock(), Arc::clone(&self.stats)),
+            directory,
+            hints: Arc::new(rooms.clone()),
+            hand_offs: Arc::new(rooms.clone()),
+            posts: Arc::clone(endpoint) as _,
+            draining: draining.clone(),
+            stats: Arc::clone(&self.stats),
+        };
+        let stop = CancellationToken::new();
+        let serving = serve(port.listener, routes(duties), LinkBounds::default(), self.stats, stop.clone());
+        let served = ServedLink { address: port.address, stop, serving: tokio::spawn(serving) };
+        (Some(Arc::new(relay)), Some(served))
+    }
+}
+
+/// The link's port while it is served.
+pub(super) struct ServedLink {
+    pub(super) address: Arc<str>,
+    stop: CancellationToken,
+    serving: JoinHandle<()>,
+}
+
+impl ServedLink {
+    pub(super) async fn stop(self) {
+        self.stop.cancel();
+        if let Err(error) = self.serving.await {
+            tracing::error!(%error, "serving other nodes ended badly");
+        }
+    }
+}

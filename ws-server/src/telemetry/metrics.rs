@@ -1,0 +1,156 @@
+//! Every instrument of the node, as Prometheus reads them
+//! (<https://prometheus.io/docs/instrumenting/exposition_formats/#text-based-format>).
+
+use std::fmt::{Display, Write as _};
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::extract::State;
+use axum::http::header;
+use axum::response::IntoResponse;
+
+use crate::backplane::BackplaneStats;
+use crate::connection::Connections;
+use crate::link::LinkStats;
+use crate::link::directory::Directory;
+
+/// What is measured.
+pub(crate) struct Instruments {
+    pub(crate) connections: Arc<Connections>,
+    pub(crate) backplane: Arc<BackplaneStats>,
+    pub(crate) link: Arc<LinkStats>,
+    /// `None` when the node is the only one by its configuration.
+    pub(crate) directory: Option<Arc<Directory>>,
+}
+
+/// The handler of `GET /metrics`.
+pub(crate) async fn metrics(State(instruments): State<Arc<Instruments>>) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], instruments.exposition(Instant::now()))
+}
+
+impl Instruments {
+    fn exposition(&self, now: Instant) -> String {
+        let mut text = Exposition::default();
+        text.gauge("sessions", "Connections of clients that are open", self.connections.open());
+        if let Some(directory) = &self.directory {
+            text.gauge("nodes", "Nodes that live, this one included", directory.view().others() + 1);
+        }
+        self.backplane(&mut text, now);
+        for (name, what, value) in self.link.counts().each() {
+            text.counter(&format!("link_{name}"), what, value);
+        }
+        text.0
+    }
+
+    fn backplane(&self, text: &mut Exposition, now: Instant) {
+        let counts = self.backplane.counts();
+        for (name, what, value) in [
+            ("accepted", "SNS notifications delivered to the rooms", counts.accepted),
+            ("repeated", "SNS messages that had been accepted before", counts.repeated),
+            ("confirmations", "Genuine confirmations of a subscription or its end", counts.confirmations),
+            ("forged", "SNS posts refused for certificate or signature", counts.forged),
+            ("stale", "SNS posts refused for their timestamp", counts.stale),
+            ("foreign", "SNS posts refused for another topic", counts.foreign),
+            ("malformed", "SNS posts refused for their form or size", counts.malformed),
+            ("overloaded", "SNS posts put off because the rooms' queues were full", counts.overloaded),
+            ("no_certificate", "SNS posts put off because the certificate could not be fetched", counts.no_certificate),
+            (
+                "unreadable_envelopes",
+                "SNS notifications without an envelope of a known version",
+                counts.unreadable_envelopes,
+            ),
+            ("unreadable_segments", "Segments in SNS notifications that had no known form", counts.unreadable_segments),
+        ] {
+            text.counter(&format!("sns_{name}"), what, value);
+        }
+        if let Some(age) = self.backplane.newest_delivery_age() {
+            let what = "Time that the newest SNS delivery had been under way, by SNS's clock and this node's";
+            text.gauge("sns_newest_delivery_age_seconds", what, age.as_secs_f64());
+        }
+        if let Some(since) = self.backplane.since_newest_delivery(now) {
+            text.gauge("sns_newest_delivery_ago_seconds", "Time since the newest SNS delivery", since.as_secs_f64());
+        }
+    }
+}
+
+/// The text format, version 0.0.4.
+#[derive(Default)]
+struct Exposition(String);
+
+impl Exposition {
+    fn counter(&mut self, name: &str, what: &str, value: u64) {
+        self.metric(&format!("{name}_total"), "counter", what, value);
+    }
+
+    fn gauge(&mut self, name: &str, what: &str, value: impl Display) {
+        self.metric(name, "gauge", what, value);
+    }
+
+    fn metric(&mut self, name: &str, kind: &str, what: &str, value: impl Display) {
+        let text = &mut self.0;
+        writeln!(text, "# HELP roomcast_{name} {what}.\n# TYPE roomcast_{name} {kind}\nroomcast_{name} {value}")
+            .expect("a string takes all text");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+    use std::time::Duration;
+
+    use clap::Parser as _;
+    use protocol::NodeId;
+
+    use super::*;
+    use crate::backplane::count;
+    use crate::backplane::testing::TOPIC;
+    use crate::config::Config;
+    use crate::link::NoPeers;
+    use crate::link::testing::alone;
+    use crate::message_log::MessageLog;
+    use crate::message_log::memory::MemoryLog;
+    use crate::rooms::Rooms;
+
+    fn instruments() -> Instruments {
+        let config = Config::try_parse_from(["", "--topic-arn", TOPIC, "--sns-endpoint", "http://127.0.0.1"]).unwrap();
+        let limits = config.limits.limits().unwrap();
+        let (node, log): (_, Arc<dyn MessageLog>) = (NodeId::from_random(1), Arc::new(MemoryLog::default()));
+        let rooms = Rooms::start(&node, &log, Arc::new(NoPeers), &limits);
+        Instruments {
+            connections: Connections::new(node, rooms, limits),
+            backplane: Arc::default(),
+            link: Arc::default(),
+            directory: Some(alone()),
+        }
+    }
+
+    #[tokio::test]
+    async fn every_metric_has_help_type_and_one_value_under_a_name_of_its_own() {
+        let instruments = instruments();
+        count(&instruments.link.refused_forged);
+        instruments.backplane.note_delivery(Instant::now(), Duration::from_millis(1_500));
+        let text = instruments.exposition(Instant::now());
+        assert!(text.ends_with('\n'));
+        let mut names = HashSet::new();
+        let lines: Vec<&str> = text.lines().collect();
+        for lines in lines.chunks(3) {
+            let (name, value) = lines[2].split_once(' ').unwrap();
+            assert!(value.parse::<f64>().is_ok_and(f64::is_finite), "{value}");
+            assert!(name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'), "{name}");
+            assert!(lines[0].starts_with(&format!("# HELP {name} ")), "{}", lines[0]);
+            let kind = lines[1].strip_prefix(&format!("# TYPE {name} ")).unwrap();
+            assert_eq!(kind, if name.ends_with("_total") { "counter" } else { "gauge" });
+            assert!(names.insert(name), "{name} comes twice");
+        }
+        assert!(names.len() > 30);
+        assert!(text.contains("\nroomcast_link_refused_forged_total 1\n"));
+        assert!(text.contains("\nroomcast_sns_newest_delivery_age_seconds 1.5\n"));
+        assert!(text.contains("\nroomcast_nodes 1\n"));
+    }
+
+    #[tokio::test]
+    async fn what_is_not_known_is_left_out() {
+        let text = Instruments { directory: None, ..instruments() }.exposition(Instant::now());
+        assert!(!text.contains("roomcast_nodes") && !text.contains("newest_delivery"));
+    }
+}
