@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use protocol::{HistoryRange, JoinFrom, Message, Ref, RoomName, Segment, SessionId};
+use protocol::{Body, HistoryRange, JoinFrom, Message, Ref, RoomName, Segment, SessionId, Signal, SignalKey};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::members::Session;
@@ -16,12 +16,16 @@ pub(crate) enum Command {
     Gone { room: RoomName, session: SessionId },
     /// A member publishes.
     Publish { room: RoomName, session: Arc<Session>, message: Message },
+    /// A member says something in passing.
+    Signal { room: RoomName, session: Arc<Session>, key: Option<SignalKey>, body: Body },
     /// A member reads back.
     History { room: RoomName, session: Arc<Session>, range: HistoryRange, limit: u32, reference: Option<Ref> },
     /// A member's outbox is empty: its replay may go on.
     Drained { room: RoomName, session: SessionId },
     /// Somebody says that this was committed. The permit is for the bytes that it takes while it waits.
     Hint(Arc<Segment>, OwnedSemaphorePermit),
+    /// Another node's signal. The permit is for the bytes that it takes while it waits.
+    Heard(Signal, OwnedSemaphorePermit),
     /// Tell when nothing waits to be written.
     Flush(oneshot::Sender<()>),
 }
@@ -34,9 +38,11 @@ impl Command {
             | Self::Leave { room, .. }
             | Self::Gone { room, .. }
             | Self::Publish { room, .. }
+            | Self::Signal { room, .. }
             | Self::History { room, .. }
             | Self::Drained { room, .. } => Some(room),
             Self::Hint(segment, _) => Some(&segment.room),
+            Self::Heard(signal, _) => Some(&signal.room),
             Self::Flush(_) => None,
         }
     }

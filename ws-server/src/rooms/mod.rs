@@ -4,6 +4,8 @@
 //! and does no I/O itself. So everything that a session sees of a room comes from one place, in one order.
 
 mod auditor;
+#[cfg(test)]
+mod burst_tests;
 mod command;
 mod fanout;
 mod history;
@@ -14,6 +16,9 @@ mod members;
 mod publish;
 mod replay;
 mod shard;
+#[cfg(test)]
+mod signal_tests;
+mod signals;
 #[cfg(test)]
 mod slow_log_tests;
 #[cfg(test)]
@@ -26,7 +31,7 @@ mod waiting;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
-use protocol::{Decline, Envelope, HandOff, HandOffAnswer, NodeId, RoomName, Segment, topic_shard};
+use protocol::{Decline, Envelope, HandOff, HandOffAnswer, NodeId, RoomName, Segment, Signal, topic_shard};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::backplane::{EnvelopeSink, Overloaded};
@@ -57,10 +62,12 @@ impl Rooms {
         let (audits, audit_requests) = mpsc::channel(auditor::QUEUE);
         let work = io::Work::new(Arc::clone(log), peers, limits, audits);
         tokio::spawn(auditor::run(Arc::clone(log), limits.audit_units, audit_requests));
+        let departures = Arc::new(signals::Departures::new(node.clone()));
         let shards = (0..count)
             .map(|_| {
                 let (sender, commands) = mpsc::channel(SHARD_QUEUE);
-                tokio::spawn(shard::Shard::new(node.clone(), limits, count, work.clone()).run(commands));
+                let shard = shard::Shard::new(node.clone(), limits, count, work.clone(), Arc::clone(&departures));
+                tokio::spawn(shard.run(commands));
                 sender
             })
             .collect();
@@ -94,10 +101,23 @@ impl Rooms {
         let shard = self.shard(&segment.room);
         shard.try_send(Command::Hint(Arc::new(segment), space)).map_err(|_| Overloaded)
     }
+
+    /// Passes another node's signal on, if nothing more important is waiting: half of a shard's queue is not for signals.
+    fn hear(&self, signal: Signal) {
+        let shard = self.shard(&signal.room);
+        let Ok(kib) = u32::try_from(signal.envelope_len().div_ceil(1024)) else { return };
+        if shard.capacity() > SHARD_QUEUE / 2
+            && let Ok(space) = Arc::clone(&self.hint_space).try_acquire_many_owned(kib)
+        {
+            // What finds no place is lost, as signals may be.
+            let _ = shard.try_send(Command::Heard(signal, space));
+        }
+    }
 }
 
 impl EnvelopeSink for Rooms {
     fn deliver(&self, envelope: Envelope) -> Result<(), Overloaded> {
+        envelope.signals.into_iter().for_each(|signal| self.hear(signal));
         envelope.segments.into_iter().try_for_each(|segment| self.hint(segment))
     }
 }
