@@ -33,7 +33,8 @@ export class Typing {
   #clock;
   #people = new Map(); // user → {name, timer}
   #told = false; // the others may still believe that something is being typed here
-  #quiet = null; // until this timer ends nothing more is told
+  #quiet = false; // told a moment ago: nothing more for now
+  #due = false; // typing began again meanwhile, and the others believe that it has stopped
 
   /** `tell` takes what the others are to know; `show` takes the line for the page, empty when nobody types. */
   constructor({ tell, show, clock = globalThis }) {
@@ -43,14 +44,13 @@ export class Typing {
   /** The own text has changed. */
   typed(text) {
     if (!text) return this.stopped();
-    if (this.#quiet !== null) return;
-    this.#quiet = this.#clock.setTimeout(() => (this.#quiet = null), TELL_MS);
-    this.#told = true;
-    this.#tell({ typing: true });
+    if (this.#quiet) this.#due = !this.#told;
+    else this.#tellTyping();
   }
 
   /** The text was sent or taken back. Told at once: who comes into the room now need not hear of it. */
   stopped() {
+    this.#due = false;
     if (!this.#told) return;
     this.#told = false;
     this.#tell({ typing: false });
@@ -83,6 +83,15 @@ export class Typing {
     for (const { timer } of this.#people.values()) this.#clock.clearTimeout(timer);
     this.#people.clear();
     this.#refresh();
+  }
+
+  #tellTyping() {
+    [this.#told, this.#quiet, this.#due] = [true, true, false];
+    this.#tell({ typing: true });
+    this.#clock.setTimeout(() => {
+      this.#quiet = false;
+      if (this.#due) this.#tellTyping();
+    }, TELL_MS);
   }
 
   #refresh() {

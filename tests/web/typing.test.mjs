@@ -33,11 +33,25 @@ describe('what the others are told', () => {
     w.typing.typed('h');
     w.typing.stopped();
     w.typing.stopped();
-    w.typing.typed('again, at once');
-    assert.deepEqual(w.told, [true, false], 'still within the two seconds');
     w.clock.advance(TELL_MS);
+    assert.deepEqual(w.told, [true, false]);
     w.typing.typed('again');
     w.typing.typed('');
+    assert.deepEqual(w.told, [true, false, true, false]);
+  });
+
+  test('whoever types again right after sending is heard of when the two seconds are over, unless that is sent too', () => {
+    const w = world();
+    w.typing.typed('h');
+    w.typing.stopped();
+    w.typing.typed('a');
+    assert.deepEqual(w.told, [true, false]);
+    w.clock.advance(TELL_MS);
+    assert.deepEqual(w.told, [true, false, true]);
+    w.typing.stopped();
+    w.typing.typed('b');
+    w.typing.stopped();
+    w.clock.advance(60_000);
     assert.deepEqual(w.told, [true, false, true, false]);
   });
 });
