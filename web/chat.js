@@ -2,6 +2,7 @@
 
 import { element, initialOf, MAX_ROWS, MessageList } from './messages.js';
 import { guestSecret, ROOM_NAME, Roomcast, socketUrl } from './roomcast.js';
+import { Typing, typingKey } from './typing.js';
 
 /** Messages that one look into the past brings. */
 const HISTORY = 50;
@@ -13,6 +14,10 @@ const NEAR_START = 200;
 const $ = (id) => document.getElementById(id);
 const [scroller, text] = ['scroller', 'text'].map($);
 const list = new MessageList({ log: $('log'), outbox: $('outbox'), scroller });
+const typing = new Typing({
+  tell: (body) => client?.signal(me.room, { ...body, name: me.name }, typingKey(client.user)),
+  show: (line) => ($('typing').textContent = line),
+});
 
 /** What is known of the room being shown. Another room starts with a new one. */
 const freshView = () => ({
@@ -114,6 +119,7 @@ function onLive() {
 
 function onMessage({ message }) {
   list.append(message, isOwn(message), epochNow());
+  typing.said(message.from);
   if (view.known && !isOwn(message)) {
     if (!list.follow) view.unseen += 1;
     if (document.hidden) unread += 1;
@@ -290,6 +296,7 @@ function say(event) {
     return;
   }
   list.addPending({ id, name: me.name, at: Date.now(), body });
+  typing.stopped();
   list.follow = true;
   text.value = '';
   fitText();
@@ -328,6 +335,7 @@ function enter(name, room) {
   const waiting = client?.pending(me.room).length;
   const left = me.room;
   if (waiting && room !== left && !confirm('Some messages are not sent yet. Leave them?')) room = left;
+  if (room !== left) typing.stopped();
   me = { name, room };
   remember('name', name);
   remember('room', room);
@@ -337,6 +345,7 @@ function enter(name, room) {
   if (room === left) return;
   view = freshView();
   list.clear();
+  typing.clear();
   if (client) {
     client.leave(left);
     client.join(room, { history: HISTORY });
@@ -361,6 +370,7 @@ function start() {
   client.on('joined', here(onJoined));
   client.on('live', here(onLive));
   client.on('message', here(onMessage));
+  client.on('signal', here((signal) => isOwn(signal) || typing.heard(signal)));
   client.on('reset', here(onReset));
   client.on('ack', here(({ id, seq }) => list.acknowledge(id, seq)));
   client.on('failed', here(onFailed));
@@ -382,7 +392,10 @@ function enterFromAddress() {
 
 function listen() {
   $('composer').addEventListener('submit', say);
-  text.addEventListener('input', fitText);
+  text.addEventListener('input', () => {
+    fitText();
+    typing.typed(text.value.trim());
+  });
   text.addEventListener('keydown', (event) => {
     // With an on-screen keyboard Enter is a new line, and while composing it belongs to the input method.
     if (event.key !== 'Enter' || event.shiftKey || event.isComposing || matchMedia('(pointer: coarse)').matches) return;

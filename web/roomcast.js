@@ -78,8 +78,8 @@ const byteLength = (text) => new TextEncoder().encode(text).length;
  *
  * Events (`on`): `state` {kind: connecting | live | waiting (delay) | closed (code, reason)}, `draining` {within_ms},
  * `joined` {room, position, recovered, replayed}, `live` {room} (the replay is over), `reset` {room, position},
- * `message` {room, message}, `ack` {room, id, seq}, `pending` {room}, `failed` {room, id, code, message},
- * `refused` {room, code, message} (the join), `error` {code, message}.
+ * `message` {room, message}, `signal` {room, from, key, body}, `ack` {room, id, seq}, `pending` {room},
+ * `failed` {room, id, code, message}, `refused` {room, code, message} (the join), `error` {code, message}.
  */
 export class Roomcast {
   state = { kind: 'idle' };
@@ -176,6 +176,15 @@ export class Roomcast {
     return id;
   }
 
+  /**
+   * Says something in passing to the others in the room: now or not at all, and nothing tells whether it arrived. A newer
+   * value of a `key` replaces the older one.
+   */
+  signal(name, body, key) {
+    const fits = byteLength(JSON.stringify(body)) <= this.maxBody;
+    if (fits && this.#inRoom(name)) this.#send({ type: 'signal', room: name, key, body });
+  }
+
   /** Sends a failed publish again, under its id: if the first one was logged after all, this is no second message. */
   retry(name, id) {
     const room = this.#rooms.get(name);
@@ -228,6 +237,7 @@ export class Roomcast {
       case 'joined': return this.#onJoined(frame);
       case 'reset': return this.#onReset(frame);
       case 'message': return this.#onMessage(frame);
+      case 'signal': return this.#inRoom(frame.room) && this.#emit('signal', frame);
       case 'ack': return this.#settle(this.#rooms.get(frame.room), frame);
       case 'history': return this.#onHistory(frame);
       case 'pong': return this.#disarm('pong');

@@ -100,7 +100,7 @@ export function world({ random = () => 0.5, name = 'Ada' } = {}) {
 
   const url = 'ws://host/ws';
   const client = new Roomcast({ url, name, guest: 'secret', WebSocket: FakeSocket, clock, random });
-  for (const kind of ['state', 'joined', 'live', 'reset', 'message', 'ack', 'pending', 'failed', 'refused', 'error']) {
+  for (const kind of ['state', 'joined', 'live', 'reset', 'message', 'signal', 'ack', 'pending', 'failed', 'refused', 'error']) {
     client.on(kind, (detail) => events.push({ event: kind, ...detail }));
   }
   return {

@@ -392,6 +392,43 @@ describe('publishing', () => {
   });
 });
 
+describe('signals', () => {
+  const heard = (w) => w.told('signal').map(({ from, key, body }) => ({ from, key, body }));
+
+  test('are sent at once, with their key or without, and nothing waits for an answer', () => {
+    const w = liveWorld();
+    w.client.signal(ROOM, { x: 1 }, 'cursor:u1');
+    w.client.signal(ROOM, null);
+    assert.deepEqual(w.socket.of('signal'), [
+      { type: 'signal', room: ROOM, key: 'cursor:u1', body: { x: 1 } },
+      { type: 'signal', room: ROOM, body: null },
+    ]);
+    assert.deepEqual(w.client.pending(ROOM), []);
+  });
+
+  test('are dropped while there is no connection, in no room, and when they are too long', () => {
+    const w = liveWorld();
+    w.client.signal('elsewhere', 1);
+    w.client.signal(ROOM, 'é'.repeat(10_000), 'k');
+    w.socket.end(1012);
+    w.client.signal(ROOM, 1);
+    w.clock.advance(60_000);
+    w.socket.welcome();
+    w.client.signal(ROOM, 1);
+    w.socket.joined(ROOM, 10);
+    assert.deepEqual(w.sockets.flatMap((socket) => socket.of('signal')), []);
+  });
+
+  test('of others are told, and move nothing', () => {
+    const w = liveWorld(10);
+    w.socket.tell({ type: 'signal', room: ROOM, from: 'u2', key: 'k', body: { a: 1 } });
+    w.socket.tell({ type: 'signal', room: ROOM, from: 'u3', body: 2 });
+    w.socket.tell({ type: 'signal', room: 'elsewhere', from: 'u3', body: 3 });
+    assert.deepEqual(heard(w), [{ from: 'u2', key: 'k', body: { a: 1 } }, { from: 'u3', key: undefined, body: 2 }]);
+    assert.deepEqual(w.client.position(ROOM), at(10));
+  });
+});
+
 describe('reconnecting', () => {
   test('the backoff is full jitter from 250 ms to 15 s', () => {
     for (let attempt = 0; attempt < 2_000; attempt += 1) {

@@ -1,7 +1,8 @@
 //! Whether the node is alive, and whether it is ready.
 //!
 //! `/healthz` never touches the log: an outage of DynamoDB must not make a load balancer kill the nodes. `/readyz` is for
-//! start-up and alarms.
+//! start-up and alarms. A broken chain of stream, publisher and SNS is a warning: the node stays in service, because audits
+//! carry everything.
 
 use std::sync::Arc;
 
@@ -11,19 +12,20 @@ use axum::response::IntoResponse;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::backplane::chain::Chain;
 use crate::backplane::subscription::SubscriptionState;
 
 /// What readiness depends on.
-#[derive(Debug)]
 pub(crate) struct Readiness {
     /// Per topic: the name, and where its subscription stands. Empty until the subscriptions have been started.
     subscriptions: std::sync::OnceLock<Vec<(String, watch::Receiver<SubscriptionState>)>>,
+    chain: Arc<Chain>,
     draining: CancellationToken,
 }
 
 impl Readiness {
-    pub(crate) fn new(draining: CancellationToken) -> Self {
-        Self { subscriptions: std::sync::OnceLock::new(), draining }
+    pub(crate) fn new(chain: Arc<Chain>, draining: CancellationToken) -> Self {
+        Self { subscriptions: std::sync::OnceLock::new(), chain, draining }
     }
 
     /// The subscriptions have been started. Only the first call counts.
@@ -41,6 +43,17 @@ impl Readiness {
         };
         let unconfirmed = subscriptions.iter().filter(|(_, state)| !is_confirmed(&state.borrow()));
         unconfirmed.map(|(topic, _)| format!("the subscription to {topic} is not confirmed")).collect()
+    }
+
+    /// What is wrong although the node serves; empty: nothing.
+    pub(crate) fn warnings(&self) -> Vec<String> {
+        let topics = self.subscriptions.get().map_or(&[][..], Vec::as_slice);
+        let name = |topic: usize| topics.get(topic).map_or("a topic", |(name, _)| name);
+        let warning = |(topic, since): (usize, std::time::Duration)| {
+            let topic = name(topic);
+            format!("nothing has come through {topic} for {} s, audits carry everything", since.as_secs())
+        };
+        self.chain.broken().into_iter().map(warning).collect()
     }
 
     /// Waits until every subscription is confirmed (or its task has ended).
@@ -62,6 +75,7 @@ pub(crate) async fn healthz() -> &'static str {
 pub(crate) async fn readyz(State(readiness): State<Arc<Readiness>>) -> impl IntoResponse {
     let reasons = readiness.reasons();
     let status = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let body = serde_json::json!({ "ready": reasons.is_empty(), "reasons": reasons });
+    let ready = reasons.is_empty();
+    let body = serde_json::json!({ "ready": ready, "reasons": reasons, "warnings": readiness.warnings() });
     (status, [(header::CONTENT_TYPE, "application/json")], body.to_string())
 }

@@ -39,6 +39,7 @@ file!(index, "index.html", "text/html; charset=utf-8");
 file!(style, "chat.css", "text/css; charset=utf-8");
 file!(chat, "chat.js", "text/javascript; charset=utf-8");
 file!(messages, "messages.js", "text/javascript; charset=utf-8");
+file!(typing, "typing.js", "text/javascript; charset=utf-8");
 file!(client, "roomcast.js", "text/javascript; charset=utf-8");
 file!(icon, "icon.svg", "image/svg+xml");
 

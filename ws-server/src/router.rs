@@ -32,6 +32,7 @@ pub(crate) fn router(to: Routed) -> Router {
         .route("/chat.css", get(page::style))
         .route("/chat.js", get(page::chat))
         .route("/messages.js", get(page::messages))
+        .route("/typing.js", get(page::typing))
         .route("/roomcast.js", get(page::client))
         .route("/icon.svg", get(page::icon))
         .route("/page.json", get(page::info).with_state(to.info));

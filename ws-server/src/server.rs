@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::backplane::certificate::{
     CertificatePolicy, CertificateStore, HttpsFetcher, HttpsFetcherError, StoreLimits, TrustRoots, TrustRootsError,
 };
+use crate::backplane::chain::{Chain, ChainSettings};
 use crate::backplane::subscription::{self, SnsApi, SubscriptionTask, SubscriptionTaskSettings, SubscriptionTimes};
 use crate::backplane::{Endpoint, EndpointSecret, EndpointSettings, SubscriptionInbox, WallClock};
 use crate::config::{AwsConfig, Config, LimitsError, LinkConfigError};
@@ -129,23 +130,25 @@ pub async fn start(config: Config, aws: SdkConfig) -> Result<Server, StartError>
     let others = Others::new(standing, settings);
 
     let log: Arc<dyn MessageLog> = Arc::new(DynamoLog::new(&dynamodb, names.messages));
-    let rooms = Rooms::start(&node, &log, Arc::clone(&others.peers), &limits);
+    let chain = Chain::new(node.clone(), config.aws.topic_arn.len());
+    let rooms = Rooms::start(&node, &log, chain.watch_commits(Arc::clone(&others.peers)), &limits);
     let (endpoint, inboxes) = Endpoint::new(EndpointSettings {
         topics: config.aws.topic_arn,
         secret: EndpointSecret::random(),
         certificates,
-        sink: Arc::new(rooms.clone()),
+        sink: chain.watch_deliveries(Arc::new(rooms.clone())),
         clock: wall_clock(),
     });
     let endpoint_url = format!("{}{}", config.network.sns_endpoint, relay_path.unwrap_or_else(|| endpoint.path()));
 
     let connections = Connections::new(node.clone(), rooms.clone(), limits);
-    let readiness = Arc::new(Readiness::new(connections.draining.clone()));
+    let readiness = Arc::new(Readiness::new(Arc::clone(&chain), connections.draining.clone()));
     let info = Arc::new(PageInfo { node: node.to_string(), links: config.network.page_link });
     let endpoint = Arc::new(endpoint);
     let instruments = Instruments {
         connections: Arc::clone(&connections),
         backplane: endpoint.stats(),
+        chain: Arc::clone(&chain),
         link: Arc::clone(&others.stats),
         directory: others.directory.clone(),
     };
@@ -162,6 +165,13 @@ pub async fn start(config: Config, aws: SdkConfig) -> Result<Server, StartError>
     let serving = tokio::spawn(serve(listener, routes, stop_serving.clone()));
 
     let unsubscribe = CancellationToken::new();
+    tokio::spawn(chain.run(ChainSettings {
+        log,
+        listener: Arc::new(rooms.clone()),
+        clock: wall_clock(),
+        look: Duration::from_secs(1),
+        stop: unsubscribe.clone(),
+    }));
     let subscriptions = subscribe(inboxes, &endpoint_url, &aws, &unsubscribe);
     readiness.started(subscriptions.iter().map(|task| (task.topic.to_string(), task.state.clone())).collect());
     let lease = lease.keep(subscriptions.iter().map(|task| task.state.clone()).collect());

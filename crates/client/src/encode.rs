@@ -1,4 +1,4 @@
-use protocol::{Body, ClientFrame, HistoryRange, JoinFrom, MessageId, Position, Ref, RoomName, Seq};
+use protocol::{Body, ClientFrame, HistoryRange, JoinFrom, MessageId, Position, Ref, RoomName, Seq, SignalKey};
 use serde::Serialize;
 
 /// A client's frame as it goes over the wire.
@@ -22,6 +22,12 @@ enum Wire<'a> {
     Publish {
         room: &'a RoomName,
         id: &'a MessageId,
+        body: &'a Body,
+    },
+    Signal {
+        room: &'a RoomName,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        key: Option<&'a SignalKey>,
         body: &'a Body,
     },
     History {
@@ -54,6 +60,7 @@ pub fn encode(frame: &ClientFrame) -> String {
         }
         ClientFrame::Leave { room, reference } => Wire::Leave { room, reference: reference.as_ref() },
         ClientFrame::Publish { room, id, body } => Wire::Publish { room, id, body },
+        ClientFrame::Signal { room, key, body } => Wire::Signal { room, key: key.as_ref(), body },
         ClientFrame::History { room, range, limit, reference } => {
             let (before, after) = match range {
                 HistoryRange::Latest => (None, None),
@@ -83,7 +90,9 @@ mod tests {
             ClientFrame::Join { room: room.clone(), from: JoinFrom::After(position), reference: Some(Ref::number(2)) },
             ClientFrame::Join { room: room.clone(), from: JoinFrom::After(Position::start()), reference: None },
             ClientFrame::Leave { room: room.clone(), reference: Some(Ref::number(3)) },
-            ClientFrame::Publish { room: room.clone(), id, body },
+            ClientFrame::Publish { room: room.clone(), id, body: body.clone() },
+            ClientFrame::Signal { room: room.clone(), key: None, body: body.clone() },
+            ClientFrame::Signal { room: room.clone(), key: Some(SignalKey::new("\"é\" /").unwrap()), body },
             ClientFrame::History { room: room.clone(), range: HistoryRange::Latest, limit: 1, reference: None },
             ClientFrame::History {
                 room: room.clone(),

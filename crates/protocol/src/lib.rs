@@ -25,7 +25,7 @@ pub use error_code::ErrorCode;
 pub use frames::client::{ClientFrame, FrameError, HistoryRange, JoinFrom, Ref};
 pub use frames::server::{
     Ack, Draining, ErrorFrame, HistoryFrame, HistoryMessage, Joined, Left, MessageFrame, Pong, Reset, ServerFrame,
-    ServerFrameError, Welcome,
+    ServerFrameError, SignalFrame, Welcome,
 };
 pub use hand_off::{Decline, HandOff, HandOffAnswer, HandedOutcome};
 pub use hash::{BodyHash, MessageKey};

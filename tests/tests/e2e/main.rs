@@ -19,4 +19,5 @@ mod outage;
 mod programs;
 mod restart;
 mod resume;
+mod signals;
 mod slow_consumer;

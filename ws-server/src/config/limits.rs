@@ -96,6 +96,16 @@ pub struct Limits {
     pub reads_in_flight: usize,
     /// Read units a second for audits.
     pub audit_units: u32,
+    /// Keys whose current values a room keeps for those who come later.
+    pub signal_keys: usize,
+    /// Bytes of these values, as frames.
+    pub signal_bytes: usize,
+    /// Milliseconds that such a value holds.
+    pub signal_ms: u64,
+    /// Nodes whose last signal a shard remembers.
+    pub signal_origins: usize,
+    /// Milliseconds within which a member that fell behind must read something.
+    pub catch_up_ms: u64,
     append: AppendLimits,
     timeline: TimelineLimits,
 }
@@ -140,6 +150,11 @@ impl LimitsConfig {
             opens_in_flight: count(self.opens_in_flight),
             reads_in_flight: 128,
             audit_units: self.audit_units,
+            signal_keys: 64,
+            signal_bytes: 64 * 1024,
+            signal_ms: 10_000,
+            signal_origins: 1_024,
+            catch_up_ms: 10_000,
             append: AppendLimits {
                 queue_messages: queue,
                 retention_secs: (self.retention_hours * 3600).max(MIN_RETENTION_SECS),

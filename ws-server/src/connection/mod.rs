@@ -1,8 +1,11 @@
 //! One WebSocket: the upgrade, the task that reads and writes it, the queue of what is to be written.
 
+mod conflation;
 #[cfg(test)]
 mod ending_tests;
 mod outbox;
+#[cfg(test)]
+mod outbox_tests;
 mod requests;
 mod task;
 mod upgrade;
@@ -16,6 +19,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::Limits;
 use crate::rooms::Rooms;
+pub(crate) use conflation::{EncodedSignal, Slot};
 pub(crate) use outbox::Outbound;
 pub use outbox::{Frame, Outbox};
 pub(crate) use upgrade::upgrade;

@@ -5,6 +5,8 @@ use axum::extract::ws::Utf8Bytes;
 use protocol::{CloseCode, RoomName};
 use tokio::sync::Notify;
 
+use super::conflation::{EncodedSignal, SignalPlaces};
+
 /// One encoded frame, shared by everybody who gets it: a clone is a reference.
 #[derive(Debug, Clone)]
 pub struct Frame(Utf8Bytes);
@@ -22,7 +24,8 @@ impl Frame {
         self.0
     }
 
-    fn len(&self) -> usize {
+    /// Bytes of text.
+    pub(crate) fn len(&self) -> usize {
         self.0.len()
     }
 }
@@ -37,6 +40,9 @@ impl AsRef<str> for Frame {
 ///
 /// When the bound is passed the connection is a slow consumer: its queue is given up and it is closed with a code that
 /// says "resume". It loses nothing, because what it did not get is in the log.
+///
+/// Signals are in no log and may be lost, so they come after everything else: they fill half of the queue at most, a
+/// newer value takes the place of an older one, and when space is short they go first.
 #[derive(Debug)]
 pub struct Outbox {
     state: Mutex<State>,
@@ -48,6 +54,9 @@ pub struct Outbox {
 struct State {
     frames: VecDeque<Frame>,
     bytes: usize,
+    /// Frames that were taken out, ever.
+    taken: u64,
+    signals: SignalPlaces,
     closing: Option<CloseCode>,
     /// Rooms that wait for space to go on with a replay.
     waiting: Vec<RoomName>,
@@ -73,10 +82,14 @@ impl Outbox {
         if state.closing.is_some() {
             return false;
         }
-        state.bytes += frames.iter().map(Frame::len).sum::<usize>();
-        if state.bytes > self.max_bytes {
+        let bytes = frames.iter().map(Frame::len).sum::<usize>();
+        if state.bytes + bytes > self.max_bytes {
+            state.drop_signals();
+        }
+        if state.bytes + bytes > self.max_bytes {
             state.give_up(CloseCode::SlowConsumer);
         } else {
+            state.bytes += bytes;
             state.frames.extend(frames.iter().cloned());
         }
         let open = state.closing.is_none();
@@ -85,9 +98,58 @@ impl Outbox {
         open
     }
 
+    /// Queues frames that follow others within one turn of their room, `burst` bytes so far. Returns false, and queues
+    /// nothing, when they would fill more than half of a queue that was not half full before that turn: its reader is
+    /// not slow, it could not have read any of this yet.
+    pub(crate) fn push_burst(&self, frames: &[Frame], burst: usize) -> bool {
+        let half = self.max_bytes / 2;
+        let state = self.lock();
+        let bytes = frames.iter().map(Frame::len).sum::<usize>();
+        let too_much = state.bytes + bytes > half && state.bytes.saturating_sub(burst) <= half;
+        if too_much && state.closing.is_none() {
+            return false;
+        }
+        drop(state);
+        self.push_all(frames);
+        true
+    }
+
+    /// Queues a signal, or drops it. A newer value of a key takes the place of the one that still waits.
+    pub(crate) fn push_signal(&self, signal: &EncodedSignal) {
+        self.push_signal_within(signal, self.max_bytes / 2);
+    }
+
+    /// Queues the current values of a room for somebody who has just come to its head: behind a replay, which may have
+    /// filled half of the queue already.
+    pub(crate) fn push_current<'a>(&self, values: impl Iterator<Item = &'a EncodedSignal>) {
+        // Older values may wait from before: these must come after what has been queued since.
+        self.lock().signals.seal();
+        for value in values {
+            self.push_signal_within(value, self.max_bytes / 4 * 3);
+        }
+    }
+
+    fn push_signal_within(&self, signal: &EncodedSignal, most: usize) {
+        let mut state = self.lock();
+        if state.closing.is_none() && state.queue_signal(signal, most) {
+            drop(state);
+            self.wake.notify_one();
+        }
+    }
+
     /// Queues one frame.
     pub(crate) fn push(&self, frame: Frame) -> bool {
         self.push_all(&[frame])
+    }
+
+    /// Closes the connection as one whose reader is too slow, and gives its memory back.
+    pub(crate) fn give_up(&self) {
+        let mut state = self.lock();
+        if state.closing.is_none() {
+            state.give_up(CloseCode::SlowConsumer);
+        }
+        drop(state);
+        self.wake.notify_one();
     }
 
     /// Closes the connection. The first reason counts.
@@ -104,6 +166,12 @@ impl Outbox {
     /// How many more bytes a replay may queue now: half of the bound is for live traffic.
     pub(crate) fn replay_space(&self) -> usize {
         (self.max_bytes / 2).saturating_sub(self.lock().bytes)
+    }
+
+    /// Frames that were taken out, ever; `None`: nothing waits.
+    pub(crate) fn stuck_at(&self) -> Option<u64> {
+        let state = self.lock();
+        (!state.frames.is_empty()).then_some(state.taken)
     }
 
     /// Asks that a room be told when the queue is empty again.
@@ -134,7 +202,7 @@ impl Outbox {
         }
     }
 
-    fn take(&self, most_bytes: usize) -> Option<Outbound> {
+    pub(super) fn take(&self, most_bytes: usize) -> Option<Outbound> {
         let mut state = self.lock();
         if state.frames.is_empty() {
             if let Some(code) = state.closing {
@@ -153,6 +221,9 @@ impl Outbox {
             frames.extend(state.frames.pop_front());
         }
         state.bytes -= bytes;
+        state.taken += frames.len() as u64;
+        let taken = state.taken;
+        state.signals.advance(taken);
         let drained = state.frames.is_empty();
         let waiting = if drained { std::mem::take(&mut state.waiting) } else { Vec::new() };
         Some(Outbound::Frames(frames, waiting))
@@ -165,69 +236,62 @@ impl Outbox {
 }
 
 impl State {
+    /// Returns whether there is one more frame to write.
+    fn queue_signal(&mut self, signal: &EncodedSignal, most: usize) -> bool {
+        let EncodedSignal { frame, slot } = signal;
+        let place = slot.as_ref().and_then(|slot| self.signals.find(slot));
+        let waiting = place.and_then(|place| usize::try_from(place - self.taken).ok());
+        if let Some(older) = waiting.and_then(|index| self.frames.get_mut(index)) {
+            let bytes = self.bytes - older.len() + frame.len();
+            // What is no longer takes nothing from anybody.
+            if frame.len() <= older.len() || bytes <= most {
+                *older = frame.clone();
+                self.bytes = bytes;
+            }
+            return false;
+        }
+        if self.bytes + frame.len() > most {
+            return false;
+        }
+        self.signals.push(self.taken + self.frames.len() as u64, slot.clone());
+        self.bytes += frame.len();
+        self.frames.push_back(frame.clone());
+        true
+    }
+
+    /// Makes space for what must not be lost. Rare: the queue is full.
+    fn drop_signals(&mut self) {
+        let mut signals = self.signals.take().peekable();
+        let (mut place, mut freed) = (self.taken, 0);
+        self.frames.retain(|frame| {
+            let is_signal = signals.next_if_eq(&place).is_some();
+            place += 1;
+            freed += if is_signal { frame.len() } else { 0 };
+            !is_signal
+        });
+        self.bytes -= freed;
+    }
+
     fn give_up(&mut self, code: CloseCode) {
         self.closing = Some(code);
         self.frames = VecDeque::new();
+        self.signals = SignalPlaces::default();
         self.bytes = 0;
         self.waiting = Vec::new();
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn frame(text: &str) -> Frame {
-        Frame::new(text.to_owned())
+impl Outbox {
+    pub(crate) fn bytes(&self) -> usize {
+        self.lock().bytes
     }
 
-    fn texts(outbound: Option<Outbound>) -> Vec<String> {
-        let Some(Outbound::Frames(frames, _)) = outbound else { panic!("{outbound:?}") };
-        frames.iter().map(|frame| frame.as_ref().to_owned()).collect()
+    pub(crate) fn is_closing(&self) -> bool {
+        self.lock().closing.is_some()
     }
 
-    #[test]
-    fn frames_leave_in_order_and_in_bounded_portions() {
-        let outbox = Outbox::new(100);
-        for text in ["aa", "bb", "cc", "dddddd"] {
-            assert!(outbox.push(frame(text)));
-        }
-        assert_eq!(texts(outbox.take(4)), ["aa", "bb"]);
-        assert_eq!(texts(outbox.take(4)), ["cc"]);
-        assert_eq!(texts(outbox.take(4)), ["dddddd"], "a frame longer than a portion goes alone");
-        assert!(outbox.take(4).is_none());
-    }
-
-    #[test]
-    fn a_slow_consumer_gives_its_memory_back_and_is_closed() {
-        let outbox = Outbox::new(4);
-        assert!(outbox.push(frame("aaaa")));
-        assert!(!outbox.push(frame("b")));
-        assert!(!outbox.push(frame("c")), "nothing is queued afterwards");
-        assert!(matches!(outbox.take(100), Some(Outbound::Close(CloseCode::SlowConsumer))));
-        assert_eq!(outbox.lock().frames.capacity(), 0);
-    }
-
-    #[test]
-    fn what_was_queued_before_a_close_is_still_written() {
-        let outbox = Outbox::new(100);
-        outbox.push(frame("last"));
-        outbox.close(CloseCode::Restart);
-        outbox.close(CloseCode::Normal);
-        assert_eq!(texts(outbox.take(100)), ["last"]);
-        assert!(matches!(outbox.take(100), Some(Outbound::Close(CloseCode::Restart))), "the first reason counts");
-    }
-
-    #[test]
-    fn a_replay_is_told_when_the_queue_is_empty() {
-        let outbox = Outbox::new(100);
-        outbox.push(frame("aa"));
-        outbox.push(frame("bb"));
-        let room = RoomName::new("r").unwrap();
-        outbox.wait_for_space(room.clone());
-        let Some(Outbound::Frames(_, waiting)) = outbox.take(2) else { panic!() };
-        assert!(waiting.is_empty());
-        let Some(Outbound::Frames(_, waiting)) = outbox.take(2) else { panic!() };
-        assert_eq!(waiting, [room]);
+    pub(super) fn capacity(&self) -> usize {
+        self.lock().frames.capacity()
     }
 }

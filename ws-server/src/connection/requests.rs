@@ -70,6 +70,12 @@ impl Requests {
                 let message = Message { id, from, name, at: now_ms(), body };
                 self.send(Command::Publish { room, session, message }).await;
             }
+            ClientFrame::Signal { room, key, body } => {
+                if !self.rooms.contains(&room) {
+                    return self.refuse(not_joined(room, None, None));
+                }
+                self.send(Command::Signal { room, session, key, body }).await;
+            }
             ClientFrame::History { room, range, limit, reference } => {
                 if !self.rooms.contains(&room) {
                     return self.refuse(not_joined(room, None, reference));

@@ -1,6 +1,8 @@
 use std::sync::Arc;
 
-use protocol::{HandOff, HandOffAnswer, HistoryRange, JoinFrom, Message, Ref, RoomName, Segment, SessionId};
+use protocol::{
+    Body, HandOff, HandOffAnswer, HistoryRange, JoinFrom, Message, Ref, RoomName, Segment, SessionId, Signal, SignalKey,
+};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::members::Session;
@@ -16,12 +18,16 @@ pub(crate) enum Command {
     Gone { room: RoomName, session: SessionId },
     /// A member publishes.
     Publish { room: RoomName, session: Arc<Session>, message: Message },
+    /// A member says something in passing.
+    Signal { room: RoomName, session: Arc<Session>, key: Option<SignalKey>, body: Body },
     /// A member reads back.
     History { room: RoomName, session: Arc<Session>, range: HistoryRange, limit: u32, reference: Option<Ref> },
     /// A member's outbox is empty: its replay may go on.
     Drained { room: RoomName, session: SessionId },
     /// Somebody says that this was committed. The permit is for the bytes that it takes while it waits.
     Hint(Arc<Segment>, OwnedSemaphorePermit),
+    /// Another node's signal. The permit is for the bytes that it takes while it waits.
+    Heard(Signal, OwnedSemaphorePermit),
     /// Another node hands a batch over.
     HandOff(HandOff, oneshot::Sender<HandOffAnswer>),
     /// Whether other nodes' messages come by audits alone.
@@ -38,10 +44,12 @@ impl Command {
             | Self::Leave { room, .. }
             | Self::Gone { room, .. }
             | Self::Publish { room, .. }
+            | Self::Signal { room, .. }
             | Self::History { room, .. }
             | Self::Drained { room, .. } => Some(room),
             Self::Hint(segment, _) => Some(&segment.room),
             Self::HandOff(hand_off, _) => Some(&hand_off.room),
+            Self::Heard(signal, _) => Some(&signal.room),
             Self::ChainBroken(_) | Self::Flush(_) => None,
         }
     }

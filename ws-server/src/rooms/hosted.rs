@@ -12,6 +12,7 @@ use super::io::{Answer, AnswerBody, Return, Work};
 use super::members::{Members, Session};
 use super::publish::Publisher;
 use super::replay::{PageRead, Replay};
+use super::signals::CurrentValues;
 use super::waiting::Waiting;
 use crate::config::Limits;
 use crate::connection::Frame;
@@ -30,7 +31,13 @@ pub(crate) struct Hosted {
     /// Numbers for replays and for the pages read for them.
     pub(super) replay_numbers: u64,
     pub(super) page_reads: HashMap<u64, PageRead>,
+    /// When those that fell behind must have read something.
+    pub(super) catch_up_due: Option<Time>,
     pub(super) recent: Recent<Frame>,
+    /// Bytes of messages that this turn has given to the live members.
+    burst: usize,
+    /// What has been said in passing and still holds.
+    pub(super) values: CurrentValues,
     /// Who waits for which publish.
     pub(super) publishers: HashMap<Token, Publisher>,
     pub(super) tokens: u64,
@@ -74,7 +81,10 @@ impl Hosted {
             replays: HashMap::new(),
             replay_numbers: 0,
             page_reads: HashMap::new(),
+            catch_up_due: None,
             recent: Recent::new(limits.recent_messages, limits.recent_bytes),
+            burst: 0,
+            values: CurrentValues::default(),
             publishers: HashMap::new(),
             tokens: 0,
             handed: HashMap::new(),
@@ -84,6 +94,12 @@ impl Hosted {
             used_at: Time::default(),
             empty_since: None,
         }
+    }
+
+    /// Whatever happens to the room next is one turn: nobody can read anything before its end.
+    pub(crate) fn begin_turn(&mut self, now: Time) {
+        self.burst = 0;
+        self.values.expire(now);
     }
 
     /// Lets the machine act, then does all that follows from it.
@@ -144,6 +160,7 @@ impl Hosted {
     /// Does what is due.
     pub(crate) fn handle_timeout(&mut self, scene: &Scene<'_>) {
         self.expire_joins(scene);
+        self.close_stuck(scene);
         self.act(scene, Room::handle_timeout);
     }
 
@@ -151,7 +168,8 @@ impl Hosted {
     pub(crate) fn poll_timeout(&self, now: Time, limits: &Limits) -> Option<Time> {
         let linger = self.empty_since.map(|since| since.plus_ms(limits.linger_ms));
         let join = self.waiting.deadline();
-        [self.machine.poll_timeout(now), linger, join].into_iter().flatten().min()
+        let (stuck, value) = (self.catch_up_due, self.values.deadline());
+        [self.machine.poll_timeout(now), linger, join, stuck, value].into_iter().flatten().min()
     }
 
     /// Whether nobody has been here for so long that the room may be forgotten.
@@ -192,7 +210,8 @@ impl Hosted {
                 self.enter_due = true;
             }
             Event::Deliver(segment) => {
-                fanout::fan_out(&self.name, &segment, &mut self.recent, &self.live);
+                let behind = fanout::fan_out(&self.name, &segment, &mut self.recent, &self.live, &mut self.burst);
+                behind.iter().for_each(|id| self.fall_behind(id, segment.seq, scene));
                 scene.work.tell_peers(&segment);
             }
             Event::NewEpoch(position) => self.start_over(&position),

@@ -74,7 +74,7 @@ impl Hosted {
         match enter(&self.machine, &joining.from, synced) {
             Entry::Live => {
                 self.send_joined(&joining.session, joining.reference, true, 0);
-                self.live.insert(joining.session);
+                self.admit(joining.session);
             }
             Entry::Replay { from, exact } => self.start_replay(joining, from, exact, scene),
             Entry::Reset => self.enter_reset(&joining.session, joining.reference),
@@ -89,7 +89,7 @@ impl Hosted {
     pub(super) fn enter_reset(&mut self, session: &Arc<Session>, reference: Option<Ref>) {
         self.send_joined(session, reference, false, 0);
         session.send_reset(&self.name, self.machine.position());
-        self.live.insert(Arc::clone(session));
+        self.admit(Arc::clone(session));
     }
 
     pub(super) fn send_joined(&self, session: &Session, reference: Option<Ref>, recovered: bool, replayed: u64) {

@@ -4,6 +4,8 @@
 //! and does no I/O itself. So everything that a session sees of a room comes from one place, in one order.
 
 mod auditor;
+#[cfg(test)]
+mod burst_tests;
 mod command;
 mod fanout;
 mod hand_off;
@@ -18,6 +20,9 @@ mod publish;
 mod replay;
 mod shard;
 #[cfg(test)]
+mod signal_tests;
+mod signals;
+#[cfg(test)]
 mod slow_log_tests;
 #[cfg(test)]
 mod testing;
@@ -29,7 +34,9 @@ mod waiting;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
-use protocol::{Envelope, ErrorCode, HandOff, HandOffAnswer, HandedOutcome, NodeId, RoomName, Segment, topic_shard};
+use protocol::{
+    Envelope, ErrorCode, HandOff, HandOffAnswer, HandedOutcome, NodeId, RoomName, Segment, Signal, topic_shard,
+};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::backplane::chain::ChainListener;
@@ -62,10 +69,12 @@ impl Rooms {
         let (audits, audit_requests) = mpsc::channel(auditor::QUEUE);
         let work = io::Work::new(node.clone(), Arc::clone(log), peers, limits, audits);
         tokio::spawn(auditor::run(Arc::clone(log), limits.audit_units, audit_requests));
+        let departures = Arc::new(signals::Departures::new(node.clone()));
         let shards = (0..count)
             .map(|_| {
                 let (sender, commands) = mpsc::channel(SHARD_QUEUE);
-                tokio::spawn(shard::Shard::new(node.clone(), limits, count, work.clone()).run(commands));
+                let shard = shard::Shard::new(node.clone(), limits, count, work.clone(), Arc::clone(&departures));
+                tokio::spawn(shard.run(commands));
                 sender
             })
             .collect();
@@ -99,10 +108,23 @@ impl Rooms {
         let shard = self.shard(&segment.room);
         shard.try_send(Command::Hint(Arc::new(segment), space)).map_err(|_| Overloaded)
     }
+
+    /// Passes another node's signal on, if nothing more important is waiting: half of a shard's queue is not for signals.
+    fn hear(&self, signal: Signal) {
+        let shard = self.shard(&signal.room);
+        let Ok(kib) = u32::try_from(signal.envelope_len().div_ceil(1024)) else { return };
+        if shard.capacity() > SHARD_QUEUE / 2
+            && let Ok(space) = Arc::clone(&self.hint_space).try_acquire_many_owned(kib)
+        {
+            // What finds no place is lost, as signals may be.
+            let _ = shard.try_send(Command::Heard(signal, space));
+        }
+    }
 }
 
 impl EnvelopeSink for Rooms {
     fn deliver(&self, envelope: Envelope) -> Result<(), Overloaded> {
+        envelope.signals.into_iter().for_each(|signal| self.hear(signal));
         envelope.segments.into_iter().try_for_each(|segment| self.hint(segment))
     }
 }

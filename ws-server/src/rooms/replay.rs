@@ -28,6 +28,10 @@ pub(crate) struct Replay {
     joined: bool,
     /// It waits for a page.
     reading: bool,
+    /// It was live and has to catch up.
+    fell_behind: bool,
+    /// Where its outbox was when that was last looked at.
+    stuck_at: Option<u64>,
 }
 
 /// A page that is being read, for all who need it: when everybody comes back at once, most are after the same messages.
@@ -43,9 +47,67 @@ impl Hosted {
         let id = session.id.clone();
         self.replay_numbers += 1;
         let number = self.replay_numbers;
-        let replay = Replay { session, number, reference, next: from, exact, joined: false, reading: false };
+        let replay = Replay {
+            session,
+            number,
+            reference,
+            next: from,
+            exact,
+            joined: false,
+            reading: false,
+            fell_behind: false,
+            stuck_at: None,
+        };
         self.replays.insert(id.clone(), replay);
         self.step_replay(&id, scene);
+    }
+
+    /// A live member gets more in one turn than its outbox holds: a repair, say, of all that was said in a minute. It
+    /// reads back from `next` on, as its outbox drains, like one who returns.
+    ///
+    /// It was not slow before, so it is not closed for this. But it has to read: when nothing is taken from its outbox
+    /// for `catch_up_ms` (twice as long at most) it is closed as a slow consumer. How far it is behind says nothing: a
+    /// repair is too much for everybody at once, and however slowly it reads, its outbox is all the memory it takes.
+    pub(super) fn fall_behind(&mut self, id: &SessionId, next: Seq, scene: &Scene<'_>) {
+        let Some(session) = self.live.remove(id) else { return };
+        self.replay_numbers += 1;
+        let number = self.replay_numbers;
+        session.outbox.wait_for_space(self.name.clone());
+        let replay = Replay {
+            session,
+            number,
+            reference: None,
+            next,
+            exact: false,
+            joined: true,
+            reading: false,
+            fell_behind: true,
+            stuck_at: None,
+        };
+        self.replays.insert(id.clone(), replay);
+        self.catch_up_due.get_or_insert(scene.now.plus_ms(scene.limits.catch_up_ms));
+    }
+
+    /// Closes those that fell behind and have not read since this was last looked at.
+    pub(super) fn close_stuck(&mut self, scene: &Scene<'_>) {
+        if self.catch_up_due.is_none_or(|due| due > scene.now) {
+            return;
+        }
+        let mut others = false;
+        self.replays.retain(|_, replay| {
+            if !replay.fell_behind {
+                return true;
+            }
+            let before = std::mem::replace(&mut replay.stuck_at, replay.session.outbox.stuck_at());
+            // An empty outbox, which is nowhere, waits for the log and not for its reader.
+            let stuck = before.is_some() && before == replay.stuck_at;
+            if stuck {
+                replay.session.outbox.give_up();
+            }
+            others |= !stuck;
+            !stuck
+        });
+        self.catch_up_due = others.then(|| scene.now.plus_ms(scene.limits.catch_up_ms));
     }
 
     /// The member's outbox is empty.
@@ -145,7 +207,7 @@ impl Hosted {
             self.send_joined_at(&session, position.clone(), reference, false, 0);
         }
         session.send_reset(&self.name, position.clone());
-        self.live.insert(session);
+        self.admit(session);
     }
 
     /// Sends what memory has, or asks the log for the next page.
@@ -159,7 +221,7 @@ impl Hosted {
             self.send_recent(&mut replay);
         }
         if replay.joined && replay.next == head {
-            self.live.insert(replay.session);
+            self.admit(replay.session);
             return;
         }
         if !replay.reading {

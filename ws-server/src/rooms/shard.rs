@@ -1,7 +1,8 @@
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use protocol::{ErrorCode, Left, NodeId, RoomName, ServerFrame};
+use protocol::{ErrorCode, Left, NodeId, RoomName, ServerFrame, Signal};
 use room_core::log::WallSecs;
 use room_core::{Room, Time};
 use tokio::sync::{mpsc, oneshot};
@@ -11,6 +12,7 @@ use super::hand_off;
 use super::hosted::{Hosted, Scene};
 use super::io::{Answer, Work};
 use super::members::{Request, Session};
+use super::signals::{Arrivals, Departures, Said};
 use super::timers::Timers;
 use crate::config::Limits;
 
@@ -31,6 +33,8 @@ pub(crate) struct Shard {
     answers: mpsc::Sender<Answer>,
     answered: mpsc::Receiver<Answer>,
     flushes: Vec<oneshot::Sender<()>>,
+    departures: Arc<Departures>,
+    arrivals: Arrivals,
     hostings: u64,
     /// Other nodes' messages come by audits alone.
     chain_broken: bool,
@@ -39,9 +43,11 @@ pub(crate) struct Shard {
 
 impl Shard {
     /// One of `shards` shards.
-    pub(crate) fn new(node: NodeId, limits: &Limits, shards: usize, work: Work) -> Self {
+    pub(crate) fn new(node: NodeId, limits: &Limits, shards: usize, work: Work, departures: Arc<Departures>) -> Self {
         let (answers, answered) = mpsc::channel(ANSWERS);
         Self {
+            arrivals: Arrivals::new(node.clone(), limits),
+            departures,
             node,
             limits: limits.clone(),
             max_rooms: limits.rooms_per_shard(shards),
@@ -103,6 +109,15 @@ impl Shard {
                 }
                 self.with_room(&room, |hosted, scene| hosted.handle_publish(session, message, scene));
             }
+            Command::Signal { room, session, key, body } => {
+                if !self.has(&room, &session) {
+                    return not_joined(&session, &room, Request::Other(None));
+                }
+                let (from, sender) = (session.user.clone(), Some(session.id.clone()));
+                let said = Said { from: from.clone(), key: key.clone(), body: body.clone(), sender };
+                self.with_room(&room, |hosted, scene| hosted.handle_signal(said, scene));
+                self.departures.send(room, from, key, body, self.work.peers());
+            }
             Command::History { room, session, range, limit, reference } => {
                 if !self.has(&room, &session) {
                     return not_joined(&session, &room, Request::Other(reference));
@@ -120,6 +135,13 @@ impl Shard {
                 self.with_room(&room, |hosted, scene| {
                     hosted.act(scene, |machine, turn| machine.handle_hint(segment, turn));
                 });
+            }
+            Command::Heard(signal, _space) => {
+                if self.arrivals.is_news(&signal) {
+                    let Signal { room, from, key, body, .. } = signal;
+                    let said = Said { from, key, body, sender: None };
+                    self.with_room(&room, |hosted, scene| hosted.handle_signal(said, scene));
+                }
             }
             Command::HandOff(hand_off, answer) => {
                 let room = hand_off.room.clone();
@@ -193,6 +215,7 @@ impl Shard {
             answers: &self.answers,
             limits: &self.limits,
         };
+        hosted.begin_turn(now);
         let before = hosted.recent.bytes();
         act(hosted, &scene);
         self.recent_bytes = self.recent_bytes + hosted.recent.bytes() - before;

@@ -20,15 +20,15 @@ use crate::message_log::memory::MemoryLog;
 use crate::message_log::{LogError, MessageLog};
 
 /// A log whose reads wait, while `held`, for one permit each; what they answer is decided when they were asked.
-struct SlowReads {
+pub(super) struct SlowReads {
     reads: AtomicUsize,
-    log: MemoryLog,
-    held: AtomicBool,
-    permits: Semaphore,
+    pub(super) log: MemoryLog,
+    pub(super) held: AtomicBool,
+    pub(super) permits: Semaphore,
 }
 
 impl SlowReads {
-    fn new() -> Arc<Self> {
+    pub(super) fn new() -> Arc<Self> {
         Arc::new(Self {
             reads: Default::default(),
             log: MemoryLog::default(),
@@ -87,11 +87,11 @@ impl MessageLog for SlowReads {
     }
 }
 
-fn seq(number: u64) -> Seq {
+pub(super) fn seq(number: u64) -> Seq {
     Seq::new(number).unwrap()
 }
 
-fn message(id: u64, len: usize) -> Message {
+pub(super) fn message(id: u64, len: usize) -> Message {
     Message {
         id: MessageId::new(&format!("m{id}")).unwrap(),
         from: UserId::new("ada").unwrap(),
@@ -101,12 +101,12 @@ fn message(id: u64, len: usize) -> Message {
     }
 }
 
-fn epoch() -> Epoch {
+pub(super) fn epoch() -> Epoch {
     Epoch::birth(7)
 }
 
 /// One message a segment, numbered so.
-async fn fill(log: &MemoryLog, numbers: std::ops::RangeInclusive<u64>, len: usize) {
+pub(super) async fn fill(log: &MemoryLog, numbers: std::ops::RangeInclusive<u64>, len: usize) {
     let header = RoomHeader { epoch: epoch(), first: Seq::FIRST, since: WallSecs(1) };
     log.put_header(&room(), &header, None).await.unwrap();
     for number in numbers {
@@ -122,7 +122,7 @@ async fn fill(log: &MemoryLog, numbers: std::ops::RangeInclusive<u64>, len: usiz
     }
 }
 
-fn after(number: u64) -> JoinFrom {
+pub(super) fn after(number: u64) -> JoinFrom {
     JoinFrom::After(Position { epoch: epoch(), seq: seq(number) })
 }
 

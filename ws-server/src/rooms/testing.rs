@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Parser;
 use protocol::{
     Body, DisplayName, HistoryRange, JoinFrom, Message, MessageId, Position, Ref, RoomName, ServerFrame, SessionId,
-    UserId,
+    SignalKey, UserId,
 };
 use tokio::time::timeout;
 
@@ -21,6 +21,12 @@ pub(super) fn limits(extra: &[&str]) -> Limits {
     let needed = ["x", "--topic-arn", "arn:aws:sns:us-east-1:123456789012:t", "--sns-endpoint", "http://127.0.0.1:1"];
     let config = Config::try_parse_from(needed.iter().chain(extra)).unwrap();
     config.limits.limits().unwrap()
+}
+
+pub(super) fn limits_with(change: impl FnOnce(&mut Limits)) -> Limits {
+    let mut limits = limits(&[]);
+    change(&mut limits);
+    limits
 }
 
 pub(super) fn no_peers() -> Arc<dyn Peers> {
@@ -48,6 +54,14 @@ impl Client {
         Self { rooms: rooms.clone(), session: Arc::new(session) }
     }
 
+    /// Another session of the same user.
+    pub(super) fn another_tab(&self, number: u64) -> Self {
+        let Session { user, name, .. } = &*self.session;
+        let (id, outbox) = (SessionId::from_random(number), Outbox::new(1 << 20));
+        let session = Session { id, user: user.clone(), name: name.clone(), outbox };
+        Self { rooms: self.rooms.clone(), session: Arc::new(session) }
+    }
+
     pub(super) async fn join(&self, from: JoinFrom) {
         let (room, session, reference) = (room(), Arc::clone(&self.session), Some(Ref::number(1)));
         self.rooms.send(Command::Join { room, session, from, reference }).await;
@@ -67,6 +81,12 @@ impl Client {
     pub(super) async fn publish(&self, id: &str, body: &str) {
         let message = self.message(id, body);
         self.rooms.send(Command::Publish { room: room(), session: Arc::clone(&self.session), message }).await;
+    }
+
+    pub(super) async fn signal(&self, key: Option<&str>, body: &str) {
+        let (room, session) = (room(), Arc::clone(&self.session));
+        let (key, body) = (key.map(|key| SignalKey::new(key).unwrap()), Body::parse(body).unwrap());
+        self.rooms.send(Command::Signal { room, session, key, body }).await;
     }
 
     pub(super) async fn history(&self, range: HistoryRange, limit: u32) {
@@ -124,6 +144,18 @@ pub(super) fn seqs(frames: &[ServerFrame]) -> Vec<u64> {
         _ => None,
     });
     messages.collect()
+}
+
+/// Who signalled what.
+pub(super) fn signals(frames: &[ServerFrame]) -> Vec<String> {
+    let signals = frames.iter().filter_map(|frame| match frame {
+        ServerFrame::Signal(signal) => {
+            let key = signal.key.as_ref().map_or("-", SignalKey::as_str);
+            Some(format!("{} {key} {}", signal.from, signal.body.as_str()))
+        }
+        _ => None,
+    });
+    signals.collect()
 }
 
 pub(super) fn joined(frames: &[ServerFrame]) -> (Position, bool, u64) {

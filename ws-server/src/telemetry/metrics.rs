@@ -3,6 +3,7 @@
 
 use std::fmt::{Display, Write as _};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use axum::extract::State;
@@ -10,6 +11,7 @@ use axum::http::header;
 use axum::response::IntoResponse;
 
 use crate::backplane::BackplaneStats;
+use crate::backplane::chain::Chain;
 use crate::connection::Connections;
 use crate::link::LinkStats;
 use crate::link::directory::Directory;
@@ -18,6 +20,7 @@ use crate::link::directory::Directory;
 pub(crate) struct Instruments {
     pub(crate) connections: Arc<Connections>,
     pub(crate) backplane: Arc<BackplaneStats>,
+    pub(crate) chain: Arc<Chain>,
     pub(crate) link: Arc<LinkStats>,
     /// `None` when the node is the only one by its configuration.
     pub(crate) directory: Option<Arc<Directory>>,
@@ -36,10 +39,25 @@ impl Instruments {
             text.gauge("nodes", "Nodes that live, this one included", directory.view().others() + 1);
         }
         self.backplane(&mut text, now);
+        self.chain(&mut text);
         for (name, what, value) in self.link.counts().each() {
             text.counter(&format!("link_{name}"), what, value);
         }
         text.0
+    }
+
+    fn chain(&self, text: &mut Exposition) {
+        let stats = self.chain.stats();
+        for (name, what, counter) in [
+            ("pulses", "Pulses written because nothing had come through SNS", &stats.pulses),
+            ("pulses_failed", "Pulses that the log did not take", &stats.pulses_failed),
+            ("own_segments", "Own commits that came back through SNS", &stats.own_segments),
+            ("own_segments_ms", "Milliseconds that those took, added up", &stats.own_segments_ms),
+            ("own_segments_late", "Own commits that did not come back within 10 s", &stats.late_own_segments),
+        ] {
+            text.counter(&format!("chain_{name}"), what, counter.load(Ordering::Relaxed));
+        }
+        text.gauge("chain_broken", "Topics through which nothing comes, pulses neither", self.chain.broken().len());
     }
 
     fn backplane(&self, text: &mut Exposition, now: Instant) {
@@ -119,6 +137,7 @@ mod tests {
         Instruments {
             connections: Connections::new(node, rooms, limits),
             backplane: Arc::default(),
+            chain: Chain::new(NodeId::from_random(1), 1),
             link: Arc::default(),
             directory: Some(alone()),
         }

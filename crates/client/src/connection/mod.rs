@@ -11,7 +11,8 @@ mod waiters;
 use std::sync::Arc;
 
 use protocol::{
-    Ack, Body, ErrorCode, ErrorFrame, HistoryFrame, HistoryRange, JoinFrom, MessageId, Position, RoomName, UserId,
+    Ack, Body, ErrorCode, ErrorFrame, HistoryFrame, HistoryRange, JoinFrom, MessageId, Position, RoomName, SignalKey,
+    UserId,
 };
 use tokio::sync::{Mutex, mpsc, oneshot};
 
@@ -156,6 +157,16 @@ impl Client {
     pub async fn publish_nowait(&self, room: &RoomName, id: MessageId, body: Body) -> Result<(), RequestError> {
         let room = room.clone();
         self.call(|answer| Command::Publish { room, id, body, answer, acked: None }).await
+    }
+
+    /// Says something in passing to the room's other members, now or not at all: it may be lost, and nothing tells. A
+    /// newer value of a key replaces the older one.
+    ///
+    /// # Errors
+    /// [`RequestError::Refused`] (also while there is no connection), [`RequestError::Closed`].
+    pub async fn signal(&self, room: &RoomName, key: Option<SignalKey>, body: Body) -> Result<(), RequestError> {
+        let room = room.clone();
+        self.call(|answer| Command::Signal { room, key, body, answer }).await
     }
 
     /// Asks for messages of the past.

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use futures_util::stream::SplitSink;
 use futures_util::{SinkExt, StreamExt};
-use protocol::{Ack, Body, CloseCode, HistoryFrame, HistoryRange, JoinFrom, MessageId, Position, RoomName, UserId};
+use protocol::{
+    Ack, Body, CloseCode, HistoryFrame, HistoryRange, JoinFrom, MessageId, Position, RoomName, SignalKey, UserId,
+};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::{Error, Message};
@@ -25,6 +27,7 @@ pub(super) enum Command {
     Join { room: RoomName, from: JoinFrom, answer: Answer<JoinedRoom> },
     Leave { room: RoomName, answer: Answer<()> },
     Publish { room: RoomName, id: MessageId, body: Body, answer: Answer<()>, acked: Option<Answer<Ack>> },
+    Signal { room: RoomName, key: Option<SignalKey>, body: Body, answer: Answer<()> },
     History { room: RoomName, range: HistoryRange, limit: u32, answer: Answer<HistoryFrame> },
     Ping { answer: Answer<()> },
     Position { room: RoomName, answer: Answer<Option<Position>> },
@@ -278,6 +281,10 @@ impl Task {
                     Err(refusal) => refuse(answer, refusal),
                 }
             }
+            Command::Signal { room, key, body, answer } => match self.session.handle_signal(&room, key, body) {
+                Ok(()) => drop(answer.send(Ok(()))), // the caller may have stopped waiting
+                Err(refusal) => refuse(answer, refusal),
+            },
             Command::History { room, range, limit, answer } => match self.session.handle_history(room, range, limit) {
                 Ok(reference) => drop(self.waiters.histories.insert(reference, answer)),
                 Err(refusal) => refuse(answer, refusal),

@@ -248,6 +248,22 @@ async fn join_publish_history_ping_and_leave_get_their_answers() {
 }
 
 #[tokio::test]
+async fn signals_go_out_and_come_in() {
+    let server = Server::start().await;
+    let (client, mut peer) = joined(&server, server.options()).await;
+    let key = Some(protocol::SignalKey::new("k").unwrap());
+    soon(client.signal(&room(), key.clone(), body())).await.unwrap();
+    assert_eq!(soon(peer.hear()).await, ClientFrame::Signal { room: room(), key, body: body() });
+    peer.say(r#"{"type":"signal","room":"r","from":"you","body":[7]}"#).await;
+    loop {
+        if let Event::Signal { signal } = soon(client.next_event()).await.unwrap() {
+            assert_eq!((signal.from.as_str(), signal.body.as_str()), ("you", "[7]"));
+            break;
+        }
+    }
+}
+
+#[tokio::test]
 async fn after_a_cut_the_client_resumes_and_re_sends_and_nothing_is_lost() {
     let server = Server::start().await;
     let (client, mut peer) = joined(&server, server.options()).await;

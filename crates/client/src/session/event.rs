@@ -1,7 +1,8 @@
 use std::time::Duration;
 
 use protocol::{
-    Epoch, ErrorCode, ErrorFrame, HistoryFrame, MessageFrame, MessageId, Position, RoomName, Seq, UserId, Welcome,
+    Epoch, ErrorCode, ErrorFrame, HistoryFrame, MessageFrame, MessageId, Position, RoomName, Seq, SignalFrame, UserId,
+    Welcome,
 };
 
 /// What a session tells its application, in the order in which it happened.
@@ -60,6 +61,11 @@ pub enum Event {
         replayed: bool,
         /// The message.
         message: MessageFrame,
+    },
+    /// Somebody said something in passing; a newer value of a key replaces the older.
+    Signal {
+        /// The signal.
+        signal: SignalFrame,
     },
     /// A publish is durable.
     Acked {

@@ -18,7 +18,7 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet, VecDeque, btree_map::Entry};
 use std::time::Duration;
 
-use protocol::{Body, ClientFrame, HistoryRange, JoinFrom, MessageId, Position, Ref, RoomName, UserId};
+use protocol::{Body, ClientFrame, HistoryRange, JoinFrom, MessageId, Position, Ref, RoomName, SignalKey, UserId};
 
 pub use event::{Event, Proof, PublishFailure, Refusal, Violation};
 
@@ -195,6 +195,21 @@ impl Session {
             return Err(Refusal::TooManyUnacknowledged);
         }
         state.publish(id, body, &mut self.out);
+        Ok(())
+    }
+
+    /// Says something in passing, now or not at all: nothing answers, and nothing is kept for a later connection.
+    ///
+    /// # Errors
+    /// [`Refusal::NotJoined`]; [`Refusal::NotConnected`] while the room has not been joined on this connection.
+    pub fn handle_signal(&mut self, room: &RoomName, key: Option<SignalKey>, body: Body) -> Result<(), Refusal> {
+        let Some(state) = self.rooms.get(room).filter(|state| state.leaving().is_none()) else {
+            return Err(Refusal::NotJoined);
+        };
+        if self.link != Link::Open || !state.known_to_server() {
+            return Err(Refusal::NotConnected);
+        }
+        self.out.send(&ClientFrame::Signal { room: room.clone(), key, body });
         Ok(())
     }
 

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use protocol::{
     ErrorFrame, HistoryFrame, Joined, Left, MessageFrame, Pong, Ref, Reset, RoomName, ServerFrame, ServerFrameError,
-    Welcome,
+    SignalFrame, Welcome,
 };
 
 use super::event::{Event, Violation};
@@ -50,6 +50,7 @@ impl Session {
                     room.on_ack(&frame, &mut self.out);
                 }
             }
+            ServerFrame::Signal(frame) => self.on_signal(frame),
             ServerFrame::History(frame) => self.on_history(frame),
             ServerFrame::Left(frame) => self.on_left(&frame),
             ServerFrame::Pong(frame) => self.on_pong(&frame),
@@ -92,6 +93,13 @@ impl Session {
         match self.rooms.get_mut(&frame.room) {
             Some(room) => room.on_message(now, frame, own, &mut self.out),
             None => self.unsolicited(Some(frame.room), "message"),
+        }
+    }
+
+    fn on_signal(&mut self, frame: SignalFrame) {
+        match self.rooms.get(&frame.room) {
+            Some(room) => room.on_signal(frame, &mut self.out),
+            None => self.unsolicited(Some(frame.room), "signal"),
         }
     }
 
@@ -189,6 +197,7 @@ fn kind(frame: &ServerFrame) -> &'static str {
         ServerFrame::Reset(_) => "reset",
         ServerFrame::Message(_) => "message",
         ServerFrame::Ack(_) => "ack",
+        ServerFrame::Signal(_) => "signal",
         ServerFrame::History(_) => "history",
         ServerFrame::Left(_) => "left",
         ServerFrame::Pong(_) => "pong",

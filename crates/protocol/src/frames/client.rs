@@ -1,11 +1,11 @@
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
 use crate::error_code::ErrorCode;
 use crate::json::{Body, BodyError};
 use crate::limits::{DEFAULT_HISTORY, MAX_HISTORY, MAX_REF};
-use crate::names::{MessageId, NameError, RoomName};
+use crate::names::{MessageId, NameError, RoomName, SignalKey};
 use crate::position::{Position, Seq};
 
 /// A client's mark on a request, echoed in its answer: a JSON string or number of at most 128 bytes of text.
@@ -91,6 +91,15 @@ pub enum ClientFrame {
         /// What is said.
         body: Body,
     },
+    /// Say something that need not last.
+    Signal {
+        /// The room.
+        room: RoomName,
+        /// A newer value of a key replaces the older one.
+        key: Option<SignalKey>,
+        /// What is said.
+        body: Body,
+    },
     /// Read back.
     History {
         /// The room.
@@ -136,6 +145,8 @@ struct Fields<'a> {
     #[serde(borrow)]
     id: Option<&'a RawValue>,
     #[serde(borrow)]
+    key: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "present")]
     body: Option<&'a RawValue>,
     #[serde(borrow)]
     after: Option<&'a RawValue>,
@@ -147,11 +158,17 @@ struct Fields<'a> {
     limit: Option<&'a RawValue>,
 }
 
+/// A field that is there even when it is `null`: that is a body too.
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
+    Deserialize::deserialize(deserializer).map(Some)
+}
+
 /// A refusal in the making: code and text, still without the frame's marks.
 type Refusal = (ErrorCode, String);
 
 impl ClientFrame {
-    /// Reads one text frame. `max_body` bounds a publish's body, in bytes of JSON text.
+    /// Reads one text frame. `max_body` bounds the body of a publish or a signal, in bytes of JSON
+    /// text.
     ///
     /// # Errors
     /// `FrameError` names the reason and as much of the frame's identity (`ref`, `room`, `id`) as was readable.
@@ -185,6 +202,9 @@ impl ClientFrame {
             "publish" => {
                 Ok(Self::Publish { room: fields.room()?, id: fields.message_id()?, body: fields.body(max_body)? })
             }
+            "signal" => {
+                Ok(Self::Signal { room: fields.room()?, key: fields.signal_key()?, body: fields.body(max_body)? })
+            }
             "history" => Ok(Self::History {
                 room: fields.room()?,
                 range: fields.history_range()?,
@@ -212,6 +232,11 @@ impl Fields<'_> {
     fn message_id(&self) -> Result<MessageId, Refusal> {
         let text: String = required(self.id, "id")?;
         MessageId::new(&text).map_err(|error| bad(&error.to_string()))
+    }
+
+    fn signal_key(&self) -> Result<Option<SignalKey>, Refusal> {
+        let Some(text) = optional::<String>(self.key, "key")? else { return Ok(None) };
+        SignalKey::new(&text).map(Some).map_err(|error| bad(&error.to_string()))
     }
 
     fn body(&self, max_body: usize) -> Result<Body, Refusal> {
@@ -328,6 +353,9 @@ mod tests {
             }
             ClientFrame::Leave { room, reference } => format!("leave {room} {}", mark(reference)),
             ClientFrame::Publish { room, id, body } => format!("publish {room} {id} {}", body.as_str()),
+            ClientFrame::Signal { room, key, body } => {
+                format!("signal {room} {} {}", key.as_ref().map_or("-", SignalKey::as_str), body.as_str())
+            }
             ClientFrame::History { room, range, limit, reference } => {
                 format!("history {room} {range:?} {limit} {}", mark(reference))
             }
@@ -350,6 +378,14 @@ mod tests {
         assert!(ClientFrame::parse(&text, 101).is_ok());
         let error = ClientFrame::parse(&text, 100).unwrap_err();
         assert_eq!((error.code, error.id.unwrap().as_str()), (ErrorCode::TooLarge, "7"));
+    }
+
+    #[test]
+    fn a_signals_body_is_bounded_like_a_publishs() {
+        let text = format!(r#"{{"type":"signal","room":"a","key":"k","body":"{}"}}"#, "x".repeat(99));
+        assert!(ClientFrame::parse(&text, 101).is_ok());
+        let error = ClientFrame::parse(&text, 100).unwrap_err();
+        assert_eq!((error.code, error.room.unwrap().as_str()), (ErrorCode::TooLarge, "a"));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use crate::error_code::ErrorCode;
 use crate::frames::client::Ref;
 use crate::json::Body;
 use crate::message::Message;
-use crate::names::{DisplayName, MessageId, NodeId, RoomName, SessionId, UserId};
+use crate::names::{DisplayName, MessageId, NodeId, RoomName, SessionId, SignalKey, UserId};
 use crate::position::{Position, Seq};
 
 /// The first frame of a connection.
@@ -89,6 +89,20 @@ impl MessageFrame {
     fn prefix_len(room: &RoomName) -> usize {
         r#"{"type":"message","room":"","#.len() + room.as_str().len()
     }
+}
+
+/// Something that a member said in passing: not logged, delivered at most once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SignalFrame {
+    /// The room.
+    pub room: RoomName,
+    /// Who sent it.
+    pub from: UserId,
+    /// What it is about: replaces the earlier value of the same key.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub key: Option<SignalKey>,
+    /// What it says.
+    pub body: Body,
 }
 
 /// A publish is durable.
@@ -217,6 +231,7 @@ pub enum ServerFrame {
     Reset(Reset),
     Message(MessageFrame),
     Ack(Ack),
+    Signal(SignalFrame),
     History(HistoryFrame),
     Left(Left),
     Pong(Pong),
@@ -259,6 +274,7 @@ impl ServerFrame {
             "reset" => Self::Reset(serde_json::from_str(text)?),
             "message" => Self::Message(serde_json::from_str(text)?),
             "ack" => Self::Ack(serde_json::from_str(text)?),
+            "signal" => Self::Signal(serde_json::from_str(text)?),
             "history" => Self::History(serde_json::from_str(text)?),
             "left" => Self::Left(serde_json::from_str(text)?),
             "pong" => Self::Pong(serde_json::from_str(text)?),
@@ -285,7 +301,7 @@ mod tests {
             let frame = ServerFrame::parse(line).unwrap_or_else(|error| panic!("{line}: {error}"));
             assert_eq!(frame.encode(), line);
         }
-        assert!(GOLDEN.lines().count() >= 14);
+        assert!(GOLDEN.lines().count() >= 18);
     }
 
     #[test]

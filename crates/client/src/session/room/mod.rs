@@ -3,7 +3,9 @@ mod publishing;
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use protocol::{ClientFrame, Epoch, JoinFrom, Joined, MessageFrame, Position, Ref, Reset, RoomName, Seq, UserId};
+use protocol::{
+    ClientFrame, Epoch, JoinFrom, Joined, MessageFrame, Position, Ref, Reset, RoomName, Seq, SignalFrame, UserId,
+};
 
 use super::Outbox;
 use super::event::{Event, Violation};
@@ -266,6 +268,18 @@ impl Room {
                 }
                 _ => self.ignore_or_complain("message", out),
             },
+            Stage::Leaving { .. } => {}
+        }
+    }
+
+    /// Signals come to those who are at the head: not before a replay has ended.
+    pub(super) fn on_signal(&self, signal: SignalFrame, out: &mut Outbox) {
+        match self.stage {
+            Stage::Live => out.event(Event::Signal { signal }),
+            Stage::AwaitingReset { .. } | Stage::CatchingUp { .. } => {
+                out.violation(Violation::Unsolicited { room: Some(self.name.clone()), frame: "signal" });
+            }
+            Stage::Wanted { .. } | Stage::Joining { .. } => self.ignore_or_complain("signal", out),
             Stage::Leaving { .. } => {}
         }
     }

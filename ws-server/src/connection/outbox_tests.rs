@@ -1,0 +1,162 @@
+use std::sync::Arc;
+
+use protocol::{CloseCode, RoomName, SignalKey};
+
+use super::outbox::{Frame, Outbound, Outbox};
+use super::{EncodedSignal, Slot};
+
+fn frame(text: &str) -> Frame {
+    Frame::new(text.to_owned())
+}
+
+fn texts(outbound: Option<Outbound>) -> Vec<String> {
+    let Some(Outbound::Frames(frames, _)) = outbound else { panic!("{outbound:?}") };
+    frames.iter().map(|frame| frame.as_ref().to_owned()).collect()
+}
+
+#[test]
+fn frames_leave_in_order_and_in_bounded_portions() {
+    let outbox = Outbox::new(100);
+    for text in ["aa", "bb", "cc", "dddddd"] {
+        assert!(outbox.push(frame(text)));
+    }
+    assert_eq!(texts(outbox.take(4)), ["aa", "bb"]);
+    assert_eq!(texts(outbox.take(4)), ["cc"]);
+    assert_eq!(texts(outbox.take(4)), ["dddddd"], "a frame longer than a portion goes alone");
+    assert!(outbox.take(4).is_none());
+}
+
+#[test]
+fn a_slow_consumer_gives_its_memory_back_and_is_closed() {
+    let outbox = Outbox::new(4);
+    assert!(outbox.push(frame("aaaa")));
+    assert!(!outbox.push(frame("b")));
+    assert!(!outbox.push(frame("c")), "nothing is queued afterwards");
+    assert!(matches!(outbox.take(100), Some(Outbound::Close(CloseCode::SlowConsumer))));
+    assert_eq!(outbox.capacity(), 0);
+}
+
+#[test]
+fn what_was_queued_before_a_close_is_still_written() {
+    let outbox = Outbox::new(100);
+    outbox.push(frame("last"));
+    outbox.close(CloseCode::Restart);
+    outbox.close(CloseCode::Normal);
+    assert_eq!(texts(outbox.take(100)), ["last"]);
+    assert!(matches!(outbox.take(100), Some(Outbound::Close(CloseCode::Restart))), "the first reason counts");
+}
+
+#[test]
+fn a_replay_is_told_when_the_queue_is_empty() {
+    let outbox = Outbox::new(100);
+    outbox.push(frame("aa"));
+    outbox.push(frame("bb"));
+    let room = RoomName::new("r").unwrap();
+    outbox.wait_for_space(room.clone());
+    let Some(Outbound::Frames(_, waiting)) = outbox.take(2) else { panic!() };
+    assert!(waiting.is_empty());
+    let Some(Outbound::Frames(_, waiting)) = outbox.take(2) else { panic!() };
+    assert_eq!(waiting, [room]);
+}
+
+fn signal(room: &str, key: Option<&str>, text: &str) -> EncodedSignal {
+    let room = RoomName::new(room).unwrap();
+    let slot = key.map(|key| Arc::new(Slot { room, key: SignalKey::new(key).unwrap() }));
+    EncodedSignal { frame: frame(text), slot }
+}
+
+/// Everything that waits, in one portion.
+fn all(outbox: &Outbox) -> Vec<String> {
+    texts(outbox.take(usize::MAX))
+}
+
+#[test]
+fn a_newer_value_of_a_key_takes_the_place_of_the_one_that_waits() {
+    let outbox = Outbox::new(100);
+    outbox.push_signal(&signal("r", Some("a"), "a1"));
+    outbox.push(frame("m1"));
+    outbox.push_signal(&signal("r", Some("b"), "b1"));
+    outbox.push_signal(&signal("r", None, "x"));
+    outbox.push_signal(&signal("r", None, "y"));
+    outbox.push_signal(&signal("other", Some("a"), "o1"));
+    outbox.push_signal(&signal("r", Some("a"), "a2, longer"));
+    outbox.push_signal(&signal("r", Some("a"), "a3"));
+    outbox.push_signal(&signal("r", Some("b"), "b2, longer"));
+    assert_eq!(outbox.bytes(), "a3m1b2, longerxyo1".len());
+    assert_eq!(all(&outbox), ["a3", "m1", "b2, longer", "x", "y", "o1"]);
+    assert_eq!(outbox.bytes(), 0);
+}
+
+#[test]
+fn a_value_that_has_left_in_a_portion_is_followed_and_not_replaced() {
+    let outbox = Outbox::new(100);
+    for (key, text) in [("a", "a1"), ("b", "b1"), ("c", "c1")] {
+        outbox.push_signal(&signal("r", Some(key), text));
+    }
+    assert_eq!(texts(outbox.take(2)), ["a1"]);
+    for (key, text) in [("a", "a2"), ("b", "b2"), ("c", "c2"), ("a", "a3")] {
+        outbox.push_signal(&signal("r", Some(key), text));
+    }
+    assert_eq!(texts(outbox.take(4)), ["b2", "c2"]);
+    outbox.push_signal(&signal("r", Some("b"), "b3"));
+    assert_eq!((outbox.bytes(), all(&outbox)), (4, vec!["a3".to_owned(), "b3".to_owned()]));
+}
+
+#[test]
+fn signals_fill_half_of_a_queue_and_never_close_it() {
+    let outbox = Outbox::new(20);
+    for number in 0..9 {
+        outbox.push_signal(&signal("r", None, &format!("s{number}")));
+        outbox.push_signal(&signal("r", Some(&format!("k{number}")), &format!("k{number}")));
+    }
+    assert_eq!((outbox.bytes(), outbox.is_closing()), (10, false));
+    // A replacement costs nothing, unless it is longer.
+    outbox.push_signal(&signal("r", Some("k0"), "K0"));
+    outbox.push_signal(&signal("r", Some("k1"), "too long"));
+    assert_eq!(all(&outbox), ["s0", "K0", "s1", "k1", "s2"]);
+}
+
+#[test]
+fn signals_give_way_to_messages() {
+    let outbox = Outbox::new(20);
+    outbox.push(frame("earlier"));
+    outbox.take(100);
+    for text in ["s1", "s2"] {
+        outbox.push(frame("mm"));
+        outbox.push_signal(&signal("r", None, text));
+    }
+    outbox.push_signal(&signal("r", Some("k"), "k1"));
+    assert!(outbox.push(frame("all that is left")), "without the signals there is space");
+    outbox.push_signal(&signal("r", Some("k"), "k2"));
+    assert_eq!((outbox.bytes(), all(&outbox)), (20, ["mm", "mm", "all that is left"].map(str::to_owned).to_vec()));
+    outbox.push_signal(&signal("r", Some("k"), "k3"));
+    assert_eq!(all(&outbox), ["k3"], "what gave way is not replaced");
+
+    assert!(outbox.push(frame("mmmm")));
+    outbox.push_signal(&signal("r", None, "s3"));
+    assert!(!outbox.push(frame("more than is left")), "17 bytes beside 4 are too many without signals too");
+}
+
+#[test]
+fn the_current_values_come_after_all_that_was_queued_before() {
+    let outbox = Outbox::new(40);
+    outbox.push_signal(&signal("r", Some("a"), "a1"));
+    outbox.push(frame("joined, and a replay"));
+    outbox.push_current([signal("r", Some("a"), "a1"), signal("r", Some("b"), "b1")].iter());
+    outbox.push_signal(&signal("r", Some("a"), "a2"));
+    assert_eq!(all(&outbox), ["a1", "joined, and a replay", "a2", "b1"]);
+}
+
+#[test]
+fn one_turn_fills_half_of_a_queue_that_was_not_half_full_before() {
+    let outbox = Outbox::new(20);
+    assert!(outbox.push(frame("1234")));
+    assert!(outbox.push_burst(&[frame("5678")], 4));
+    assert!(!outbox.push_burst(&[frame("9ab")], 8), "eleven bytes, all of this turn");
+    assert_eq!(outbox.bytes(), 8, "nothing is queued");
+    assert!(outbox.push(frame("ten bytes.")), "by itself it has space");
+    assert!(outbox.push_burst(&[frame("x")], 4), "14 of 18 bytes waited before this turn");
+    assert!(outbox.push_burst(&[frame("yz")], 5));
+    assert!(outbox.is_closing(), "it was slow before");
+    assert!(outbox.push_burst(&[frame("yz")], 7), "nobody reads back for a connection that is closing");
+}

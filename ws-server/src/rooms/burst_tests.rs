@@ -1,0 +1,97 @@
+//! Repairs that bring a live member more than its outbox holds.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use protocol::{CloseCode, Content, Envelope, JoinFrom, NodeId, Segment, ServerFrame};
+use tokio::time::{Instant, sleep, timeout};
+
+use super::slow_log_tests::{epoch, fill, message, seq};
+use super::testing::{Client, PATIENCE, joined, limits, limits_with, no_peers, room, seqs};
+use super::{Command, Rooms};
+use crate::backplane::EnvelopeSink;
+use crate::config::Limits;
+use crate::connection::Outbound;
+use crate::message_log::MessageLog;
+use crate::message_log::memory::MemoryLog;
+
+/// Bytes of a message: 70 of them, a page of the log, are more than an outbox.
+const LEN: usize = 15_000;
+const OUTBOX: usize = 1 << 20;
+
+/// A node that has missed the messages from 11 on, and somebody who is live there at 10.
+async fn behind(limits: &Limits, last: u64) -> (Rooms, Client) {
+    let log = Arc::new(MemoryLog::default());
+    fill(&log, 1..=10, LEN).await;
+    let port: Arc<dyn MessageLog> = log.clone();
+    let rooms = Rooms::start(&NodeId::from_random(1), &port, no_peers(), limits);
+    let bob = Client::new(&rooms, 1, OUTBOX);
+    bob.join(JoinFrom::Head).await;
+    assert_eq!(joined(&bob.receive(1).await).0.seq, seq(10));
+    fill(&log, 11..=last, LEN).await;
+    (rooms, bob)
+}
+
+/// The node hears of the newest message, and reads what is missing before it.
+fn hear_of(rooms: &Rooms, last: u64) {
+    let content = Content::Messages(vec![message(last, LEN)]);
+    let segment = Segment { room: room(), seq: seq(last), epoch: epoch(), node: NodeId::from_random(9), content };
+    let envelope = Envelope { segments: vec![segment], signals: Vec::new(), unreadable: 0 };
+    rooms.deliver(envelope).unwrap();
+}
+
+async fn go_on(rooms: &Rooms, bob: &Client, waiting: Vec<protocol::RoomName>) {
+    for room in waiting {
+        rooms.send(Command::Drained { room, session: bob.session.id.clone() }).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_that_reads_is_not_closed_by_a_repair_of_any_length() {
+    let (rooms, bob) = behind(&limits(&[]), 500).await;
+    hear_of(&rooms, 500);
+    let mut got = Vec::new();
+    while got.len() < 490 {
+        let outbound = timeout(PATIENCE, bob.session.outbox.next(64 * 1024)).await;
+        let Ok(Outbound::Frames(more, waiting)) = outbound else { panic!("{outbound:?} after {} messages", got.len()) };
+        // A socket that takes some 30 MB a second.
+        sleep(Duration::from_millis(2)).await;
+        got.extend(seqs(&more.iter().map(|f| ServerFrame::parse(f.as_ref()).unwrap()).collect::<Vec<_>>()));
+        go_on(&rooms, &bob, waiting).await;
+    }
+    assert!(got.into_iter().eq(11..=500), "7 MB through an outbox of 1 MB, in order");
+    // It is live again: what is said next comes without being asked for.
+    let ada = Client::new(&rooms, 2, 1 << 20);
+    ada.join(JoinFrom::Head).await;
+    ada.publish("news", "1").await;
+    assert_eq!(seqs(&bob.receive(1).await), [501]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_that_does_not_read_is_closed_in_bounded_time_and_memory() {
+    let limits = limits_with(|limits| limits.catch_up_ms = 200);
+    let (rooms, bob) = behind(&limits, 200).await;
+    hear_of(&rooms, 200);
+    let start = Instant::now();
+    while !bob.session.outbox.is_closing() {
+        assert!(bob.session.outbox.bytes() <= OUTBOX);
+        assert!(start.elapsed() < PATIENCE, "nothing is read, and nobody minds");
+        sleep(Duration::from_millis(5)).await;
+    }
+    let outbound = timeout(PATIENCE, bob.session.outbox.next(64 * 1024)).await;
+    assert!(matches!(outbound, Ok(Outbound::Close(CloseCode::SlowConsumer))), "{outbound:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_that_was_slow_before_the_repair_is_closed_by_it() {
+    let (rooms, bob) = behind(&limits(&[]), 200).await;
+    // More than half of its outbox waits, unread.
+    let backlog = "x".repeat(OUTBOX * 3 / 5);
+    assert!(bob.session.outbox.push(crate::connection::Frame::new(backlog)));
+    hear_of(&rooms, 200);
+    let start = Instant::now();
+    while !bob.session.outbox.is_closing() {
+        assert!(start.elapsed() < PATIENCE, "it was slow and is kept");
+        sleep(Duration::from_millis(5)).await;
+    }
+}
