@@ -1,7 +1,7 @@
 //! What members say in passing, without sockets.
 
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use futures_util::future::BoxFuture;
 use protocol::{Body, Envelope, ErrorCode, HandOff, JoinFrom, NodeId, RoomName, Segment, ServerFrame, Signal};
@@ -123,6 +123,53 @@ async fn the_other_nodes_hear_every_signal_once_in_the_order_of_its_number() {
 }
 
 // --- from another node
+
+/// A link that hands every signal to all nodes, its own too, and twice.
+#[derive(Default)]
+struct Echo(OnceLock<Vec<Rooms>>);
+
+impl Peers for Echo {
+    fn push_segment(&self, _segment: &Arc<Segment>) {}
+
+    fn push_signal(&self, signal: Signal) {
+        for rooms in self.0.get().unwrap() {
+            hear(rooms, [signal.clone(), signal.clone()]);
+        }
+    }
+
+    fn hand_over(&self, _to: NodeId, _hand_off: HandOff) -> BoxFuture<'static, HandOverOutcome> {
+        Box::pin(std::future::ready(HandOverOutcome::NotSent))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signal_reaches_the_other_node_once_and_those_who_come_there_later() {
+    let log: Arc<dyn MessageLog> = Arc::new(MemoryLog::default());
+    let echo = Arc::new(Echo::default());
+    let start = |number| Rooms::start(&NodeId::from_random(number), &log, echo.clone(), &limits(&[]));
+    let (one, two) = (start(1), start(2));
+    assert!(echo.0.set(vec![one.clone(), two.clone()]).is_ok());
+    let (ada, bob) = (member(&one, 1).await, member(&two, 2).await);
+    let tab = ada.another_tab(3);
+    tab.join(JoinFrom::Head).await;
+    tab.receive(1).await;
+    for number in 0..50 {
+        ada.signal(None, &number.to_string()).await;
+    }
+    ada.signal(Some("k"), "50").await;
+    for client in [&tab, &bob] {
+        let frames = client.receive_until(|frames| signals(frames).len() >= 51).await;
+        let bodies =
+            signals(&frames).into_iter().map(|signal| signal.rsplit(' ').next().unwrap().parse::<u64>().unwrap());
+        assert!(bodies.eq(0..=50), "each once, in order");
+    }
+    let late = Client::new(&two, 4, 1 << 20);
+    late.join(JoinFrom::Head).await;
+    assert_eq!(signals(&late.receive(2).await), ["user-1 k 50"]);
+    ada.publish("m1", "1").await;
+    let own = ada.receive_until(|frames| seqs(frames) == [1]).await;
+    assert!(signals(&own).is_empty(), "what comes back is dropped");
+}
 
 #[tokio::test]
 async fn other_nodes_signals_are_delivered_once_and_late_ones_never() {
