@@ -25,15 +25,14 @@ use crate::backplane::{Endpoint, EndpointSecret, EndpointSettings, SubscriptionI
 use crate::config::{AwsConfig, Config, LimitsError, LinkConfigError};
 use crate::connection::Connections;
 use crate::health::Readiness;
-use crate::lease::{LeaseError, LeaseKeeper, LeaseSettings, NodeLease};
-use crate::link::directory::{DirectoryError, NodesTable};
+use crate::lease::{LeaseError, LeaseKeeper};
+use crate::link::directory::DirectoryError;
 use crate::message_log::{DynamoLog, MessageLog};
 use crate::page::PageInfo;
 use crate::rooms::Rooms;
 use crate::router::{Routed, router};
 use crate::tables::{TableError, TableNames, ensure_tables};
-use crate::telemetry::Instruments;
-use others::{Others, OthersSettings, ServedLink, Standing};
+use others::{OthersSettings, ServedLink, Standing};
 
 /// How long a stopping node waits for commits that are under way.
 const FLUSH_WITHIN: Duration = Duration::from_secs(10);
@@ -106,28 +105,21 @@ pub async fn start(config: Config, aws: SdkConfig) -> Result<Server, StartError>
     let listener = TcpListener::bind(listen).await.map_err(|error| StartError::Listen(listen, error))?;
     let address = listener.local_addr().map_err(|error| StartError::Listen(listen, error))?;
 
-    let standing = Standing::of(&config.link).await?;
-
     let dynamodb = aws_sdk_dynamodb::Client::new(&aws);
-    let names = TableNames { messages: config.aws.messages_table, nodes: config.aws.nodes_table };
+    let names = TableNames { messages: config.aws.messages_table.clone(), nodes: config.aws.nodes_table.clone() };
+    let standing = Standing::of(&config.link).await?;
     ensure_tables(&dynamodb, &names, config.aws.create_tables).await?;
     let node = NodeId::from_random(fastrand::u64(..));
-    let settings = LeaseSettings::new(names.nodes.clone(), node.clone(), standing.address());
-    let beat_every = settings.beat_every;
-    let lease = NodeLease::acquire(dynamodb.clone(), settings, wall_clock()).await?;
-    let table = NodesTable::new(dynamodb.clone(), names.nodes);
-    let lease = standing.hold(&table, &node, lease, beat_every).await?;
-
     let relay_path = standing.relay_path(&node).filter(|_| config.link.sns_relay);
     let settings = OthersSettings {
         node: node.clone(),
-        table,
-        beat_every,
+        dynamodb: dynamodb.clone(),
+        table: names.nodes,
         hints: config.link.peer_hints,
         topics: config.aws.topic_arn.clone(),
         sns: aws_sdk_sns::Client::new(&aws),
     };
-    let others = Others::new(standing, settings);
+    let (lease, others) = others::join(standing, settings).await?;
 
     let log: Arc<dyn MessageLog> = Arc::new(DynamoLog::new(&dynamodb, names.messages));
     let chain = Chain::new(node.clone(), config.aws.topic_arn.len());
@@ -139,19 +131,13 @@ pub async fn start(config: Config, aws: SdkConfig) -> Result<Server, StartError>
         sink: chain.watch_deliveries(Arc::new(rooms.clone())),
         clock: wall_clock(),
     });
+    let endpoint = Arc::new(endpoint);
     let endpoint_url = format!("{}{}", config.network.sns_endpoint, relay_path.unwrap_or_else(|| endpoint.path()));
 
     let connections = Connections::new(node.clone(), rooms.clone(), limits);
     let readiness = Arc::new(Readiness::new(Arc::clone(&chain), connections.draining.clone()));
     let info = Arc::new(PageInfo { node: node.to_string(), links: config.network.page_link });
-    let endpoint = Arc::new(endpoint);
-    let instruments = Instruments {
-        connections: Arc::clone(&connections),
-        backplane: endpoint.stats(),
-        chain: Arc::clone(&chain),
-        link: Arc::clone(&others.stats),
-        directory: others.directory.clone(),
-    };
+    let instruments = others.instruments(&connections, &endpoint, &chain);
     let (relay, link) = others.serve(&rooms, &endpoint, &connections.draining);
     let routes = router(Routed {
         connections: Arc::clone(&connections),

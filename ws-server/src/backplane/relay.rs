@@ -172,3 +172,6 @@ impl Relay {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,28 +11,28 @@ use crate::link::{ClusterKeys, ClusterKeysError};
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Nodes among themselves")]
 pub struct LinkConfig {
-    /// Secret of at least 32 characters that all nodes share, and by which they know each other; during a change of keys a second one after a comma, which is accepted too
+    /// Secret of at least 32 characters that all nodes share; while it is changed also the other one, after a comma
     #[arg(
         long,
         env = "ROOMCAST_CLUSTER_KEY",
-        value_name = "KEY[,OLD]",
+        value_name = "KEY[,OTHER]",
         hide_env_values = true,
         allow_hyphen_values = true
     )]
     pub cluster_key: Option<KeyText>,
-    /// Address and port for other nodes alone (used when there is a cluster key): no load balancer needs it
+    /// Address and port for other nodes, used with a cluster key; nobody else needs to reach it
     #[arg(long, env = "ROOMCAST_LINK_LISTEN", default_value = "0.0.0.0:8090", value_name = "ADDRESS:PORT")]
     pub link_listen: SocketAddr,
-    /// Host and port at which other nodes reach this one, unless it is the address listened on, or this machine's
+    /// Host and port at which other nodes reach this one (otherwise the address of the machine)
     #[arg(long, env = "ROOMCAST_LINK_ADDRESS", value_name = "HOST:PORT", value_parser = parse::host_and_port)]
     pub link_address: Option<String>,
-    /// Whether what was committed is told to the other nodes at once: `auto` does so up to 32 nodes
-    #[arg(long, env = "ROOMCAST_PEER_HINTS", default_value = "auto", value_name = "auto|on|off")]
+    /// Whether nodes tell each other at once what they committed: `on`, `off`, or `auto`: up to 32 nodes
+    #[arg(long, env = "ROOMCAST_PEER_HINTS", default_value = "auto", value_name = "WHEN")]
     pub peer_hints: PeerHints,
-    /// Nodes do not talk to each other, although there are several
+    /// Nodes do not talk to each other although there are several: SNS and the log carry everything
     #[arg(long, env = "ROOMCAST_STAND_ALONE")]
     pub stand_alone: bool,
-    /// The SNS endpoint is the load balancer's public URL, and whichever node is reached passes posts on
+    /// The SNS endpoint is a load balancer's URL, and the node that it picks passes posts on
     #[arg(long, env = "ROOMCAST_SNS_RELAY")]
     pub sns_relay: bool,
 }

@@ -93,6 +93,7 @@ pub(crate) struct Gate {
     clock: WallClock,
     replays: Mutex<ReplayGuard>,
     space: Semaphore,
+    body_within: Duration,
     stats: Arc<LinkStats>,
     warnings: WarnGate,
 }
@@ -101,7 +102,12 @@ impl Gate {
     pub(crate) fn new(node: NodeId, keys: ClusterKeys, clock: WallClock, stats: Arc<LinkStats>) -> Self {
         let space = Semaphore::new(BODY_SPACE as usize);
         let warnings = WarnGate::new(Duration::from_secs(10));
-        Self { node, keys, clock, replays: Mutex::default(), space, stats, warnings }
+        Self { node, keys, clock, replays: Mutex::default(), space, body_within: BODY_WITHIN, stats, warnings }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn patient(self, body_within: Duration) -> Self {
+        Self { body_within, ..self }
     }
 
     /// Reads and judges a request whose body may have up to `limit` bytes. A refusal is counted, and its answer is not
@@ -127,7 +133,7 @@ impl Gate {
             return Err(Refusal::Stale);
         }
         let _space = self.space(&body, limit)?;
-        let body = read_body(body, limit, BODY_WITHIN).await?;
+        let body = read_body(body, limit, self.body_within).await?;
         if !claims.verify(&self.keys, head.uri.path(), &body, &signature) {
             return Err(Refusal::Forged);
         }

@@ -157,7 +157,7 @@ mod tests {
             doubled.append(name, whole[name].clone());
             assert!(Claims::read(&doubled).is_none(), "{name} twice");
             let mut odd = whole.clone();
-            odd.insert(name, HeaderValue::from_static("+1 ä"));
+            odd.insert(name, HeaderValue::from_static("+1 ."));
             assert!(Claims::read(&odd).is_none(), "{name} odd");
         }
     }

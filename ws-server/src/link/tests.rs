@@ -1,1 +1,5 @@
+//! Two ends of a link over loopback.
 
+mod asking;
+mod refusals;
+mod world;

@@ -9,9 +9,11 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::{StartError, wall_clock};
+use crate::backplane::chain::Chain;
 use crate::backplane::{AbsentNodes, Endpoint, Relay, TopicArn, WarnGate, relay_path};
 use crate::config::{LinkConfig, LinkMode, PeerHints};
-use crate::lease::NodeLease;
+use crate::connection::Connections;
+use crate::lease::{LeaseSettings, NodeLease};
 use crate::link::directory::{Directory, NodesTable};
 use crate::link::only_one::another_lives;
 use crate::link::{
@@ -19,6 +21,7 @@ use crate::link::{
     StandAlone, reachable_address, routes, serve,
 };
 use crate::rooms::Rooms;
+use crate::telemetry::Instruments;
 
 /// What was decided before the node tells anybody that it lives.
 pub(super) enum Standing {
@@ -46,7 +49,7 @@ impl Standing {
     }
 
     /// Host and port for the node's row.
-    pub(super) fn address(&self) -> Option<String> {
+    fn address(&self) -> Option<String> {
         match self {
             Self::Linked(port) => Some(port.address.to_string()),
             Self::StandAlone | Self::Only => None,
@@ -59,26 +62,6 @@ impl Standing {
             Self::Linked(port) => Some(relay_path(&port.keys, node, &port.address)),
             Self::StandAlone | Self::Only => None,
         }
-    }
-
-    /// A node that must be the only one gives up its lease and does not start when another lives.
-    pub(super) async fn hold(
-        &self,
-        table: &NodesTable,
-        node: &NodeId,
-        mut lease: NodeLease,
-        beat_every: Duration,
-    ) -> Result<NodeLease, StartError> {
-        if !matches!(self, Self::Only) {
-            return Ok(lease);
-        }
-        let refusal = match another_lives(table, node, &mut lease, beat_every).await {
-            Ok(false) => return Ok(lease),
-            Ok(true) => StartError::NotTheOnlyNode,
-            Err(error) => error.into(),
-        };
-        lease.release().await;
-        Err(refusal)
     }
 }
 
@@ -95,28 +78,51 @@ impl LinkPort {
     }
 }
 
-/// What the asking end needs.
+/// What a node needs to be one among others.
 pub(super) struct OthersSettings {
     pub(super) node: NodeId,
-    pub(super) table: NodesTable,
-    pub(super) beat_every: Duration,
+    pub(super) dynamodb: aws_sdk_dynamodb::Client,
+    /// The table of nodes.
+    pub(super) table: String,
     pub(super) hints: PeerHints,
     pub(super) topics: Vec<TopicArn>,
     pub(super) sns: aws_sdk_sns::Client,
 }
 
+/// Writes the node's lease and begins to look for the others. A node that must be the only one gives its lease up and
+/// does not start when another lives.
+pub(super) async fn join(standing: Standing, settings: OthersSettings) -> Result<(NodeLease, Others), StartError> {
+    let (node, dynamodb) = (settings.node.clone(), settings.dynamodb.clone());
+    let table = NodesTable::new(dynamodb.clone(), settings.table.clone());
+    let row = LeaseSettings::new(settings.table.clone(), node.clone(), standing.address());
+    let beat_every = row.beat_every;
+    let mut lease = NodeLease::acquire(dynamodb, row, wall_clock()).await?;
+    if matches!(standing, Standing::Only) {
+        let refusal = match another_lives(&table, &node, &mut lease, beat_every).await {
+            Ok(false) => None,
+            Ok(true) => Some(StartError::NotTheOnlyNode),
+            Err(error) => Some(error.into()),
+        };
+        if let Some(refusal) = refusal {
+            lease.release().await;
+            return Err(refusal);
+        }
+    }
+    Ok((lease, Others::new(standing, table, beat_every, settings)))
+}
+
 /// The other nodes, as this one asks and tells them things.
 pub(super) struct Others {
     pub(super) peers: Arc<dyn Peers>,
-    pub(super) directory: Option<Arc<Directory>>,
-    pub(super) stats: Arc<LinkStats>,
+    directory: Option<Arc<Directory>>,
+    stats: Arc<LinkStats>,
     node: NodeId,
     link: Option<(LinkPort, Arc<LinkClient>, Arc<Directory>)>,
 }
 
 impl Others {
-    pub(super) fn new(standing: Standing, settings: OthersSettings) -> Self {
-        let OthersSettings { node, table, beat_every, hints, topics, sns } = settings;
+    fn new(standing: Standing, table: NodesTable, beat_every: Duration, settings: OthersSettings) -> Self {
+        let OthersSettings { node, hints, topics, sns, .. } = settings;
         let stats = Arc::<LinkStats>::default();
         if matches!(standing, Standing::Only) {
             return Self { peers: Arc::new(NoPeers), directory: None, stats, node, link: None };
@@ -133,6 +139,22 @@ impl Others {
             Standing::StandAlone | Standing::Only => (Arc::new(StandAlone::new(Arc::clone(&directory), signals)), None),
         };
         Self { peers, directory: Some(directory), stats, node, link }
+    }
+
+    /// What the metrics read.
+    pub(super) fn instruments(
+        &self,
+        connections: &Arc<Connections>,
+        endpoint: &Endpoint,
+        chain: &Arc<Chain>,
+    ) -> Instruments {
+        Instruments {
+            connections: Arc::clone(connections),
+            backplane: endpoint.stats(),
+            chain: Arc::clone(chain),
+            link: Arc::clone(&self.stats),
+            directory: self.directory.clone(),
+        }
     }
 
     /// Begins to do for others what they ask; and what passes SNS's posts on. Both only with a link.
