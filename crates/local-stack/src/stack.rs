@@ -7,7 +7,7 @@ use std::time::Duration;
 use aws_config::SdkConfig;
 use futures_util::future::join_all;
 
-use crate::dynamodb::{DynamoDb, DynamoDbError};
+use crate::dynamodb::{DynamoDb, DynamoDbError, DynamoDbOptions};
 use crate::faults::Faults;
 use crate::ports::{self, PortError};
 use crate::sdk_config::{REGION, local_sdk_config};
@@ -39,6 +39,10 @@ pub struct StackOptions {
     pub signature_version: SignatureVersion,
     /// Time between polls of the stream.
     pub stream_poll: Duration,
+    /// How long a write of DynamoDB takes; zero: as long as it does.
+    pub commit_delay: Duration,
+    /// Count what becomes of commits, whatever the commit delay is.
+    pub count_commits: bool,
     /// What to break.
     pub faults: Faults,
     /// Decides when faults strike.
@@ -100,7 +104,14 @@ impl Stack {
         let sns_port = ports::take(options.sns_port, "SNS", "--sns-port")?;
         let certificate_port = ports::take(0, "SNS certificate", "--sns-port")?;
 
-        let dynamodb = DynamoDb::start(&folder.database_file(), MESSAGES_TABLE, dynamodb_port).await?;
+        let dynamodb_options = DynamoDbOptions {
+            commit_delay: options.commit_delay,
+            count_commits: options.count_commits,
+            faults: options.faults.dynamodb.clone(),
+            seed: options.seed,
+            ..DynamoDbOptions::new(dynamodb_port, MESSAGES_TABLE)
+        };
+        let dynamodb = DynamoDb::start(&folder.database_file(), dynamodb_options).await?;
         let sns = Sns::start(SnsOptions {
             listener: sns_port,
             certificate_listener: certificate_port,
@@ -123,6 +134,9 @@ impl Stack {
 
         let counts = pump.shared_counts();
         sns.show_counts("mapping", move || counts.to_json());
+        if let Some(counts) = dynamodb.log_counts() {
+            sns.show_counts("log", move || counts.to_json());
+        }
 
         let settings = NodeSettings {
             first_port: options.port,

@@ -1,6 +1,8 @@
 //! The parts of the local stack, each through its front door, and the program as a whole.
 
 #[cfg(test)]
+mod dynamodb;
+#[cfg(test)]
 mod endpoint;
 #[cfg(test)]
 mod program;
