@@ -78,6 +78,14 @@ pub struct LinkFaults {
     pub proxy: bool,
 }
 
+impl LinkFaults {
+    /// Something has to stand between the nodes.
+    #[must_use]
+    pub fn need_proxies(&self) -> bool {
+        *self != Self::default()
+    }
+}
+
 impl Faults {
     /// Reads the values of all `--fault` options, each `KEY=VALUE[,KEY=VALUE...]`; a later one wins, but for
     /// `link.cut`, of which there may be many.

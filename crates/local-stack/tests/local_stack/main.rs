@@ -5,6 +5,8 @@ mod dynamodb;
 #[cfg(test)]
 mod endpoint;
 #[cfg(test)]
+mod link;
+#[cfg(test)]
 mod program;
 #[cfg(test)]
 mod sns;
