@@ -37,8 +37,16 @@ pub struct Cli {
     /// Time between polls of the stream while there is nothing to do; Lambda takes 250 ms
     #[arg(long, default_value_t = 250, value_name = "MS")]
     pub stream_poll_ms: u64,
+    /// How long a write of DynamoDB takes, half of it before the database has it and half after; DynamoDB itself takes
+    /// some 4 ms. 0: as long as the embedded one does
+    #[arg(long, default_value_t = 0, value_name = "MS", value_parser = clap::value_parser!(u64).range(..=60_000))]
+    pub commit_delay_ms: u64,
+    /// Count what becomes of commits (in /_local/stats, part `log`); with a commit delay they always are
+    #[arg(long)]
+    pub count_commits: bool,
     /// Break something: sns.drop=P, sns.repeat=P, sns.delay_ms=A..B, lambda.fail=P, lambda.fail_after=P,
-    /// lambda.down=FROM..TO (seconds); several with commas
+    /// lambda.down=FROM..TO (seconds), dynamodb.throttle=P, dynamodb.fail=P, dynamodb.down=FROM..TO, link.drop=P,
+    /// link.delay_ms=A..B, link.cut=A-B (nodes, from 1), link.down=FROM..TO, link.proxy=1; several with commas
     #[arg(long = "fault", value_name = "KEY=VALUE")]
     pub faults: Vec<String>,
     /// Makes faults strike in the same order again; random unless given
@@ -52,6 +60,8 @@ impl Cli {
     /// # Errors
     /// The first fault that is not.
     pub fn options(&self) -> Result<StackOptions, FaultError> {
+        let faults = Faults::parse(&self.faults)?;
+        faults.check(self.nodes)?;
         Ok(StackOptions {
             nodes: self.nodes,
             port: self.port,
@@ -61,7 +71,9 @@ impl Cli {
             sns_port: self.sns_port,
             signature_version: self.sns_signature_version,
             stream_poll: Duration::from_millis(self.stream_poll_ms),
-            faults: Faults::parse(&self.faults)?,
+            commit_delay: Duration::from_millis(self.commit_delay_ms),
+            count_commits: self.count_commits,
+            faults,
             seed: self.seed.unwrap_or_else(|| fastrand::u64(..)),
         })
     }
@@ -85,5 +97,6 @@ mod tests {
         assert_eq!(options.stream_poll, Duration::from_millis(250));
         assert_eq!(options.signature_version, SignatureVersion::V2);
         assert_eq!(options.faults, Faults::default());
+        assert_eq!((options.commit_delay, options.count_commits), (Duration::ZERO, false));
     }
 }

@@ -10,6 +10,7 @@
 pub mod cli;
 pub mod dynamodb;
 pub mod faults;
+pub mod link;
 pub mod ports;
 pub mod sdk_config;
 pub mod servers;

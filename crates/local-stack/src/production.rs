@@ -1,5 +1,6 @@
 //! The production code that the stack runs: the one place that names it.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use aws_config::SdkConfig;
@@ -43,6 +44,14 @@ impl NodeLauncher for Servers {
 struct Node(ws_server::Server);
 
 impl RunningNode for Node {
+    fn id(&self) -> String {
+        self.0.node().to_string()
+    }
+
+    fn link_address(&self) -> Option<SocketAddr> {
+        None
+    }
+
     fn ready(&self) -> NodeFuture<'_, ()> {
         Box::pin(self.0.ready())
     }

@@ -23,6 +23,10 @@ pub trait NodeLauncher: Send + Sync {
 
 /// A node that was started.
 pub trait RunningNode: Send + Sync {
+    /// Its id.
+    fn id(&self) -> String;
+    /// Where it listens for other nodes; `None`: it has no link.
+    fn link_address(&self) -> Option<SocketAddr>;
     /// Ends when the node serves and is subscribed.
     fn ready(&self) -> NodeFuture<'_, ()>;
     /// Drains and ends the node.

@@ -7,8 +7,9 @@ use std::time::Duration;
 use aws_config::SdkConfig;
 use futures_util::future::join_all;
 
-use crate::dynamodb::{DynamoDb, DynamoDbError};
+use crate::dynamodb::{DynamoDb, DynamoDbError, DynamoDbOptions};
 use crate::faults::Faults;
+use crate::link::LinkProxies;
 use crate::ports::{self, PortError};
 use crate::sdk_config::{REGION, local_sdk_config};
 use crate::servers::{MESSAGES_TABLE, NODES_TABLE, NodeLauncher, NodeSettings, RunningNode};
@@ -39,6 +40,10 @@ pub struct StackOptions {
     pub signature_version: SignatureVersion,
     /// Time between polls of the stream.
     pub stream_poll: Duration,
+    /// How long a write of DynamoDB takes; zero: as long as it does.
+    pub commit_delay: Duration,
+    /// Count what becomes of commits, whatever the commit delay is.
+    pub count_commits: bool,
     /// What to break.
     pub faults: Faults,
     /// Decides when faults strike.
@@ -60,6 +65,9 @@ pub enum StackError {
     /// SNS.
     #[error(transparent)]
     Sns(#[from] SnsError),
+    /// The proxies between the nodes.
+    #[error("the link's proxies did not start: {0}")]
+    Link(#[from] std::io::Error),
     /// The function that the stream is mapped to.
     #[error("the publisher did not start: {0}")]
     Publisher(String),
@@ -80,6 +88,7 @@ pub struct Stack {
     dynamodb: DynamoDb,
     sns: Sns,
     pump: StreamPump,
+    link: Option<LinkProxies>,
     nodes: Vec<Box<dyn RunningNode>>,
 }
 
@@ -100,12 +109,21 @@ impl Stack {
         let sns_port = ports::take(options.sns_port, "SNS", "--sns-port")?;
         let certificate_port = ports::take(0, "SNS certificate", "--sns-port")?;
 
-        let dynamodb = DynamoDb::start(&folder.database_file(), MESSAGES_TABLE, dynamodb_port).await?;
+        let dynamodb_options = DynamoDbOptions {
+            commit_delay: options.commit_delay,
+            count_commits: options.count_commits,
+            faults: options.faults.dynamodb.clone(),
+            seed: options.seed,
+            ..DynamoDbOptions::new(dynamodb_port, MESSAGES_TABLE)
+        };
+        let dynamodb = DynamoDb::start(&folder.database_file(), dynamodb_options).await?;
+        let link = link_proxies(&options)?;
         let sns = Sns::start(SnsOptions {
             listener: sns_port,
             certificate_listener: certificate_port,
             faults: options.faults.sns.clone(),
             seed: options.seed,
+            local_routes: link.as_ref().map(LinkProxies::routes).unwrap_or_default(),
         })
         .await?;
         let trust_root = folder.write_trust_root(&sns.authority().root_pem())?;
@@ -123,6 +141,9 @@ impl Stack {
 
         let counts = pump.shared_counts();
         sns.show_counts("mapping", move || counts.to_json());
+        if let Some(counts) = dynamodb.log_counts() {
+            sns.show_counts("log", move || counts.to_json());
+        }
 
         let settings = NodeSettings {
             first_port: options.port,
@@ -144,7 +165,7 @@ impl Stack {
             pid: std::process::id(),
         };
         drop(node_ports);
-        let mut stack = Self { announcement, folder, dynamodb, sns, pump, nodes: Vec::new() };
+        let mut stack = Self { announcement, folder, dynamodb, sns, pump, link, nodes: Vec::new() };
         if let Err(error) = stack.start_nodes(&settings, &aws, launcher).await {
             stack.stop().await;
             return Err(error);
@@ -174,6 +195,9 @@ impl Stack {
     pub async fn stop(self) {
         self.folder.withdraw();
         join_all(self.nodes.into_iter().map(<dyn RunningNode>::stop)).await;
+        if let Some(link) = self.link {
+            link.stop().await;
+        }
         self.pump.stop().await;
         self.sns.stop().await;
         self.dynamodb.stop().await;
@@ -188,7 +212,11 @@ impl Stack {
         let failed = |index: u16, reason: String| StackError::Node { node: index + 1, reason };
         for index in 0..settings.nodes {
             let launched = launcher.launch(settings.arguments(index), aws.clone()).await;
-            self.nodes.push(launched.map_err(|reason| failed(index, reason))?);
+            let node = launched.map_err(|reason| failed(index, reason))?;
+            if let Some(link) = &self.link {
+                link.introduce(index + 1, &node.id(), node.link_address());
+            }
+            self.nodes.push(node);
         }
         for (index, node) in (0..).zip(&self.nodes) {
             let ready = tokio::time::timeout(NODES_READY_WITHIN, node.ready()).await;
@@ -196,4 +224,14 @@ impl Stack {
         }
         Ok(self.folder.announce(&self.announcement)?)
     }
+}
+
+/// One for each node, if any link is to misbehave.
+fn link_proxies(options: &StackOptions) -> Result<Option<LinkProxies>, StackError> {
+    if !options.faults.link.need_proxies() {
+        return Ok(None);
+    }
+    let listener = |node| ports::take(0, &format!("link of node {node}"), "--port");
+    let listeners = (1..=options.nodes).map(listener).collect::<Result<_, _>>()?;
+    Ok(Some(LinkProxies::start(listeners, options.faults.link.clone(), options.seed)?))
 }

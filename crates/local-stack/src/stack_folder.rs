@@ -11,6 +11,8 @@ const LOCK: &str = "lock";
 const ANNOUNCEMENT: &str = "stack.json";
 const TRUST_ROOT: &str = "sns-root.pem";
 const DATABASE: &str = "dynamodb.sqlite";
+/// Where Linux keeps files in memory: a commit does not wait for a disk there.
+const MEMORY: &str = "/dev/shm";
 
 /// A data folder that this process has for itself until it is dropped.
 #[derive(Debug)]
@@ -70,8 +72,8 @@ pub struct Announcement {
 }
 
 impl StackFolder {
-    /// Makes the folder if need be and takes it. With `memory` the database is kept in a temporary folder instead:
-    /// on a file all the same, because a second connection has to reach it.
+    /// Makes the folder if need be and takes it. With `memory` the database is kept in a temporary folder instead, in
+    /// memory where the system has files there: a file all the same, because a second connection has to reach it.
     ///
     /// # Errors
     /// Another stack has it, or the file system refuses.
@@ -85,7 +87,7 @@ impl StackFolder {
             TryLockError::Error(source) => refused(source),
         })?;
         let database = if memory {
-            DatabaseFolder::Temporary(TempDir::with_prefix("roomcast-local-").map_err(refused)?)
+            DatabaseFolder::Temporary(temporary_folder().map_err(refused)?)
         } else {
             DatabaseFolder::Kept(absolute.clone())
         };
@@ -141,6 +143,11 @@ impl StackFolder {
     fn refused(&self, source: io::Error) -> FolderError {
         FolderError::Refused { path: self.path.clone(), source }
     }
+}
+
+fn temporary_folder() -> io::Result<TempDir> {
+    const PREFIX: &str = "roomcast-local-";
+    TempDir::with_prefix_in(PREFIX, MEMORY).or_else(|_| TempDir::with_prefix(PREFIX))
 }
 
 #[cfg(test)]

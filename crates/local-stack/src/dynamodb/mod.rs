@@ -1,6 +1,11 @@
 //! The embedded DynamoDB: dynoxide on a file, served over HTTP, with the upkeep that it leaves to its owner.
+//!
+//! dynoxide's own server serves it, unless something is asked for that it cannot do: then a [`front`] does.
 
+mod calls;
+mod front;
 mod upkeep;
+mod write_line;
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
@@ -11,6 +16,11 @@ use std::time::Duration;
 use dynoxide::Database;
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
+
+pub use front::LogCounts;
+
+use crate::faults::DynamoDbFaults;
+use front::FrontSettings;
 
 /// How long requests that are being answered may hold up the stop.
 const STOP_WITHIN: Duration = Duration::from_secs(3);
@@ -32,11 +42,47 @@ impl Consumed {
     }
 }
 
+/// How DynamoDB is to be started. The listener must not block.
+pub struct DynamoDbOptions {
+    /// For the API.
+    pub listener: TcpListener,
+    /// The table that is the log: its consumed stream records are deleted in time.
+    pub messages_table: String,
+    /// How long a write takes: half of it before it reaches the database, half after. Reads take no longer.
+    pub commit_delay: Duration,
+    /// Count what becomes of PutItem calls on the log.
+    pub count_commits: bool,
+    /// What to do to calls.
+    pub faults: DynamoDbFaults,
+    /// Decides when faults strike.
+    pub seed: u64,
+}
+
+impl DynamoDbOptions {
+    /// As fast as it can be, nothing broken, nothing counted.
+    #[must_use]
+    pub fn new(listener: TcpListener, messages_table: &str) -> Self {
+        Self {
+            listener,
+            messages_table: messages_table.to_owned(),
+            commit_delay: Duration::ZERO,
+            count_commits: false,
+            faults: DynamoDbFaults::default(),
+            seed: 0,
+        }
+    }
+
+    fn needs_front(&self) -> bool {
+        !self.commit_delay.is_zero() || self.count_commits || self.faults != DynamoDbFaults::default()
+    }
+}
+
 /// A running DynamoDB. Dropping it stops it too, without waiting.
 pub struct DynamoDb {
     database: Database,
     address: SocketAddr,
     consumed: Consumed,
+    counts: Option<Arc<LogCounts>>,
     stop: DropGuard,
     server: JoinHandle<()>,
     upkeep: JoinHandle<()>,
@@ -62,26 +108,30 @@ pub enum DynamoDbError {
 }
 
 impl DynamoDb {
-    /// Opens or makes the database at `file` and serves it. `stream_table` is the table whose consumed stream
-    /// records are to be deleted in time. The listener must not block.
+    /// Opens or makes the database at `file` and serves it.
     ///
     /// # Errors
     /// The file cannot be opened or prepared, or the listener cannot be used.
-    pub async fn start(file: &Path, stream_table: &str, listener: TcpListener) -> Result<Self, DynamoDbError> {
+    pub async fn start(file: &Path, options: DynamoDbOptions) -> Result<Self, DynamoDbError> {
         let path = file.to_string_lossy().into_owned();
         let database = Database::new(&path).map_err(|source| DynamoDbError::Open { path, source })?;
-        let records = upkeep::StreamRecords::open(file, stream_table)?;
-        let listener = tokio::net::TcpListener::from_std(listener)?;
-        let address = listener.local_addr()?;
+        let records = upkeep::StreamRecords::open(file, &options.messages_table)?;
         let (stop, consumed) = (CancellationToken::new(), Consumed::default());
-        let serving = dynoxide::server::serve_with_shutdown(listener, database.clone(), stop.clone().cancelled_owned());
-        let server = tokio::spawn(async move {
-            if let Err(error) = serving.await {
-                tracing::error!(error, "DynamoDB stopped serving");
-            }
+        let counts = options.needs_front().then(Arc::<LogCounts>::default);
+        let listener = tokio::net::TcpListener::from_std(options.listener)?;
+        let address = listener.local_addr()?;
+        let front = counts.clone().map(|counts| FrontSettings {
+            database: database.clone(),
+            messages_table: options.messages_table,
+            commit_delay: options.commit_delay,
+            faults: options.faults,
+            seed: options.seed,
+            counts,
+            stop: stop.clone(),
         });
+        let server = tokio::spawn(serve(listener, database.clone(), front, stop.clone()));
         let upkeep = tokio::spawn(upkeep::run(database.clone(), records, consumed.clone(), stop.clone()));
-        Ok(Self { database, address, consumed, stop: stop.drop_guard(), server, upkeep })
+        Ok(Self { database, address, consumed, counts, stop: stop.drop_guard(), server, upkeep })
     }
 
     /// The API's URL.
@@ -94,6 +144,12 @@ impl DynamoDb {
     #[must_use]
     pub fn database(&self) -> &Database {
         &self.database
+    }
+
+    /// What became of PutItem calls on the log; `None` when nobody counts.
+    #[must_use]
+    pub fn log_counts(&self) -> Option<Arc<LogCounts>> {
+        self.counts.clone()
     }
 
     /// To be told what the stream's consumer is done with.
@@ -112,5 +168,20 @@ impl DynamoDb {
         if tokio::time::timeout(STOP_WITHIN, both).await.is_err() {
             tracing::warn!("DynamoDB still had requests to answer when it was stopped");
         }
+    }
+}
+
+async fn serve(
+    listener: tokio::net::TcpListener,
+    database: Database,
+    front: Option<FrontSettings>,
+    stop: CancellationToken,
+) {
+    let served = match front {
+        Some(settings) => front::serve(listener, settings).await,
+        None => dynoxide::server::serve_with_shutdown(listener, database, stop.cancelled_owned()).await,
+    };
+    if let Err(error) = served {
+        tracing::error!(error, "DynamoDB stopped serving");
     }
 }

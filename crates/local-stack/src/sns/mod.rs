@@ -75,6 +75,8 @@ pub struct SnsOptions {
     pub faults: SnsFaults,
     /// Decides when faults strike.
     pub seed: u64,
+    /// Routes of other parts of the stack, below `/_local`, beside the counts.
+    pub local_routes: Router,
 }
 
 impl Sns {
@@ -103,9 +105,9 @@ impl Sns {
         let stats = Arc::new(Stats::new(Arc::clone(&deliveries)));
         let service = Arc::new(Service::new(signer, deliveries));
 
+        let routes = router(Arc::clone(&service), Arc::clone(&stats)).merge(options.local_routes);
         let acceptor = TlsAcceptor::from(authority.server_config(&["127.0.0.1", "localhost"])?);
-        let api = axum::serve(listener, router(Arc::clone(&service), Arc::clone(&stats)))
-            .with_graceful_shutdown(stop.clone().cancelled_owned());
+        let api = axum::serve(listener, routes).with_graceful_shutdown(stop.clone().cancelled_owned());
         let certificates = axum::serve(
             certificate_server::TlsListener::new(certificate_listener, acceptor),
             certificate_server::router(&path, identity.certificate_pem),

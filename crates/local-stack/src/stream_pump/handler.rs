@@ -6,9 +6,8 @@ use std::sync::Arc;
 
 use aws_lambda_events::event::dynamodb::Event;
 use aws_lambda_events::event::streams::DynamoDbEventResponse;
-use tokio::time::Instant;
 
-use crate::faults::{Dice, LambdaFaults};
+use crate::faults::{Dice, LambdaFaults, Outage};
 
 /// An invocation under way.
 pub type HandlerFuture<'a> = Pin<Box<dyn Future<Output = Result<DynamoDbEventResponse, String>> + Send + 'a>>;
@@ -25,7 +24,7 @@ pub struct FaultyHandler {
     faults: LambdaFaults,
     fail: Dice,
     fail_after: Dice,
-    started: Instant,
+    outage: Outage,
 }
 
 impl FaultyHandler {
@@ -33,12 +32,8 @@ impl FaultyHandler {
     #[must_use]
     pub fn new(inner: Arc<dyn StreamHandler>, faults: LambdaFaults, seed: u64) -> Self {
         let (fail, fail_after) = (Dice::new(seed, "lambda.fail"), Dice::new(seed, "lambda.fail_after"));
-        Self { inner, faults, fail, fail_after, started: Instant::now() }
-    }
-
-    fn is_down(&self) -> bool {
-        let elapsed = self.started.elapsed();
-        self.faults.down.is_some_and(|(from, to)| (from..to).contains(&elapsed))
+        let outage = Outage::from_now(faults.down);
+        Self { inner, faults, fail, fail_after, outage }
     }
 }
 
@@ -47,7 +42,7 @@ impl StreamHandler for FaultyHandler {
         let fails = self.fail.happens(self.faults.fail);
         let fails_after = self.fail_after.happens(self.faults.fail_after);
         Box::pin(async move {
-            if self.is_down() {
+            if self.outage.is_on() {
                 return Err("fault lambda.down".to_owned());
             }
             if fails {

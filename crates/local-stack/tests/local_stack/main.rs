@@ -1,7 +1,11 @@
 //! The parts of the local stack, each through its front door, and the program as a whole.
 
 #[cfg(test)]
+mod dynamodb;
+#[cfg(test)]
 mod endpoint;
+#[cfg(test)]
+mod link;
 #[cfg(test)]
 mod program;
 #[cfg(test)]

@@ -27,7 +27,14 @@ struct World {
 
 async fn world(version: SignatureVersion, faults: SnsFaults) -> World {
     let port = || ports::take(0, "test", "none").unwrap();
-    let sns = Sns::start(SnsOptions { listener: port(), certificate_listener: port(), faults, seed: 1 }).await.unwrap();
+    let options = SnsOptions {
+        listener: port(),
+        certificate_listener: port(),
+        faults,
+        seed: 1,
+        local_routes: axum::Router::new(),
+    };
+    let sns = Sns::start(options).await.unwrap();
     let topic = sns.create_topic("roomcast", version).unwrap();
     let client = Client::new(&local_sdk_config("http://127.0.0.1:9", &sns.url()));
     World { sns, client, topic }

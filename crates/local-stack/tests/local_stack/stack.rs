@@ -1,5 +1,6 @@
 //! The stack in this process: nodes of the test's own in the servers' place.
 
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use aws_config::SdkConfig;
@@ -51,6 +52,14 @@ impl NodeLauncher for Notebook {
 }
 
 impl RunningNode for Node {
+    fn id(&self) -> String {
+        self.address.clone()
+    }
+
+    fn link_address(&self) -> Option<SocketAddr> {
+        None
+    }
+
     fn ready(&self) -> NodeFuture<'_, ()> {
         Box::pin(async { self.notes.lock().unwrap().push(format!("ready {}", self.address)) })
     }

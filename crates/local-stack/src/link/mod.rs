@@ -1,0 +1,95 @@
+//! What is between the nodes when the link between them is to misbehave: before each node's own link address a proxy,
+//! whose address the other nodes are told instead. It knows who sends to whom, so it can part two nodes and leave the
+//! rest as they are. Without such a fault there is nothing between the nodes.
+
+mod conditions;
+mod proxy;
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::routing::post;
+use serde::Deserialize;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::faults::LinkFaults;
+use conditions::Conditions;
+use proxy::Proxy;
+
+/// The proxies of all nodes.
+pub struct LinkProxies {
+    conditions: Arc<Conditions>,
+    proxies: Vec<Arc<Proxy>>,
+    addresses: Vec<SocketAddr>,
+    stop: CancellationToken,
+    servers: Vec<JoinHandle<()>>,
+}
+
+impl LinkProxies {
+    /// Starts a proxy on each listener, for the nodes from number 1 on. The listeners must not block.
+    ///
+    /// # Errors
+    /// A listener cannot be used.
+    pub fn start(listeners: Vec<TcpListener>, faults: LinkFaults, seed: u64) -> std::io::Result<Self> {
+        let conditions = Arc::new(Conditions::new(faults, seed));
+        let stop = CancellationToken::new();
+        let mut started = Self { conditions, proxies: Vec::new(), addresses: Vec::new(), stop, servers: Vec::new() };
+        for (node, listener) in (1..).zip(listeners) {
+            let listener = tokio::net::TcpListener::from_std(listener)?;
+            started.addresses.push(listener.local_addr()?);
+            let proxy = Arc::new(Proxy::new(node, Arc::clone(&started.conditions)));
+            let serving = proxy::serve(listener, Arc::clone(&proxy), started.stop.clone());
+            started.proxies.push(proxy);
+            started.servers.push(tokio::spawn(serving));
+        }
+        Ok(started)
+    }
+
+    /// What other nodes are told to be the link address of a node, numbered from 1.
+    #[must_use]
+    pub fn address(&self, node: u16) -> Option<SocketAddr> {
+        self.addresses.get(usize::from(node).checked_sub(1)?).copied()
+    }
+
+    /// A node, numbered from 1, runs under this id and listens there; `None`: it has no link.
+    pub fn introduce(&self, node: u16, id: &str, listens: Option<SocketAddr>) {
+        self.conditions.introduce(node, id);
+        let proxy = usize::from(node).checked_sub(1).and_then(|index| self.proxies.get(index));
+        if let (Some(proxy), Some(listens)) = (proxy, listens) {
+            proxy.leads_to(listens);
+        }
+    }
+
+    /// `POST /_local/link` with `{"cut":[[1,2],…]}`: from now on nothing gets through between these pairs of nodes, and
+    /// everything between all others.
+    pub fn routes(&self) -> Router {
+        Router::new().route("/_local/link", post(change)).with_state(Arc::clone(&self.conditions))
+    }
+
+    /// Ends all connections.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        for server in self.servers {
+            // It was not aborted, and a panic has been reported where it happened.
+            drop(server.await);
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Change {
+    cut: Vec<(u16, u16)>,
+}
+
+async fn change(State(conditions): State<Arc<Conditions>>, body: Bytes) -> Result<StatusCode, (StatusCode, String)> {
+    let change: Change =
+        serde_json::from_slice(&body).map_err(|error| (StatusCode::BAD_REQUEST, format!("{error}\n")))?;
+    conditions.cut(change.cut);
+    Ok(StatusCode::NO_CONTENT)
+}
