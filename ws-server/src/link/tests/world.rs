@@ -200,11 +200,13 @@ pub(super) fn segment(seq: u64) -> Arc<Segment> {
 }
 
 pub(super) fn hand_off(messages: u64) -> HandOff {
-    let handed = |number| protocol::HandedMessage { taken_at: Seq::FIRST, message: message(number) };
     HandOff {
         room: RoomName::new("a").unwrap(),
         epoch: Epoch::parse("1.0").unwrap(),
-        messages: (0..messages).map(handed).collect(),
+        checked: Seq::FIRST,
+        stream: 7,
+        index: 1,
+        messages: (0..messages).map(message).collect(),
     }
 }
 
