@@ -196,6 +196,12 @@ impl Server {
         self.link.as_ref().map(|link| &*link.address)
     }
 
+    /// Where it listens for other nodes; `None` without a cluster key.
+    #[must_use]
+    pub fn link_listens(&self) -> Option<SocketAddr> {
+        self.link.as_ref().map(|link| link.listens)
+    }
+
     /// Waits until SNS delivers to this node.
     pub async fn ready(&self) {
         self.readiness.confirmed().await;

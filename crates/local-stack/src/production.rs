@@ -49,7 +49,7 @@ impl RunningNode for Node {
     }
 
     fn link_address(&self) -> Option<SocketAddr> {
-        None
+        self.0.link_listens()
     }
 
     fn ready(&self) -> NodeFuture<'_, ()> {

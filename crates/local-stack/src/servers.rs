@@ -46,6 +46,10 @@ pub struct NodeSettings {
     pub cert_origin: String,
     /// The root certificate, in PEM.
     pub trust_root: PathBuf,
+    /// What the nodes know each other by.
+    pub cluster_key: String,
+    /// For each node what the others are told to be its address; empty: its own.
+    pub link_addresses: Vec<SocketAddr>,
 }
 
 impl NodeSettings {
@@ -77,13 +81,18 @@ impl NodeSettings {
             ("--sns-trust-root", &trust_root),
             // Nobody's deployment waits here: Ctrl-C is answered at once.
             ("--drain-ms", "300"),
+            ("--cluster-key", &self.cluster_key),
+            ("--link-listen", "127.0.0.1:0"),
         ];
+        let told = self.link_addresses.get(usize::from(index));
+        let told = told.into_iter().flat_map(|address| ["--link-address".to_owned(), address.to_string()]);
         let others = (0..self.nodes).filter(|&other| other != index);
         let links =
             others.flat_map(|other| ["--page-link".to_owned(), format!("Node {}={}", other + 1, self.url(other))]);
         ["ws-server".to_owned(), "--create-tables".to_owned()]
             .into_iter()
             .chain(flags.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value.to_owned()]))
+            .chain(told)
             .chain(links)
             .collect()
     }
@@ -105,15 +114,20 @@ mod tests {
             topic_arn: "arn:aws:sns:us-east-1:000000000000:roomcast".into(),
             cert_origin: "https://127.0.0.1:9443".into(),
             trust_root: "/data/sns-root.pem".into(),
+            cluster_key: "k".repeat(32),
+            link_addresses: Vec::new(),
         };
         assert_eq!(
             settings.arguments(1).join(" "),
             "ws-server --create-tables --listen 127.0.0.1:8081 --messages-table roomcast-messages \
              --nodes-table roomcast-nodes --topic-arn arn:aws:sns:us-east-1:000000000000:roomcast \
              --sns-endpoint http://127.0.0.1:8081 --sns-cert-origin https://127.0.0.1:9443 \
-             --sns-trust-root /data/sns-root.pem --drain-ms 300 --page-link Node 1=http://127.0.0.1:8080 \
+             --sns-trust-root /data/sns-root.pem --drain-ms 300 \
+             --cluster-key kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk --link-listen 127.0.0.1:0 --page-link Node 1=http://127.0.0.1:8080 \
              --page-link Node 3=http://127.0.0.1:8082"
         );
+        let proxied = NodeSettings { link_addresses: vec![([127, 0, 0, 1], 9_001).into()], ..settings.clone() };
+        assert!(proxied.arguments(0).join(" ").contains(" --link-address 127.0.0.1:9001 "));
         assert_eq!(settings.urls(), ["http://127.0.0.1:8080", "http://127.0.0.1:8081", "http://127.0.0.1:8082"]);
     }
 }

@@ -145,12 +145,15 @@ impl Stack {
             sns.show_counts("log", move || counts.to_json());
         }
 
+        let cluster_key = format!("{:032x}{:032x}", fastrand::u128(..), fastrand::u128(..));
         let settings = NodeSettings {
             first_port: options.port,
             nodes: options.nodes,
             topic_arn: topic_arn.clone(),
             cert_origin: sns.certificate_origin(),
             trust_root: trust_root.clone(),
+            cluster_key: cluster_key.clone(),
+            link_addresses: (1..=options.nodes).filter_map(|node| link.as_ref()?.address(node)).collect(),
         };
         let announcement = Announcement {
             dynamodb: dynamodb.url(),
@@ -161,6 +164,7 @@ impl Stack {
             cert_origin: sns.certificate_origin(),
             messages_table: MESSAGES_TABLE.to_owned(),
             nodes_table: NODES_TABLE.to_owned(),
+            cluster_key,
             nodes: settings.urls(),
             pid: std::process::id(),
         };

@@ -65,6 +65,8 @@ pub struct Announcement {
     pub messages_table: String,
     /// The table of nodes.
     pub nodes_table: String,
+    /// What the nodes know each other by: a secret of this stack alone, new at every start.
+    pub cluster_key: String,
     /// The nodes' URLs.
     pub nodes: Vec<String>,
     /// The stack's process.

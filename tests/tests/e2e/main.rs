@@ -20,4 +20,5 @@ mod programs;
 mod restart;
 mod resume;
 mod signals;
+mod signals_across;
 mod slow_consumer;

@@ -1,5 +1,6 @@
 //! How the node gets on with the other nodes: by the link, through SNS and the log alone, or because there are none.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,6 +34,7 @@ pub(super) enum Standing {
 /// The port for other nodes, bound and not yet served.
 pub(super) struct LinkPort {
     listener: TcpListener,
+    listens: SocketAddr,
     keys: ClusterKeys,
     /// What other nodes are told.
     address: Arc<str>,
@@ -74,7 +76,7 @@ impl LinkPort {
             Some(address) => address.clone(),
             None => reachable_address(bound).await.map_err(StartError::LinkAddress)?.to_string(),
         };
-        Ok(Self { listener, keys, address: address.into() })
+        Ok(Self { listener, listens: bound, keys, address: address.into() })
     }
 }
 
@@ -187,7 +189,7 @@ impl Others {
         };
         let stop = CancellationToken::new();
         let serving = serve(port.listener, routes(duties), LinkBounds::default(), self.stats, stop.clone());
-        let served = ServedLink { address: port.address, stop, serving: tokio::spawn(serving) };
+        let served = ServedLink { address: port.address, listens: port.listens, stop, serving: tokio::spawn(serving) };
         (Some(Arc::new(relay)), Some(served))
     }
 }
@@ -195,6 +197,7 @@ impl Others {
 /// The link's port while it is served.
 pub(super) struct ServedLink {
     pub(super) address: Arc<str>,
+    pub(super) listens: SocketAddr,
     stop: CancellationToken,
     serving: JoinHandle<()>,
 }
