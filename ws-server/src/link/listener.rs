@@ -26,6 +26,8 @@ const CONNECTIONS: usize = 1_024;
 /// For a request's head, the wait for it included: so this is also how long a connection may be idle. Longer than the
 /// asking end keeps one.
 const HEAD_WITHIN: Duration = Duration::from_secs(15);
+/// Bytes that a connection reads ahead, and of a request's head.
+const READ_BUFFER: usize = 64 * 1024;
 /// After an accept that failed, for want of file descriptors most likely.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(50);
 
@@ -88,6 +90,7 @@ async fn serve_connection(socket: TcpStream, routes: Router, head_within: Durati
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(head_within)
+        .max_buf_size(READ_BUFFER)
         .serve_connection(TokioIo::new(socket), service)
         .await;
     if let Err(error) = served {

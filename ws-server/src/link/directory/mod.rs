@@ -70,6 +70,12 @@ impl Directory {
         Ok(self.table.find(node).await?.and_then(|row| row.address))
     }
 
+    /// Whether an early look was asked for since this was asked last; only of one that is [`Directory::told`].
+    #[cfg(test)]
+    pub(crate) fn is_asked_to_look(&self) -> bool {
+        futures_util::FutureExt::now_or_never(self.early.notified()).is_some()
+    }
+
     /// A directory that says what it is told, and whose table is `table`.
     #[cfg(test)]
     pub(crate) fn told(table: NodesTable, view: watch::Receiver<Arc<View>>) -> Self {

@@ -71,6 +71,7 @@ async fn a_request_of_another_node_is_taken_once() {
     let (served, routes) = served(keys());
     let request = || signed(&claims(1), &keys(), HINTS_PATH, hints());
     assert_eq!(answered(&routes, request(), &keys()).await.0, 204);
+    assert!(served.known.is_asked_to_look(), "a node that is not known yet");
     assert_eq!(served.rooms.envelopes.lock().unwrap().len(), 1);
     assert_eq!(refused(&routes, request().0).await, 403, "the time differs, the number does not");
     assert_eq!(served.rooms.envelopes.lock().unwrap().len(), 1);
@@ -92,7 +93,7 @@ async fn whoever_has_no_key_is_refused() {
         assert_eq!(refused(&routes, request).await, 403);
     }
     assert_eq!(served.stats.counts(), LinkCounts { refused_forged: 4, ..LinkCounts::default() });
-    assert!(served.rooms.envelopes.lock().unwrap().is_empty());
+    assert!(served.rooms.envelopes.lock().unwrap().is_empty() && !served.known.is_asked_to_look());
     assert_eq!(answered(&routes, signed(&claims(1), &keys(), HINTS_PATH, hints()), &keys()).await.0, 204, "unspent");
 }
 

@@ -97,6 +97,7 @@ pub(super) struct Served {
     /// Milliseconds by which its clock is ahead.
     pub(super) ahead: Arc<AtomicI64>,
     pub(super) stop: CancellationToken,
+    pub(super) known: Arc<Directory>,
 }
 
 impl Served {
@@ -115,10 +116,10 @@ impl Served {
     /// The routes alone.
     pub(super) fn unbound(name: &'static str, keys: ClusterKeys, address: SocketAddr) -> (Self, Router) {
         let (rooms, stats, ahead) = (Arc::<Rooms>::default(), Arc::<LinkStats>::default(), Arc::<AtomicI64>::default());
-        let draining = CancellationToken::new();
+        let (draining, known) = (CancellationToken::new(), alone());
         let duties = LinkDuties {
             gate: Gate::new(node(name), keys, clock(&ahead), Arc::clone(&stats)).patient(BODY_WITHIN),
-            directory: alone(),
+            directory: Arc::clone(&known),
             hints: Arc::clone(&rooms) as _,
             hand_offs: Arc::clone(&rooms) as _,
             posts: Arc::clone(&rooms) as _,
@@ -126,7 +127,7 @@ impl Served {
             stats: Arc::clone(&stats),
         };
         let (address, stop) = (address.to_string(), CancellationToken::new());
-        (Self { name, address, rooms, stats, draining, ahead, stop }, routes(duties))
+        (Self { name, address, rooms, stats, draining, ahead, stop, known }, routes(duties))
     }
 
     pub(super) fn segments(&self) -> Vec<u64> {
@@ -155,6 +156,7 @@ pub(super) struct Asking {
     pub(super) stats: Arc<LinkStats>,
     pub(super) topic: Arc<Topic>,
     pub(super) directory: watch::Sender<Arc<View>>,
+    pub(super) known: Arc<Directory>,
 }
 
 impl Asking {
@@ -164,8 +166,8 @@ impl Asking {
         let (stats, topic) = (Arc::<LinkStats>::default(), Arc::<Topic>::default());
         let client = Arc::new(LinkClient::new(node(name), keys, Arc::new(SystemTime::now)));
         let signals = SnsSignals::start(Arc::clone(&topic) as _, Arc::clone(&known), Arc::clone(&stats));
-        let link = Link::start(client, known, hints, signals, Arc::clone(&stats));
-        Self { link, stats, topic, directory }
+        let link = Link::start(client, Arc::clone(&known), hints, signals, Arc::clone(&stats));
+        Self { link, stats, topic, directory, known }
     }
 
     /// One that knows these nodes.
