@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use client::verifier::Party;
 use client::{Client, ClientOptions, Event, JoinFrom, Report, Verifier};
@@ -42,6 +42,8 @@ pub struct Audience {
     state: Mutex<State>,
     /// Messages that others than viewers got.
     others: AtomicU64,
+    /// Messages with smaller numbers are verified, but not timed.
+    timed_from: usize,
 }
 
 #[derive(Default)]
@@ -55,6 +57,10 @@ struct Sent {
     due: Instant,
     node: usize,
     bytes: usize,
+    timed: bool,
+    acked: Option<Instant>,
+    /// Viewers on other nodes who saw it before its publisher had the acknowledgement.
+    seen_before: u32,
 }
 
 /// What a run came to.
@@ -70,6 +76,8 @@ pub struct Outcome {
     pub same_node: Latencies,
     /// From due to a viewer on another node.
     pub cross_node: Latencies,
+    /// From the publisher's acknowledgement to a viewer on another node; nothing for one who saw it before.
+    pub after_ack: Latencies,
     /// From due to the call that publishes: how far the load itself was behind.
     pub late: Latencies,
     /// How many messages each viewer saw in each room.
@@ -95,6 +103,12 @@ impl Audience {
         Self::default()
     }
 
+    /// Nobody is there yet, and messages with smaller numbers than this are not to be timed: the service warms up.
+    #[must_use]
+    pub fn timing_from(number: usize) -> Self {
+        Self { timed_from: number, ..Self::default() }
+    }
+
     /// Lets a viewer join a room at its head. It is watched until it is closed.
     ///
     /// # Panics
@@ -113,7 +127,7 @@ impl Audience {
     }
 
     /// A viewer is there from the room's first message on.
-    fn expect_viewer(&self, seat: Seat, room: &RoomName) {
+    pub fn expect_viewer(&self, seat: Seat, room: &RoomName) {
         self.state().outcome.seen.entry((seat.party, room.clone())).or_default();
     }
 
@@ -121,10 +135,13 @@ impl Audience {
     pub fn handle_publish(&self, seat: Seat, user: &UserId, publish: &Publish<'_>) -> (MessageId, Body) {
         let id = MessageId::new(&format!("m{}", publish.number)).expect("a short word");
         let body = Body::parse(&json!({ "text": publish.text }).to_string()).expect("made by a JSON writer");
+        let timed = publish.number >= self.timed_from;
+        let (due, node, bytes) = (publish.due, seat.node, publish.text.len());
         let mut state = self.state();
-        let sent = Sent { due: publish.due, node: seat.node, bytes: publish.text.len() };
-        state.sent.insert(publish.number, sent);
-        state.outcome.late.record(publish.due.elapsed());
+        state.sent.insert(publish.number, Sent { due, node, bytes, timed, acked: None, seen_before: 0 });
+        if timed {
+            state.outcome.late.record(publish.due.elapsed());
+        }
         state.verifier.handle_publish(seat.party, user, publish.room, &id, &body);
         (id, body)
     }
@@ -149,8 +166,7 @@ impl Audience {
             Event::ServerError(_) => outcome.server_errors += 1,
             Event::Acked { id, .. } => {
                 if let Some(sent) = find(sent, id) {
-                    *outcome.acked_on.entry(sent.node).or_default() += 1;
-                    outcome.acks.record(now.saturating_duration_since(sent.due));
+                    outcome.handle_ack(sent, now);
                 }
             }
             Event::Message { message, .. } if seat.viewer => outcome.handle_sighting(seat, message, sent, now),
@@ -209,13 +225,32 @@ impl Outcome {
         self.acked_on.values().map(usize::to_string).collect::<Vec<_>>().join(" + ")
     }
 
-    fn handle_sighting(&mut self, seat: Seat, message: &MessageFrame, sent: &BTreeMap<usize, Sent>, now: Instant) {
+    fn handle_ack(&mut self, sent: &mut Sent, now: Instant) {
+        *self.acked_on.entry(sent.node).or_default() += 1;
+        sent.acked = Some(now);
+        if sent.timed {
+            self.acks.record(now.saturating_duration_since(sent.due));
+            (0..sent.seen_before).for_each(|_| self.after_ack.record(Duration::ZERO));
+        }
+    }
+
+    fn handle_sighting(&mut self, seat: Seat, message: &MessageFrame, sent: &mut BTreeMap<usize, Sent>, now: Instant) {
         *self.seen.entry((seat.party, message.room.clone())).or_default() += 1;
         // A message that nobody published is the verifier's affair.
         let Some(sent) = find(sent, &message.id) else { return };
         self.wrong_sizes += usize::from(text_bytes(&message.body) != Some(sent.bytes));
-        let latencies = if sent.node == seat.node { &mut self.same_node } else { &mut self.cross_node };
-        latencies.record(now.saturating_duration_since(sent.due));
+        if !sent.timed {
+            return;
+        }
+        let late = now.saturating_duration_since(sent.due);
+        if sent.node == seat.node {
+            return self.same_node.record(late);
+        }
+        self.cross_node.record(late);
+        match sent.acked {
+            Some(acked) => self.after_ack.record(now.saturating_duration_since(acked)),
+            None => sent.seen_before += 1,
+        }
     }
 
     /// Every promise that was broken, if so many messages should have been published in each room; one line each, but
@@ -246,8 +281,8 @@ impl Outcome {
     }
 }
 
-fn find<'a>(sent: &'a BTreeMap<usize, Sent>, id: &MessageId) -> Option<&'a Sent> {
-    sent.get(&id.as_str().strip_prefix('m')?.parse().ok()?)
+fn find<'a>(sent: &'a mut BTreeMap<usize, Sent>, id: &MessageId) -> Option<&'a mut Sent> {
+    sent.get_mut(&id.as_str().strip_prefix('m')?.parse().ok()?)
 }
 
 /// Bytes of what was said, escapes undone.
@@ -258,8 +293,6 @@ fn text_bytes(body: &Body) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use client::session::Proof;
     use protocol::{DisplayName, Epoch, Position, Seq, SessionId, Welcome};
 
@@ -277,8 +310,12 @@ mod tests {
     }
 
     fn world() -> World {
+        world_of(Audience::new())
+    }
+
+    fn world_of(audience: Audience) -> World {
         let (room, user) = (RoomName::new("room").unwrap(), UserId::new("guest:1").unwrap());
-        let world = World { audience: Audience::new(), room, user, epoch: Epoch::birth(7) };
+        let world = World { audience, room, user, epoch: Epoch::birth(7) };
         for seat in [AUTHOR, NEAR, FAR] {
             let node = NodeId::from_random(seat.node as u64);
             let (session, user) = (SessionId::from_random(1), world.user.clone());
@@ -341,6 +378,46 @@ mod tests {
         }
         assert_eq!(outcome.seen.values().collect::<Vec<_>>(), [&1, &1]);
         assert_eq!((outcome.nodes.len(), outcome.shares().as_str()), (2, "1"));
+    }
+
+    #[test]
+    fn the_way_to_another_node_counts_from_the_acknowledgement_and_is_never_less_than_nothing() {
+        let world = world();
+        let (early, body) = world.publish(0, "a", 50);
+        world.sees(NEAR, 1, &early, &body);
+        world.sees(FAR, 1, &early, &body);
+        assert_eq!(world.audience.outcome().after_ack.count(), 0, "nobody knows yet");
+        world.acked(&early, 1);
+        let (late, body) = world.publish(1, "a", 50);
+        world.acked(&late, 2);
+        let acked = Instant::now();
+        while acked.elapsed() < Duration::from_millis(5) {
+            std::thread::yield_now();
+        }
+        world.sees(NEAR, 2, &late, &body);
+        world.sees(FAR, 2, &late, &body);
+        let outcome = world.audience.outcome();
+        assert_eq!(outcome.after_ack.count(), 2);
+        assert!(outcome.after_ack.quantile(0.5) < Duration::from_millis(1));
+        assert!(outcome.after_ack.quantile(1.0) >= Duration::from_millis(5));
+        assert!(outcome.cross_node.quantile(0.5) >= Duration::from_millis(49), "and that counts from due");
+    }
+
+    #[test]
+    fn what_comes_while_the_service_warms_up_is_verified_and_not_timed() {
+        let world = world_of(Audience::timing_from(1));
+        for number in 0..2 {
+            let (id, body) = world.publish(number, "a", 50);
+            let seq = 1 + number as u64;
+            world.sees(NEAR, seq, &id, &body);
+            world.sees(FAR, seq, &id, &body);
+            world.acked(&id, seq);
+        }
+        assert_eq!(world.problems(2), "");
+        let outcome = world.audience.outcome();
+        let all = [&outcome.acks, &outcome.same_node, &outcome.cross_node, &outcome.after_ack, &outcome.late];
+        assert_eq!(all.map(Latencies::count), [1; 5]);
+        assert_eq!(outcome.shares(), "2");
     }
 
     #[test]

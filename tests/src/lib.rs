@@ -7,6 +7,7 @@
 //! This crate refuses to contain anything of the server: of our crates it imports the client and the protocol, and
 //! starts everything else as its users do. Whatever goes wrong in here panics: it is a test that fails.
 
+pub mod append_bench;
 pub mod append_load;
 pub mod audience;
 pub mod chat_text;
@@ -14,6 +15,7 @@ pub mod crowd;
 pub mod http;
 pub mod latencies;
 pub mod node;
+pub mod open_load;
 pub mod ports;
 pub mod process;
 pub mod replay;

@@ -27,12 +27,17 @@ pub struct StackOptions {
     pub seed: Option<u64>,
     /// Milliseconds between polls of the stream.
     pub stream_poll_ms: u64,
+    /// Keep no messages.
+    pub memory: bool,
+    /// How long a write of DynamoDB takes, in milliseconds; 0: as long as the embedded one does. Above, commits are
+    /// counted.
+    pub commit_delay_ms: u64,
 }
 
 impl Default for StackOptions {
     /// Two nodes, nothing broken, a stream that is polled more often than Lambda does, so that tests are short.
     fn default() -> Self {
-        Self { nodes: 2, data: None, faults: None, seed: None, stream_poll_ms: 50 }
+        Self { nodes: 2, data: None, faults: None, seed: None, stream_poll_ms: 50, memory: false, commit_delay_ms: 0 }
     }
 }
 
@@ -59,7 +64,12 @@ impl StackOptions {
             data.to_string_lossy().into_owned(),
             "--stream-poll-ms".to_owned(),
             self.stream_poll_ms.to_string(),
+            "--commit-delay-ms".to_owned(),
+            self.commit_delay_ms.to_string(),
         ];
+        if self.memory {
+            arguments.push("--memory".to_owned());
+        }
         for (flag, value) in [("--fault", self.faults.clone()), ("--seed", self.seed.map(|seed| seed.to_string()))] {
             arguments.extend(value.into_iter().flat_map(|value| [flag.to_owned(), value]));
         }

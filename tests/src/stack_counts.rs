@@ -23,8 +23,37 @@ pub struct StackCounts {
     pub sns_attempts: u64,
     /// Invocations of the Lambda function.
     pub invocations: u64,
+    /// What became of commits; `None` when the stack does not count them.
+    pub log: Option<LogCounts>,
     /// Processor time of the whole stack: the nodes, and the parts of AWS that it stands in for.
     pub cpu: Duration,
+}
+
+/// What became of PutItem calls on the messages table.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LogCounts {
+    /// Those that wrote.
+    pub committed: u64,
+    /// Those that came second.
+    pub conflicts: u64,
+    /// Those that failed otherwise.
+    pub others: u64,
+}
+
+impl LogCounts {
+    /// How often the log was asked for each time that it took something.
+    #[must_use]
+    pub fn attempts_a_commit(self) -> f64 {
+        (self.committed + self.conflicts + self.others) as f64 / self.committed.max(1) as f64
+    }
+
+    fn since(self, earlier: Self) -> Self {
+        Self {
+            committed: self.committed - earlier.committed,
+            conflicts: self.conflicts - earlier.conflicts,
+            others: self.others - earlier.others,
+        }
+    }
 }
 
 impl StackCounts {
@@ -45,6 +74,11 @@ impl StackCounts {
             sns_delivered: count("sns", "delivered"),
             sns_attempts: count("sns", "attempts"),
             invocations: count("mapping", "invocations"),
+            log: stats.get("log").map(|_| LogCounts {
+                committed: count("log", "committed"),
+                conflicts: count("log", "conflicts"),
+                others: count("log", "others"),
+            }),
             cpu: cpu_time(stack.process().pid()),
         }
     }
@@ -58,6 +92,7 @@ impl StackCounts {
             sns_delivered: self.sns_delivered - earlier.sns_delivered,
             sns_attempts: self.sns_attempts - earlier.sns_attempts,
             invocations: self.invocations - earlier.invocations,
+            log: self.log.zip(earlier.log).map(|(now, earlier)| now.since(earlier)),
             cpu: self.cpu - earlier.cpu,
         }
     }
@@ -105,6 +140,15 @@ fn cpu_ticks(stat: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn attempts_that_lost_count_as_well_as_those_that_won() {
+        let before = LogCounts { committed: 100, conflicts: 7, others: 1 };
+        let after = LogCounts { committed: 110, conflicts: 9, others: 4 };
+        assert_eq!(after.since(before), LogCounts { committed: 10, conflicts: 2, others: 3 });
+        assert_eq!(after.since(before).attempts_a_commit(), 1.5);
+        assert_eq!(LogCounts::default().attempts_a_commit(), 0.0);
+    }
 
     #[test]
     fn processor_time_is_user_and_system_time() {

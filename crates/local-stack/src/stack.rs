@@ -1,5 +1,6 @@
 //! All parts together: started in order, stopped in the opposite one.
 
+use std::net::TcpListener;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -109,14 +110,7 @@ impl Stack {
         let sns_port = ports::take(options.sns_port, "SNS", "--sns-port")?;
         let certificate_port = ports::take(0, "SNS certificate", "--sns-port")?;
 
-        let dynamodb_options = DynamoDbOptions {
-            commit_delay: options.commit_delay,
-            count_commits: options.count_commits,
-            faults: options.faults.dynamodb.clone(),
-            seed: options.seed,
-            ..DynamoDbOptions::new(dynamodb_port, MESSAGES_TABLE)
-        };
-        let dynamodb = DynamoDb::start(&folder.database_file(), dynamodb_options).await?;
+        let dynamodb = DynamoDb::start(&folder.database_file(), dynamodb_options(&options, dynamodb_port)).await?;
         let link = link_proxies(&options)?;
         let sns = Sns::start(SnsOptions {
             listener: sns_port,
@@ -139,11 +133,7 @@ impl Stack {
             dynamodb.consumed(),
         );
 
-        let counts = pump.shared_counts();
-        sns.show_counts("mapping", move || counts.to_json());
-        if let Some(counts) = dynamodb.log_counts() {
-            sns.show_counts("log", move || counts.to_json());
-        }
+        show_counts(&sns, &dynamodb, &pump, link.as_ref());
 
         let cluster_key = format!("{:032x}{:032x}", fastrand::u128(..), fastrand::u128(..));
         let settings = NodeSettings {
@@ -238,4 +228,26 @@ fn link_proxies(options: &StackOptions) -> Result<Option<LinkProxies>, StackErro
     let listener = |node| ports::take(0, &format!("link of node {node}"), "--port");
     let listeners = (1..=options.nodes).map(listener).collect::<Result<_, _>>()?;
     Ok(Some(LinkProxies::start(listeners, options.faults.link.clone(), options.seed)?))
+}
+
+fn dynamodb_options(options: &StackOptions, listener: TcpListener) -> DynamoDbOptions {
+    DynamoDbOptions {
+        commit_delay: options.commit_delay,
+        count_commits: options.count_commits,
+        faults: options.faults.dynamodb.clone(),
+        seed: options.seed,
+        ..DynamoDbOptions::new(listener, MESSAGES_TABLE)
+    }
+}
+
+/// Lets SNS tell what the other parts count too.
+fn show_counts(sns: &Sns, dynamodb: &DynamoDb, pump: &StreamPump, link: Option<&LinkProxies>) {
+    let mapping = pump.shared_counts();
+    sns.show_counts("mapping", move || mapping.to_json());
+    if let Some(log) = dynamodb.log_counts() {
+        sns.show_counts("log", move || log.to_json());
+    }
+    if let Some(link) = link {
+        sns.show_counts("link", link.counts());
+    }
 }

@@ -9,6 +9,7 @@ mod bad_websocket;
 mod bystanders;
 mod chat;
 mod drain;
+mod dynamodb_faults;
 mod faults;
 mod forgery;
 mod heartbeat;

@@ -1,6 +1,7 @@
 //! The state of the link: what becomes of a request from one node to another.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -14,6 +15,16 @@ pub(super) struct Conditions {
     delay: Dice,
     outage: Outage,
     state: Mutex<State>,
+    counts: Counts,
+}
+
+/// What became of requests.
+#[derive(Default)]
+struct Counts {
+    arrived: AtomicU64,
+    lost: AtomicU64,
+    answers_lost: AtomicU64,
+    hung: AtomicU64,
 }
 
 #[derive(Default)]
@@ -46,6 +57,7 @@ impl Conditions {
             outage: Outage::from_now(faults.down),
             state: Mutex::new(State { cut: faults.cut.clone(), ..State::default() }),
             faults,
+            counts: Counts::default(),
         }
     }
 
@@ -67,6 +79,29 @@ impl Conditions {
     /// What becomes of a request of a sender with this id to that node. A sender that is no node of the stack is parted
     /// from nobody.
     pub(super) fn fate(&self, sender: Option<&str>, receiver: u16) -> Fate {
+        let fate = self.decide(sender, receiver);
+        let counter = match fate {
+            Fate::Arrives => &self.counts.arrived,
+            Fate::Lost => &self.counts.lost,
+            Fate::AnswerLost => &self.counts.answers_lost,
+            Fate::Hangs => &self.counts.hung,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+        fate
+    }
+
+    /// What became of requests so far, for people and measurements.
+    pub(super) fn counts(&self) -> serde_json::Value {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        serde_json::json!({
+            "arrived": read(&self.counts.arrived),
+            "lost": read(&self.counts.lost),
+            "answers_lost": read(&self.counts.answers_lost),
+            "hung": read(&self.counts.hung),
+        })
+    }
+
+    fn decide(&self, sender: Option<&str>, receiver: u16) -> Fate {
         let lost = self.drop.happens(self.faults.drop);
         let answer_lost = self.drop_answer.happens(0.5);
         if self.outage.is_on() || self.is_cut(sender, receiver) {
@@ -131,6 +166,8 @@ mod tests {
         let requests = fates.iter().filter(|&&fate| fate == Fate::Lost).count();
         assert!((400..600).contains(&answers), "{answers}");
         assert_eq!(answers + requests, 1_000);
+        let counts = conditions.counts();
+        assert_eq!((&counts["lost"], &counts["answers_lost"]), (&requests.into(), &answers.into()));
     }
 
     #[test]

@@ -65,6 +65,12 @@ impl LinkProxies {
         }
     }
 
+    /// Tells at any time what became of requests so far.
+    pub fn counts(&self) -> impl Fn() -> serde_json::Value + Send + Sync + 'static {
+        let conditions = Arc::clone(&self.conditions);
+        move || conditions.counts()
+    }
+
     /// `POST /_local/link` with `{"cut":[[1,2],…]}`: from now on nothing gets through between these pairs of nodes, and
     /// everything between all others.
     pub fn routes(&self) -> Router {
