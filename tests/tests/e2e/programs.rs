@@ -96,12 +96,15 @@ async fn help_lists_every_flag_and_its_variable() {
     flags.dedup();
     let known = [
         "--audit-units",
+        "--cluster-key",
         "--commits-in-flight",
         "--create-tables",
         "--drain-ms",
         "--gap-ms",
         "--heartbeat-ms",
         "--help",
+        "--link-address",
+        "--link-listen",
         "--listen",
         "--log",
         "--log-format",
@@ -111,6 +114,7 @@ async fn help_lists_every_flag_and_its_variable() {
         "--opens-in-flight",
         "--outbox-bytes",
         "--page-link",
+        "--peer-hints",
         "--recent-bytes",
         "--retention-hours",
         "--room-queue",
@@ -119,7 +123,9 @@ async fn help_lists_every_flag_and_its_variable() {
         "--sessions",
         "--sns-cert-origin",
         "--sns-endpoint",
+        "--sns-relay",
         "--sns-trust-root",
+        "--stand-alone",
         "--topic-arn",
         "--version",
     ];
