@@ -14,6 +14,7 @@ pub mod chat_text;
 pub mod crowd;
 pub mod http;
 pub mod latencies;
+pub mod link;
 pub mod node;
 pub mod open_load;
 pub mod ports;
@@ -28,6 +29,7 @@ use std::future::Future;
 use std::time::{Duration, Instant};
 
 pub use crowd::{Crowd, Guest};
+pub use link::LinkRequest;
 pub use node::Node;
 pub use process::Process;
 pub use stack::{Stack, StackOptions};

@@ -125,6 +125,17 @@ impl Node {
         self.process.kill();
     }
 
+    /// Kills it with SIGKILL, and starts another one in its place, at the same port.
+    ///
+    /// # Panics
+    /// When that does not become ready.
+    pub async fn kill_and_replace(self, stack: &Stack, flags: &[&str]) -> Self {
+        let port = self.port;
+        self.kill();
+        let process = Self::launch(stack, port, flags);
+        Self { process, port }.ready().await.expect("the port was its predecessor's")
+    }
+
     /// `None`: somebody else took the port first.
     async fn ready(mut self) -> Option<Self> {
         let start = Instant::now();
