@@ -190,7 +190,9 @@ impl Room {
     /// Does what is due. Harmless when nothing is.
     pub fn handle_timeout(&mut self, turn: &mut Turn<'_>) {
         self.timeline.handle_timeout(turn);
-        self.append.handle_timeout(turn);
+        if self.append.handle_timeout(turn) {
+            self.timeline.want_read();
+        }
     }
 
     /// The next thing to tell. Messages come before the acknowledgements that follow from them.

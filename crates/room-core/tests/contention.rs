@@ -20,6 +20,8 @@ struct Delays {
     commit: u64,
     /// From node to node; `None`: there is no way.
     link: Option<u64>,
+    /// What is handed over never arrives, and nobody says so.
+    swallowed: bool,
     /// From a commit to the other nodes when there is no way between nodes, at least; at most twice as long.
     backplane: u64,
 }
@@ -243,6 +245,9 @@ impl Cluster {
     }
 
     fn take_hand_off(&mut self, from: usize, ticket: Ticket, to: usize, hand_off: HandOff) {
+        if self.delays.swallowed {
+            return;
+        }
         self.batches.push(Batch { from, ticket, outcomes: vec![None; hand_off.messages.len()] });
         let batch = self.batches.len() - 1;
         let tokens: Vec<Token> = (0..hand_off.messages.len())
@@ -318,7 +323,7 @@ impl Cluster {
     }
 }
 
-const LINKED: Delays = Delays { commit: 4_000, link: Some(300), backplane: 250_000 };
+const LINKED: Delays = Delays { commit: 4_000, link: Some(300), swallowed: false, backplane: 250_000 };
 
 #[test]
 fn a_hot_room_costs_little_more_than_a_commit_however_many_nodes_write_it() {
@@ -351,4 +356,12 @@ fn without_a_way_between_nodes_a_hot_room_is_slow_and_loses_nothing() {
         assert_eq!(figures.failed, 0, "{nodes} nodes: {figures:?}");
         assert!(figures.acked as f64 > 0.9 * rate * nodes as f64 * 9.0);
     }
+}
+
+#[test]
+fn batches_that_are_swallowed_wait_a_fraction_of_a_second() {
+    let delays = Delays { swallowed: true, ..LINKED };
+    let figures = Cluster::new(2, delays, 7).run(500.0, 10);
+    println!("swallowed: {figures:?}");
+    assert!(figures.failed == 0 && figures.p50 <= 40.0 && figures.p99 <= 400.0, "{figures:?}");
 }

@@ -20,6 +20,11 @@ impl Backoff {
         self.until.is_some_and(|until| now < until)
     }
 
+    /// Whether the node has not answered since it last failed to.
+    pub(crate) fn is_doubtful(&self) -> bool {
+        self.failures > 0
+    }
+
     /// A request that began at `began` was not answered. `random`: from 0 to 1.
     ///
     /// Requests that were under way together fail together, and count once; and who has answered since is there.
@@ -58,8 +63,9 @@ mod tests {
             assert!(!backoff.is_on(now), "{pause}");
         }
         backoff.handle_failure(now, now, 1.0);
+        assert!(backoff.is_doubtful());
         backoff.handle_answer(now);
-        assert!(!backoff.is_on(now));
+        assert!(!backoff.is_on(now) && !backoff.is_doubtful());
         backoff.handle_failure(now + ms(1), now + ms(1), 1.0);
         assert!(!backoff.is_on(now + ms(101)), "the next pause is a short one again");
     }

@@ -120,14 +120,15 @@ impl Peers for Link {
     }
 
     fn hand_over(&self, to: NodeId, hand_off: HandOff) -> BoxFuture<'static, HandOverOutcome> {
-        let peer = self.shared.neighbours().peers.get(&to).map(|kept| Arc::clone(&kept.peer));
+        let neighbours = self.shared.neighbours();
+        let (peer, hinted) = (neighbours.peers.get(&to).map(|kept| Arc::clone(&kept.peer)), neighbours.hinted);
         if peer.is_none() {
             self.directory.look_soon();
         }
         let stats = Arc::clone(&self.stats);
         Box::pin(async move {
             let outcome = match peer {
-                Some(peer) => Peer::hand_over(&peer, hand_off).await,
+                Some(peer) => peer.hand_over(hand_off, hinted).await,
                 None => HandOverOutcome::NotSent,
             };
             count(match &outcome {

@@ -109,12 +109,17 @@ impl Peer {
         self.warn(&failure);
     }
 
-    /// Gives a batch to the node.
-    pub(crate) async fn hand_over(&self, hand_off: HandOff) -> HandOverOutcome {
+    /// Gives a batch to the node. `hinted`: hints find out whether a node that did not answer is there again, and no
+    /// batch has to wait for that.
+    pub(crate) async fn hand_over(&self, hand_off: HandOff, hinted: bool) -> HandOverOutcome {
         let began = Instant::now();
         let Ok(_place) = self.hand_offs.try_acquire() else { return HandOverOutcome::NotSent };
         let Ok(body) = serde_json::to_vec(&hand_off) else { return HandOverOutcome::NotSent };
-        if self.backoff().is_on(began) || body.len() > HAND_OFF_LIMIT {
+        let left_alone = {
+            let backoff = self.backoff();
+            backoff.is_on(began) || (hinted && backoff.is_doubtful())
+        };
+        if left_alone || body.len() > HAND_OFF_LIMIT {
             return HandOverOutcome::NotSent;
         }
         let answer = self.ask(HAND_OFF_PATH, body.into(), HAND_OFF_WITHIN).await;

@@ -23,6 +23,10 @@ const MAX_REDIRECTS: u32 = 2;
 const MAX_OUT: usize = 8;
 /// Between two batches, in milliseconds: what comes meanwhile is the next one.
 const GATHER_MS: u64 = 2;
+/// How long a batch waits for its answer, in milliseconds and in commit times. After that it is committed directly; if
+/// the other node has written it after all, the repeat is found.
+const PATIENCE_MS: u64 = 200;
+const PATIENCE_COMMITS: u64 = 10;
 /// Streams of other nodes that are remembered: each node has one a room.
 const MAX_STREAMS: usize = 128;
 
@@ -51,6 +55,9 @@ pub(super) struct Course {
 struct Handed {
     ticket: Ticket,
     index: u32,
+    sent_at: Time,
+    /// Nobody waits for the answer longer.
+    until: Time,
     /// In the order they were handed; `None`: the room has shown it.
     batch: Vec<Option<Pending>>,
 }
@@ -86,6 +93,11 @@ impl Course {
     pub(super) fn poll_timeout(&self, now: Time) -> Option<Time> {
         let until = self.leader.as_ref().map(|(_, until)| *until);
         [until, Some(self.next_at)].into_iter().flatten().filter(|at| *at > now).min()
+    }
+
+    /// When the oldest batch has waited long enough for its answer.
+    pub(super) fn patience(&self) -> Option<Time> {
+        self.out.iter().map(|handed| handed.until).min()
     }
 
     fn may_follow(&self, leader: &NodeId, now: Time) -> bool {
@@ -158,14 +170,16 @@ impl Append {
             HandOff { room: self.room.clone(), epoch: epoch.clone(), checked: next, stream, index, messages };
         let ticket = ticket();
         course.next_at = turn.now.plus_ms(GATHER_MS);
-        course.out.push_back(Handed { ticket, index, batch: batch.into_iter().map(Some).collect() });
+        let until = turn.now.plus_ms(PATIENCE_MS + PATIENCE_COMMITS * self.fairness.commit_ms());
+        let batch = batch.into_iter().map(Some).collect();
+        course.out.push_back(Handed { ticket, index, sent_at: turn.now, until, batch });
         Some((ticket, to, hand_off))
     }
 
     /// Takes the answer to `Action::HandOver`. Returns whether the room should be read: this node goes on by itself.
     pub(crate) fn handle_handed_over(&mut self, ticket: Ticket, outcome: HandOver, turn: &mut Turn<'_>) -> bool {
         let place = self.course.out.iter().position(|handed| handed.ticket == ticket);
-        let Some(Handed { index, batch, .. }) = place.and_then(|place| self.course.out.remove(place)) else {
+        let Some(Handed { index, batch, sent_at, .. }) = place.and_then(|place| self.course.out.remove(place)) else {
             return false;
         };
         let all = |batch: Vec<Option<Pending>>| batch.into_iter().flatten().collect::<Vec<_>>();
@@ -180,6 +194,9 @@ impl Append {
                 (all(batch), None, false)
             }
         };
+        if back.is_empty() {
+            self.fairness.handle_took(turn.now.since_ms(sent_at));
+        }
         if !back.is_empty() {
             // The first failure tells why: those after it follow from it.
             let first = self.course.broken.is_none();
@@ -198,6 +215,17 @@ impl Append {
         let back = broken.back.into_iter().flat_map(|(_, back)| back).collect();
         self.queue.put_back(back);
         self.change_course(broken.leader, broken.out_of_order, turn)
+    }
+
+    /// Waits no longer for answers that are overdue. Returns whether the room should be read.
+    pub(super) fn lose_patience(&mut self, turn: &mut Turn<'_>) -> bool {
+        let overdue: Vec<Ticket> =
+            self.course.out.iter().filter(|handed| handed.until <= turn.now).map(|handed| handed.ticket).collect();
+        let mut alone = false;
+        for ticket in overdue {
+            alone |= self.handle_handed_over(ticket, HandOver::Unknown, turn);
+        }
+        alone
     }
 
     /// The room shows messages: those that were handed over are settled, whatever becomes of the answer.

@@ -305,8 +305,9 @@ impl Append {
         ID_WINDOW as u64 + next.since(oldest)
     }
 
-    /// Answers "unknown" to those who have waited too long. What was sent is still brought to an end.
-    pub(crate) fn handle_timeout(&mut self, turn: &Turn<'_>) {
+    /// Answers "unknown" to those who have waited too long. What was sent is still brought to an end. Returns whether
+    /// the room should be read: this node writes it by itself again.
+    pub(crate) fn handle_timeout(&mut self, turn: &mut Turn<'_>) -> bool {
         if self.is_idle() && turn.now.since_ms(self.written_at) > IDS_KEPT_MS {
             self.window = Window::Unread;
         }
@@ -327,6 +328,7 @@ impl Append {
             let tokens = self.queue.give_up(&key);
             self.reject(tokens, Rejection::Unavailable);
         }
+        self.lose_patience(turn)
     }
 
     pub(crate) fn poll_event(&mut self) -> Option<Event> {
@@ -348,7 +350,7 @@ impl Append {
             .map(|pending| pending.deadline)
             .filter(|deadline| *deadline > now)
             .min();
-        [queued, start, course, retry, given_up].into_iter().flatten().min()
+        [queued, start, course, self.course.patience(), retry, given_up].into_iter().flatten().min()
     }
 
     /// As much of the queue as one segment takes. Publishes that the room holds already leave the queue here: they came
