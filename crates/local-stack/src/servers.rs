@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::pin::Pin;
 
 use aws_config::SdkConfig;
+use ring::rand::SystemRandom;
 
 /// The table of messages.
 pub const MESSAGES_TABLE: &str = "roomcast-messages";
@@ -33,6 +34,14 @@ pub trait RunningNode: Send + Sync {
     fn stop(self: Box<Self>) -> NodeFuture<'static, ()>;
 }
 
+/// A key that only this stack's nodes know.
+#[must_use]
+pub fn random_cluster_key() -> String {
+    let random = ring::rand::generate::<[u8; 32]>(&SystemRandom::new());
+    let random = random.expect("the operating system has random bytes").expose();
+    random.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// What every node of a stack is told.
 #[derive(Debug, Clone)]
 pub struct NodeSettings {
@@ -46,6 +55,10 @@ pub struct NodeSettings {
     pub cert_origin: String,
     /// The root certificate, in PEM.
     pub trust_root: PathBuf,
+    /// What lets nodes of the stack believe each other.
+    pub cluster_key: String,
+    /// Where other nodes are told to reach each node, in the nodes' order; none: where it listens.
+    pub link_addresses: Vec<SocketAddr>,
 }
 
 impl NodeSettings {
@@ -67,6 +80,8 @@ impl NodeSettings {
         let own_url = self.url(index);
         let address = self.address(index).to_string();
         let trust_root = self.trust_root.to_string_lossy();
+        let link_address = self.link_addresses.get(usize::from(index)).map(SocketAddr::to_string);
+        let link_address = link_address.iter().map(|address| ("--link-address", address.as_str()));
         let flags = [
             ("--listen", address.as_str()),
             ("--messages-table", MESSAGES_TABLE),
@@ -75,6 +90,8 @@ impl NodeSettings {
             ("--sns-endpoint", &own_url),
             ("--sns-cert-origin", &self.cert_origin),
             ("--sns-trust-root", &trust_root),
+            ("--cluster-key", &self.cluster_key),
+            ("--link-listen", "127.0.0.1:0"),
             // Nobody's deployment waits here: Ctrl-C is answered at once.
             ("--drain-ms", "300"),
         ];
@@ -83,7 +100,7 @@ impl NodeSettings {
             others.flat_map(|other| ["--page-link".to_owned(), format!("Node {}={}", other + 1, self.url(other))]);
         ["ws-server".to_owned(), "--create-tables".to_owned()]
             .into_iter()
-            .chain(flags.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value.to_owned()]))
+            .chain(flags.into_iter().chain(link_address).flat_map(|(flag, value)| [flag.to_owned(), value.to_owned()]))
             .chain(links)
             .collect()
     }
@@ -97,23 +114,46 @@ impl NodeSettings {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_node_gets_the_flags_of_production_and_links_to_the_others() {
-        let settings = NodeSettings {
+    fn settings() -> NodeSettings {
+        NodeSettings {
             first_port: 8080,
             nodes: 3,
             topic_arn: "arn:aws:sns:us-east-1:000000000000:roomcast".into(),
             cert_origin: "https://127.0.0.1:9443".into(),
             trust_root: "/data/sns-root.pem".into(),
-        };
+            cluster_key: "0123456789abcdef0123456789abcdef".into(),
+            link_addresses: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_node_gets_the_flags_of_production_and_links_to_the_others() {
         assert_eq!(
-            settings.arguments(1).join(" "),
+            settings().arguments(1).join(" "),
             "ws-server --create-tables --listen 127.0.0.1:8081 --messages-table roomcast-messages \
              --nodes-table roomcast-nodes --topic-arn arn:aws:sns:us-east-1:000000000000:roomcast \
              --sns-endpoint http://127.0.0.1:8081 --sns-cert-origin https://127.0.0.1:9443 \
-             --sns-trust-root /data/sns-root.pem --drain-ms 300 --page-link Node 1=http://127.0.0.1:8080 \
+             --sns-trust-root /data/sns-root.pem --cluster-key 0123456789abcdef0123456789abcdef \
+             --link-listen 127.0.0.1:0 --drain-ms 300 --page-link Node 1=http://127.0.0.1:8080 \
              --page-link Node 3=http://127.0.0.1:8082"
         );
-        assert_eq!(settings.urls(), ["http://127.0.0.1:8080", "http://127.0.0.1:8081", "http://127.0.0.1:8082"]);
+        assert_eq!(settings().urls(), ["http://127.0.0.1:8080", "http://127.0.0.1:8081", "http://127.0.0.1:8082"]);
+    }
+
+    #[test]
+    fn a_node_behind_a_proxy_is_told_the_address_of_the_proxy() {
+        let link_addresses = (1..=3).map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port))).collect();
+        let arguments = NodeSettings { link_addresses, ..settings() }.arguments(1).join(" ");
+        assert!(
+            arguments.contains("--link-listen 127.0.0.1:0 --drain-ms 300 --link-address 127.0.0.1:2 "),
+            "{arguments}"
+        );
+    }
+
+    #[test]
+    fn every_stack_has_another_key_of_visible_characters() {
+        let (one, other) = (random_cluster_key(), random_cluster_key());
+        assert_ne!(one, other);
+        assert!(one.len() >= 32 && one.bytes().all(|byte| byte.is_ascii_graphic()), "{one}");
     }
 }

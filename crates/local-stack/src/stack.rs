@@ -13,7 +13,7 @@ use crate::faults::Faults;
 use crate::link::LinkProxies;
 use crate::ports::{self, PortError};
 use crate::sdk_config::{REGION, local_sdk_config};
-use crate::servers::{MESSAGES_TABLE, NODES_TABLE, NodeLauncher, NodeSettings, RunningNode};
+use crate::servers::{MESSAGES_TABLE, NODES_TABLE, NodeLauncher, NodeSettings, RunningNode, random_cluster_key};
 use crate::sns::{SignatureVersion, Sns, SnsError, SnsOptions};
 use crate::stack_folder::{Announcement, FolderError, StackFolder};
 use crate::stream_pump::{CheckpointFile, FaultyHandler, PumpOptions, StreamHandler, StreamPump};
@@ -141,6 +141,8 @@ impl Stack {
             topic_arn: topic_arn.clone(),
             cert_origin: sns.certificate_origin(),
             trust_root: trust_root.clone(),
+            cluster_key: random_cluster_key(),
+            link_addresses: link.as_ref().map(LinkProxies::addresses).unwrap_or_default().to_vec(),
         };
         let announcement = Announcement {
             dynamodb: dynamodb.url(),
@@ -151,6 +153,7 @@ impl Stack {
             cert_origin: sns.certificate_origin(),
             messages_table: MESSAGES_TABLE.to_owned(),
             nodes_table: NODES_TABLE.to_owned(),
+            cluster_key: settings.cluster_key.clone(),
             nodes: settings.urls(),
             pid: std::process::id(),
         };

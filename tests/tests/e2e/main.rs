@@ -16,6 +16,7 @@ mod heartbeat;
 mod history;
 mod idempotence;
 mod kill;
+mod link;
 mod outage;
 mod programs;
 mod restart;
