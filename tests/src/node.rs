@@ -59,6 +59,7 @@ impl Node {
             ("--sns-trust-root", stack.announced("trust_root")),
             ("--messages-table", stack.announced("messages_table")),
             ("--nodes-table", stack.announced("nodes_table")),
+            ("--link-listen", "127.0.0.1:0"),
             ("--drain-ms", "300"),
             ("--cluster-key", stack.announced("cluster_key")),
             ("--link-listen", "127.0.0.1:0"),
@@ -70,13 +71,14 @@ impl Node {
 
     /// The environment that joins a node to a stack.
     #[must_use]
-    pub fn environment(stack: &Stack) -> [(&'static str, &str); 5] {
+    pub fn environment(stack: &Stack) -> [(&'static str, &str); 6] {
         [
             ("AWS_ENDPOINT_URL_DYNAMODB", stack.announced("dynamodb")),
             ("AWS_ENDPOINT_URL_SNS", stack.announced("sns")),
             ("AWS_REGION", stack.announced("region")),
             ("AWS_ACCESS_KEY_ID", "test"),
             ("AWS_SECRET_ACCESS_KEY", "test"),
+            ("ROOMCAST_CLUSTER_KEY", stack.announced("cluster_key")),
         ]
     }
 

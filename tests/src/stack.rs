@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::process::{Finished, Process};
@@ -126,7 +126,7 @@ impl Stack {
     }
 
     /// A text from `stack.json`: `dynamodb`, `sns`, `region`, `topic_arn`, `trust_root`, `cert_origin`,
-    /// `messages_table`, `nodes_table`.
+    /// `messages_table`, `nodes_table`, `cluster_key`.
     ///
     /// # Panics
     /// When there is no such text.
@@ -169,6 +169,26 @@ impl Stack {
         let response = response.expect("DynamoDB answers");
         assert_eq!(response.status, 200, "{action}: {}", response.text());
         response.json()
+    }
+
+    /// What the stack counted of one of its parts: see `/_local/stats`.
+    ///
+    /// # Panics
+    /// When it does not tell.
+    pub async fn counted(&self, part: &str) -> Value {
+        let stats = http::get(&format!("{}/_local/stats", self.announced("sns"))).await.expect("a running stack tells");
+        stats.json()[part].take()
+    }
+
+    /// Cuts the link between these pairs of nodes, numbered from 1, and mends all others. Some fault of the link must
+    /// have been asked for at the start.
+    ///
+    /// # Panics
+    /// When the stack refuses.
+    pub async fn cut_links(&self, pairs: &[(u16, u16)]) {
+        let url = format!("{}/_local/link", self.announced("sns"));
+        let told = http::post(&url, &[], json!({ "cut": pairs }).to_string().as_bytes()).await;
+        assert_eq!(told.expect("a running stack answers").status, 204);
     }
 
     /// Stops it and waits until it has ended.

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::pin::Pin;
 
 use aws_config::SdkConfig;
+use ring::rand::SystemRandom;
 
 /// The table of messages.
 pub const MESSAGES_TABLE: &str = "roomcast-messages";
@@ -31,6 +32,14 @@ pub trait RunningNode: Send + Sync {
     fn ready(&self) -> NodeFuture<'_, ()>;
     /// Drains and ends the node.
     fn stop(self: Box<Self>) -> NodeFuture<'static, ()>;
+}
+
+/// A key that only this stack's nodes know.
+#[must_use]
+pub fn random_cluster_key() -> String {
+    let random = ring::rand::generate::<[u8; 32]>(&SystemRandom::new());
+    let random = random.expect("the operating system has random bytes").expose();
+    random.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// What every node of a stack is told.
@@ -71,6 +80,8 @@ impl NodeSettings {
         let own_url = self.url(index);
         let address = self.address(index).to_string();
         let trust_root = self.trust_root.to_string_lossy();
+        let link_address = self.link_addresses.get(usize::from(index)).map(SocketAddr::to_string);
+        let link_address = link_address.iter().map(|address| ("--link-address", address.as_str()));
         let flags = [
             ("--listen", address.as_str()),
             ("--messages-table", MESSAGES_TABLE),
@@ -79,6 +90,8 @@ impl NodeSettings {
             ("--sns-endpoint", &own_url),
             ("--sns-cert-origin", &self.cert_origin),
             ("--sns-trust-root", &trust_root),
+            ("--cluster-key", &self.cluster_key),
+            ("--link-listen", "127.0.0.1:0"),
             // Nobody's deployment waits here: Ctrl-C is answered at once.
             ("--drain-ms", "300"),
             ("--cluster-key", &self.cluster_key),
@@ -106,9 +119,8 @@ impl NodeSettings {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_node_gets_the_flags_of_production_and_links_to_the_others() {
-        let settings = NodeSettings {
+    fn settings() -> NodeSettings {
+        NodeSettings {
             first_port: 8080,
             nodes: 3,
             topic_arn: "arn:aws:sns:us-east-1:000000000000:roomcast".into(),
@@ -118,7 +130,7 @@ mod tests {
             link_addresses: Vec::new(),
         };
         assert_eq!(
-            settings.arguments(1).join(" "),
+            settings().arguments(1).join(" "),
             "ws-server --create-tables --listen 127.0.0.1:8081 --messages-table roomcast-messages \
              --nodes-table roomcast-nodes --topic-arn arn:aws:sns:us-east-1:000000000000:roomcast \
              --sns-endpoint http://127.0.0.1:8081 --sns-cert-origin https://127.0.0.1:9443 \

@@ -13,7 +13,7 @@ use crate::faults::Faults;
 use crate::link::LinkProxies;
 use crate::ports::{self, PortError};
 use crate::sdk_config::{REGION, local_sdk_config};
-use crate::servers::{MESSAGES_TABLE, NODES_TABLE, NodeLauncher, NodeSettings, RunningNode};
+use crate::servers::{MESSAGES_TABLE, NODES_TABLE, NodeLauncher, NodeSettings, RunningNode, random_cluster_key};
 use crate::sns::{SignatureVersion, Sns, SnsError, SnsOptions};
 use crate::stack_folder::{Announcement, FolderError, StackFolder};
 use crate::stream_pump::{CheckpointFile, FaultyHandler, PumpOptions, StreamHandler, StreamPump};

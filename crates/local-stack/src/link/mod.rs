@@ -50,10 +50,10 @@ impl LinkProxies {
         Ok(started)
     }
 
-    /// What other nodes are told to be the link address of a node, numbered from 1.
+    /// What other nodes are told to be the nodes' link addresses, in the order of the nodes.
     #[must_use]
-    pub fn address(&self, node: u16) -> Option<SocketAddr> {
-        self.addresses.get(usize::from(node).checked_sub(1)?).copied()
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
     }
 
     /// A node, numbered from 1, runs under this id and listens there; `None`: it has no link.

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use aws_config::SdkConfig;
 use aws_lambda_events::event::dynamodb::Event;
 use local_stack::cli::Cli;
+use local_stack::faults::Faults;
 use local_stack::ports;
 use local_stack::servers::{NodeFuture, NodeLauncher, RunningNode};
 use local_stack::stack::{Stack, StackError, StackOptions};
@@ -23,6 +24,8 @@ impl StreamHandler for Idle {
 #[derive(Clone, Default)]
 struct Notebook {
     notes: Arc<Mutex<Vec<String>>>,
+    /// The command lines.
+    told: Arc<Mutex<Vec<Vec<String>>>>,
     broken: Option<u16>,
 }
 
@@ -34,6 +37,7 @@ struct Node {
 impl NodeLauncher for Notebook {
     fn launch(&self, arguments: Vec<String>, aws: SdkConfig) -> NodeFuture<'_, Result<Box<dyn RunningNode>, String>> {
         Box::pin(async move {
+            self.told.lock().unwrap().push(arguments.clone());
             let listen = arguments.iter().position(|argument| argument == "--listen").unwrap();
             let address = arguments[listen + 1].clone();
             // As the server will: the port must be free, SNS must be there.
@@ -105,6 +109,41 @@ async fn nodes_are_started_made_ready_announced_and_stopped() {
     let notes = launcher.notes.lock().unwrap();
     let expected = ["start", "ready", "stop"].map(|what| [format!("{what} {one}"), format!("{what} {two}")]);
     assert_eq!(*notes, expected.concat());
+}
+
+impl Notebook {
+    /// The values that the nodes were told for a flag.
+    fn told(&self, flag: &str) -> Vec<String> {
+        let all = self.told.lock().unwrap();
+        let value = |line: &Vec<String>| line.iter().skip_while(|word| *word != flag).nth(1).cloned();
+        all.iter().filter_map(value).collect()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_nodes_have_the_key_that_the_stack_announces_and_reach_each_other_directly() {
+    let data = tempfile::tempdir().unwrap();
+    let launcher = Notebook::default();
+    let stack = start(options(data.path(), two_free_ports()), &launcher).await.unwrap();
+    let key = stack.announcement().cluster_key.clone();
+    assert_eq!(launcher.told("--cluster-key"), [key.clone(), key]);
+    assert_eq!(launcher.told("--link-listen"), ["127.0.0.1:0", "127.0.0.1:0"]);
+    assert!(launcher.told("--link-address").is_empty());
+    stack.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_a_fault_of_the_link_each_node_is_told_the_address_of_a_proxy_of_its_own() {
+    let data = tempfile::tempdir().unwrap();
+    let launcher = Notebook::default();
+    let faults = Faults::parse(&["link.cut=1-2"]).unwrap();
+    let stack = start(StackOptions { faults, ..options(data.path(), two_free_ports()) }, &launcher).await.unwrap();
+    let addresses = launcher.told("--link-address");
+    assert!(addresses.len() == 2 && addresses[0] != addresses[1], "{addresses:?}");
+    for address in addresses {
+        tokio::net::TcpStream::connect(&address).await.unwrap();
+    }
+    stack.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
