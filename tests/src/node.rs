@@ -61,8 +61,6 @@ impl Node {
             ("--nodes-table", stack.announced("nodes_table")),
             ("--link-listen", "127.0.0.1:0"),
             ("--drain-ms", "300"),
-            ("--cluster-key", stack.announced("cluster_key")),
-            ("--link-listen", "127.0.0.1:0"),
             ("--log", "warn,ws_server=info"),
         ];
         let valued = valued.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value.to_owned()]);

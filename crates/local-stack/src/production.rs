@@ -60,14 +60,3 @@ impl RunningNode for Node {
         Box::pin(self.0.stop())
     }
 }
-
-/// Stands in for the server's own method of this name, which is found first once it is there: then this goes.
-trait LinkAddress {
-    fn link_address(&self) -> Option<SocketAddr>;
-}
-
-impl LinkAddress for ws_server::Server {
-    fn link_address(&self) -> Option<SocketAddr> {
-        None
-    }
-}

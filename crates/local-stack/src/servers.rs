@@ -55,9 +55,9 @@ pub struct NodeSettings {
     pub cert_origin: String,
     /// The root certificate, in PEM.
     pub trust_root: PathBuf,
-    /// What the nodes know each other by.
+    /// What lets nodes of the stack believe each other.
     pub cluster_key: String,
-    /// For each node what the others are told to be its address; empty: its own.
+    /// Where other nodes are told to reach each node, in the nodes' order; none: where it listens.
     pub link_addresses: Vec<SocketAddr>,
 }
 
@@ -94,18 +94,13 @@ impl NodeSettings {
             ("--link-listen", "127.0.0.1:0"),
             // Nobody's deployment waits here: Ctrl-C is answered at once.
             ("--drain-ms", "300"),
-            ("--cluster-key", &self.cluster_key),
-            ("--link-listen", "127.0.0.1:0"),
         ];
-        let told = self.link_addresses.get(usize::from(index));
-        let told = told.into_iter().flat_map(|address| ["--link-address".to_owned(), address.to_string()]);
         let others = (0..self.nodes).filter(|&other| other != index);
         let links =
             others.flat_map(|other| ["--page-link".to_owned(), format!("Node {}={}", other + 1, self.url(other))]);
         ["ws-server".to_owned(), "--create-tables".to_owned()]
             .into_iter()
-            .chain(flags.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value.to_owned()]))
-            .chain(told)
+            .chain(flags.into_iter().chain(link_address).flat_map(|(flag, value)| [flag.to_owned(), value.to_owned()]))
             .chain(links)
             .collect()
     }
@@ -126,20 +121,39 @@ mod tests {
             topic_arn: "arn:aws:sns:us-east-1:000000000000:roomcast".into(),
             cert_origin: "https://127.0.0.1:9443".into(),
             trust_root: "/data/sns-root.pem".into(),
-            cluster_key: "k".repeat(32),
+            cluster_key: "0123456789abcdef0123456789abcdef".into(),
             link_addresses: Vec::new(),
-        };
+        }
+    }
+
+    #[test]
+    fn a_node_gets_the_flags_of_production_and_links_to_the_others() {
         assert_eq!(
             settings().arguments(1).join(" "),
             "ws-server --create-tables --listen 127.0.0.1:8081 --messages-table roomcast-messages \
              --nodes-table roomcast-nodes --topic-arn arn:aws:sns:us-east-1:000000000000:roomcast \
              --sns-endpoint http://127.0.0.1:8081 --sns-cert-origin https://127.0.0.1:9443 \
-             --sns-trust-root /data/sns-root.pem --drain-ms 300 \
-             --cluster-key kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk --link-listen 127.0.0.1:0 --page-link Node 1=http://127.0.0.1:8080 \
+             --sns-trust-root /data/sns-root.pem --cluster-key 0123456789abcdef0123456789abcdef \
+             --link-listen 127.0.0.1:0 --drain-ms 300 --page-link Node 1=http://127.0.0.1:8080 \
              --page-link Node 3=http://127.0.0.1:8082"
         );
-        let proxied = NodeSettings { link_addresses: vec![([127, 0, 0, 1], 9_001).into()], ..settings.clone() };
-        assert!(proxied.arguments(0).join(" ").contains(" --link-address 127.0.0.1:9001 "));
-        assert_eq!(settings.urls(), ["http://127.0.0.1:8080", "http://127.0.0.1:8081", "http://127.0.0.1:8082"]);
+        assert_eq!(settings().urls(), ["http://127.0.0.1:8080", "http://127.0.0.1:8081", "http://127.0.0.1:8082"]);
+    }
+
+    #[test]
+    fn a_node_behind_a_proxy_is_told_the_address_of_the_proxy() {
+        let link_addresses = (1..=3).map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port))).collect();
+        let arguments = NodeSettings { link_addresses, ..settings() }.arguments(1).join(" ");
+        assert!(
+            arguments.contains("--link-listen 127.0.0.1:0 --drain-ms 300 --link-address 127.0.0.1:2 "),
+            "{arguments}"
+        );
+    }
+
+    #[test]
+    fn every_stack_has_another_key_of_visible_characters() {
+        let (one, other) = (random_cluster_key(), random_cluster_key());
+        assert_ne!(one, other);
+        assert!(one.len() >= 32 && one.bytes().all(|byte| byte.is_ascii_graphic()), "{one}");
     }
 }

@@ -135,15 +135,14 @@ impl Stack {
 
         show_counts(&sns, &dynamodb, &pump, link.as_ref());
 
-        let cluster_key = format!("{:032x}{:032x}", fastrand::u128(..), fastrand::u128(..));
         let settings = NodeSettings {
             first_port: options.port,
             nodes: options.nodes,
             topic_arn: topic_arn.clone(),
             cert_origin: sns.certificate_origin(),
             trust_root: trust_root.clone(),
-            cluster_key: cluster_key.clone(),
-            link_addresses: (1..=options.nodes).filter_map(|node| link.as_ref()?.address(node)).collect(),
+            cluster_key: random_cluster_key(),
+            link_addresses: link.as_ref().map(LinkProxies::addresses).unwrap_or_default().to_vec(),
         };
         let announcement = Announcement {
             dynamodb: dynamodb.url(),
@@ -154,7 +153,7 @@ impl Stack {
             cert_origin: sns.certificate_origin(),
             messages_table: MESSAGES_TABLE.to_owned(),
             nodes_table: NODES_TABLE.to_owned(),
-            cluster_key,
+            cluster_key: settings.cluster_key.clone(),
             nodes: settings.urls(),
             pid: std::process::id(),
         };

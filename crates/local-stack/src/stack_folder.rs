@@ -65,7 +65,7 @@ pub struct Announcement {
     pub messages_table: String,
     /// The table of nodes.
     pub nodes_table: String,
-    /// What the nodes know each other by: a secret of this stack alone, new at every start.
+    /// What lets nodes believe each other: `ROOMCAST_CLUSTER_KEY`. Random at every start, a secret of this stack only.
     pub cluster_key: String,
     /// The nodes' URLs.
     pub nodes: Vec<String>,

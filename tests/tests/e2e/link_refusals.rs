@@ -89,12 +89,10 @@ async fn forged_replayed_late_oversized_and_foreign_requests_are_refused_and_cha
 async fn a_node_without_a_key_does_not_start_beside_another() {
     let stack = Stack::start(StackOptions::nodes(0)).await;
     let first = Node::start(&stack, &[]).await;
-    let mut arguments = Node::arguments(&stack, tests::ports::free(1));
-    for flag in ["--cluster-key", "--link-listen"] {
-        let at = arguments.iter().position(|argument| argument == flag).expect("it is there");
-        arguments.drain(at..at + 2);
-    }
-    let second = tests::process::Process::start("ws-server", &arguments, &Node::environment(&stack));
+    let arguments = Node::arguments(&stack, tests::ports::free(1));
+    let environment = Node::environment(&stack).into_iter().filter(|(name, _)| *name != "ROOMCAST_CLUSTER_KEY");
+    let environment: Vec<_> = environment.collect();
+    let second = tests::process::Process::start("ws-server", &arguments, &environment);
     let finished = second.finished(tests::PATIENCE).await;
     assert_eq!(finished.status.code(), Some(1));
     assert!(finished.stderr.contains("--cluster-key") && finished.stderr.contains("--stand-alone"), "{finished:?}");

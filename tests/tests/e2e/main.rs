@@ -16,6 +16,7 @@ mod heartbeat;
 mod history;
 mod idempotence;
 mod kill;
+mod link;
 mod link_refusals;
 mod outage;
 mod programs;

@@ -10,7 +10,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::client::LinkClient;
 use super::directory::{Directory, View};
-use super::peer::{Asking, KeptPeer, Peer};
+use super::peer::{Asking, KeptPeer};
 use super::queue::Hint;
 use super::sns_signals::SnsSignals;
 use super::stats::LinkStats;
