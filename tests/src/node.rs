@@ -33,6 +33,15 @@ impl Node {
         panic!("no free port in {ATTEMPTS} attempts");
     }
 
+    /// Starts a node at a port that is known to be free.
+    ///
+    /// # Panics
+    /// When it does not become ready.
+    pub async fn start_at(stack: &Stack, port: u16, flags: &[&str]) -> Self {
+        let process = Self::launch(stack, port, flags);
+        Self { process, port }.ready().await.expect("the port was free")
+    }
+
     /// Starts the program for that port and waits for nothing.
     #[must_use]
     pub fn launch(stack: &Stack, port: u16, flags: &[&str]) -> Process {
@@ -132,8 +141,7 @@ impl Node {
     pub async fn kill_and_replace(self, stack: &Stack, flags: &[&str]) -> Self {
         let port = self.port;
         self.kill();
-        let process = Self::launch(stack, port, flags);
-        Self { process, port }.ready().await.expect("the port was its predecessor's")
+        Self::start_at(stack, port, flags).await
     }
 
     /// `None`: somebody else took the port first.

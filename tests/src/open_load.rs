@@ -1,8 +1,7 @@
 //! A steady load on many rooms from many nodes, whatever the service does with it.
 //!
 //! Open loop: every message has its moment, evenly spread and jittered, and latencies count from that moment. A thread
-//! keeps the time, because tokio's timers are a millisecond wide. Messages go to the nodes in turn, then to the rooms,
-//! then to a node's connections; each node's first connection is a viewer too.
+//! keeps the time, because tokio's timers are a millisecond wide. Each node's first connection is a viewer too.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -64,6 +63,9 @@ impl<T> OpenLoaded<T> {
 /// Which message is due, and when.
 type Due = (usize, Instant);
 
+/// Node, room, and connection of the node.
+type Place = (usize, usize, usize);
+
 /// A client and what it does.
 struct Connection {
     seat: Seat,
@@ -74,6 +76,7 @@ struct Connection {
 /// What all connections need.
 struct Load {
     options: OpenLoadOptions,
+    places: Vec<Place>,
     rooms: Vec<RoomName>,
     audience: Arc<Audience>,
 }
@@ -87,10 +90,21 @@ impl OpenLoadOptions {
         (self.messages_a_second() * time.as_secs_f64()).round() as usize
     }
 
-    /// The node, the room and the node's connection of a message, each from 0.
-    fn place(&self, number: usize) -> (usize, usize, usize) {
+    /// The node, the room and the node's connection of each message, each from 0. All have the same share, in an order
+    /// that changes from one round to the next: nothing that nodes do at the same time is arranged.
+    fn places(&self, total: usize) -> Vec<Place> {
         let (nodes, rooms) = (self.urls.len(), self.rooms);
-        (number % nodes, number / nodes % rooms, number / nodes / rooms % self.connections)
+        let mut round: Vec<Place> = (0..nodes * rooms * self.connections)
+            .map(|number| (number % nodes, number / nodes % rooms, number / nodes / rooms))
+            .collect();
+        let mut random = fastrand::Rng::with_seed(7);
+        let mut places = Vec::with_capacity(total + round.len());
+        while places.len() < total {
+            random.shuffle(&mut round);
+            places.extend_from_slice(&round);
+        }
+        places.truncate(total);
+        places
     }
 }
 
@@ -105,7 +119,7 @@ pub async fn open_load<T>(options: OpenLoadOptions, note: impl AsyncFn() -> T) -
     let name = |number| RoomName::new(&format!("bench-{run:012x}-{number}")).expect("a plain name");
     let rooms: Vec<RoomName> = (0..options.rooms).map(name).collect();
     let audience = Arc::new(Audience::timing_from(first_timed));
-    let load = Arc::new(Load { options, rooms, audience });
+    let load = Arc::new(Load { places: options.places(total), options, rooms, audience });
 
     let (connections, queues) = load.connect().await;
     let clients: Vec<Client> = connections.iter().map(|connection| connection.client.clone()).collect();
@@ -135,7 +149,7 @@ pub async fn open_load<T>(options: OpenLoadOptions, note: impl AsyncFn() -> T) -
     drop(publishers);
     pacing.join().expect("it only keeps time");
     let mut published = vec![0; load.rooms.len()];
-    (0..total).for_each(|number| published[load.options.place(number).1] += 1);
+    load.places.iter().for_each(|(_, room, _)| published[*room] += 1);
     OpenLoaded { outcome, rooms: load.rooms.iter().cloned().zip(published).collect(), before, after }
 }
 
@@ -186,7 +200,7 @@ impl Load {
             if !left.is_zero() {
                 std::thread::sleep(left);
             }
-            let (node, _, connection) = self.options.place(number);
+            let (node, _, connection) = self.places[number];
             if queues[node * self.options.connections + connection].blocking_send((number, due)).is_err() {
                 return; // broken off
             }
@@ -195,7 +209,7 @@ impl Load {
 
     async fn publish_what_is_due(self: Arc<Self>, mut connection: Connection) {
         while let Some((number, due)) = connection.due.recv().await {
-            let (_, room, _) = self.options.place(number);
+            let (_, room, _) = self.places[number];
             let (room, text) = (&self.rooms[room], chat_text(number as u64, self.options.bytes));
             let publish = Publish { number, room, text: &text, due };
             let client = &connection.client;
@@ -228,7 +242,7 @@ mod tests {
         };
         assert_eq!((options.messages_in(options.warm_up), options.messages_in(seconds(3))), (60, 180));
         let mut shares = BTreeMap::new();
-        (0..180).for_each(|number| *shares.entry(options.place(number)).or_insert(0) += 1);
+        options.places(180).into_iter().for_each(|place| *shares.entry(place).or_insert(0) += 1);
         assert_eq!(shares.len(), 2 * 3 * 5);
         assert!(shares.values().all(|&share| share == 6));
     }

@@ -84,7 +84,7 @@ const HOT_ROOM: &[Row] = &[
 ];
 
 /// The settings with goals.
-pub const SETTINGS: [Setting; 4] = [
+pub const SETTINGS: [Setting; 5] = [
     Setting {
         name: "2 nodes x 500 messages/s, 1 room",
         nodes: 2,
@@ -119,20 +119,31 @@ pub const SETTINGS: [Setting; 4] = [
         ],
     },
     Setting {
-        name: "2 nodes x 100 rooms x 10 messages/s",
+        name: "100 rooms x 10 messages/s, from 2 nodes",
+        nodes: 2,
+        rooms: 100,
+        connections: 1,
+        rate: 5.0,
+        faults: None,
+        rows: MANY_ROOMS,
+    },
+    Setting {
+        name: "100 rooms x 20 messages/s, from 2 nodes",
         nodes: 2,
         rooms: 100,
         connections: 1,
         rate: 10.0,
         faults: None,
-        rows: &[
-            row(What::AttemptsACommit, Goal::None),
-            row(What::AckP50, Goal::None),
-            row(What::AckP99, Goal::CommitTimes(6.0)),
-            row(What::CrossNodeP50, Goal::None),
-            row(What::CrossNodeP99, Goal::None),
-        ],
+        rows: MANY_ROOMS,
     },
+];
+
+const MANY_ROOMS: &[Row] = &[
+    row(What::AttemptsACommit, Goal::None),
+    row(What::AckP50, Goal::None),
+    row(What::AckP99, Goal::CommitTimes(6.0)),
+    row(What::CrossNodeP50, Goal::None),
+    row(What::CrossNodeP99, Goal::None),
 ];
 
 impl What {
