@@ -3,7 +3,7 @@
 NEXTEST_VERSION := 0.9.143
 CARGO ?= cargo
 
-.PHONY: test tools format lint build unit web release measure replay
+.PHONY: test tools format lint build unit web release measure replay hunt
 
 ## Everything that must hold before a change lands. Installs what it needs, into the user's cargo folder.
 test: tools format lint build unit web
@@ -43,3 +43,10 @@ measure: release
 ## A recorded live chat through two nodes at 60 times its pace.
 replay: release
 	$(CARGO) run --release --package tests --bin replay
+
+HUNT ?= 100000
+FROM ?= 0
+
+## Clusters in virtual time, one a seed; ends with the first that breaks a promise, and with the command to replay it.
+hunt:
+	$(CARGO) run --release --package simulator -- --hunt $(HUNT) --from $(FROM)
