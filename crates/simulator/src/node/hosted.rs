@@ -107,6 +107,17 @@ impl Hosted {
         }
         // Polling for actions settles repeats.
         self.settle(scene);
+        self.check_bounds(scene);
+    }
+
+    fn check_bounds(&self, scene: &mut Scene<'_>) {
+        let kept = self.recent.end().since(self.recent.start());
+        let (publishers, most) = (self.publishers.len(), scene.limits.publishes_in_flight);
+        let members = self.live.len() + self.replays.len() + self.waiting.len();
+        let within = kept <= scene.limits.recent_messages as u64 && publishers <= most && members <= scene.wires.len();
+        scene.checker.expect(within, || {
+            format!("{}: {kept} messages kept, {publishers} publishes wait, {members} members", self.name)
+        });
     }
 
     /// Tells all that the machine has to tell. Only then do sessions enter: the machine's head is the members' head.

@@ -86,7 +86,8 @@ impl World {
         } else {
             // What is acknowledged is settled: its place in the order does not move any more.
             let logged = |said: &&Said| said.room == room && said.user == user && self.is_settled(said);
-            self.said.iter().rev().find(logged).cloned()
+            let settled: Vec<Said> = self.said.iter().filter(logged).cloned().collect();
+            self.rng.choice(settled)
         };
         let Some(mut said) = said else { return };
         if saying == Saying::Clash {
