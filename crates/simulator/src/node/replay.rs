@@ -2,7 +2,7 @@ use std::rc::Rc;
 
 use protocol::{CloseCode, ErrorCode, Position, Ref, Segment, Seq};
 use room_core::log::{StoredSegment, WallSecs};
-use room_core::{Replayed, replay_page};
+use room_core::{Replayed, replay_page, still_there};
 
 use super::hosted::Kept;
 use super::join::Joining;
@@ -67,7 +67,7 @@ impl Hosted {
     /// Keeps what a page holds right before the recent messages: whoever comes next need not read it.
     fn remember(&mut self, page: &[StoredSegment], wall: WallSecs) {
         let (start, head) = (self.recent.start(), self.recent.end());
-        let alive = page.iter().filter(|stored| stored.expires > wall);
+        let alive = still_there(page, &self.machine, wall);
         let segments: Vec<&StoredSegment> = alive.filter(|stored| stored.segment.seq < start).collect();
         if start > head || segments.last().is_none_or(|newest| newest.segment.end() < start) {
             return;
@@ -82,7 +82,7 @@ impl Hosted {
     /// Gives a member what a page has for it.
     fn go_on(&mut self, session: usize, mut replay: Replay, page: &[StoredSegment], scene: &mut Scene<'_>) {
         if self.recent.start() > replay.next {
-            let cut = replay_page(page, replay.next, self.machine.next(), scene.wall);
+            let cut = replay_page(page, replay.next, &self.machine, scene.wall);
             let mut parts = cut.parts.as_slice();
             if !replay.joined {
                 match parts.first() {
