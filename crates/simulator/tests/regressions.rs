@@ -183,3 +183,21 @@ fn messages_that_come_while_a_node_reads_back_for_a_join_are_no_mistake() {
     let longer: usize = longer.map(|words| shown(&traces, &["Joined", &words])).sum();
     assert!(longer > 50, "{longer} joins got more than the five messages that they asked for");
 }
+
+#[test]
+fn a_node_that_has_not_heard_of_an_epoch_replays_none_of_its_messages_as_its_own() {
+    let traces = traces(300, |seed| {
+        let mut plan = Plan::calm(seed, 2, 4);
+        // Only its audits tell a node of the other's epoch; it keeps few messages, so that returning clients need the log.
+        (plan.sns, plan.peer_hints) = (false, false);
+        plan.limits.recent_messages = 1;
+        plan.script = vec![(9_000, publish(0, 9)), (100, Transition::Leave { client: 1, room: 0 })];
+        plan.script.push((0, Transition::Quiet { secs: DAY + 3_600 }));
+        plan.script.extend([(4_000, Transition::Sweep { percent: 100 }), (40, publish(0, 9))]);
+        plan.script.push((3_000, Transition::Join { client: 1, room: 0, recent: 6 }));
+        plan
+    });
+    assert_eq!(shown(&traces, &["epoch 2."]), 300);
+    let late = shown(&traces, &["client 1: Joined", "epoch: \"1.", "resumed: false"]);
+    assert!(late > 30, "{late} joins come to a node that has not heard of the second epoch");
+}

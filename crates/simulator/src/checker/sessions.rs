@@ -122,7 +122,7 @@ fn check_reset(
     }
     let born = from.epoch.is_none() && to.epoch.generation() == 1;
     match contradicted {
-        true if born => kept(log.nothing_alive(first, first.next(), wall)),
+        true if born && room.is_current(&to.epoch) => kept(log.nothing_alive(first, first.next(), wall)),
         true => Ok(()),
         // Messages of the new epoch that come before the position are passed over.
         false if room.is_current(&to.epoch) => kept(log.nothing_alive(first, to.seq.next(), wall)),
