@@ -17,6 +17,8 @@ pub(crate) struct Client {
     pub(crate) timer: Option<u64>,
     /// The rooms that it wants to be in, by number.
     pub(crate) rooms: Vec<bool>,
+    /// The rooms that it is leaving.
+    pub(crate) leaving: Vec<bool>,
 }
 
 impl Client {
@@ -29,6 +31,7 @@ impl Client {
             wire: None,
             timer: None,
             rooms: vec![false; rooms],
+            leaving: vec![false; rooms],
         }
     }
 

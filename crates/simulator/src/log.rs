@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use protocol::{Content, Segment, Seq};
 use room_core::log::{AppendOutcome, HeaderOutcome, Probe, RoomHeader, StoredSegment};
 
+use crate::node::HistoryWindow;
+
 /// A body that DynamoDB refuses, as far as this model goes.
 pub(crate) const POISON: &str = "\"poison\"";
 
@@ -75,6 +77,15 @@ impl RoomLog {
         }
         found.reverse();
         found
+    }
+
+    /// Segments that hold what a `history` request wants, in ascending order.
+    pub(crate) fn read_window(&self, window: HistoryWindow) -> Vec<StoredSegment> {
+        if window.forward {
+            // A segment holds a message at least.
+            return self.read(window.from, window.limit);
+        }
+        self.read_back(window.to, u64::from(window.limit))
     }
 
     /// Whether there was an item at `next` at that time, if one that is there now can tell.

@@ -57,6 +57,17 @@ pub enum Transition {
         /// Whether the bodies are alike.
         same: bool,
     },
+    /// A client reads back, from a number on or from the head.
+    History {
+        /// Who.
+        client: usize,
+        /// Where.
+        room: usize,
+        /// After this number; `None`: the newest messages.
+        after: Option<u64>,
+        /// How many messages.
+        limit: u32,
+    },
     /// A client's connection breaks; the server hears of it so much later.
     Cut {
         /// Whose.
@@ -161,7 +172,11 @@ impl Transition {
         match rng.u32(0..100) {
             0..8 => Self::Join { client, room, recent: rng.one_of(&[0, 0, 1, 5, 50]) },
             8..11 => Self::Leave { client, room },
-            11..24 => Self::Publish { client, room, count: rng.u64(2..20), saying: Saying::New },
+            11..14 => {
+                let after = rng.bool().then(|| rng.u64(0..40));
+                Self::History { client, room, after, limit: rng.one_of(&[1, 5, 50]) }
+            }
+            14..26 => Self::Publish { client, room, count: rng.u64(2..20), saying: Saying::New },
             _ => Self::Publish { client, room, count: 1, saying: Saying::New },
         }
     }

@@ -90,6 +90,14 @@ impl Reference {
         self.chapter(epoch)?.messages.get(&seq).copied()
     }
 
+    /// Whether one epoch has all these messages, which are in ascending order.
+    pub(super) fn tells(&self, told: &[(Seq, MessageKey, BodyHash)]) -> bool {
+        let ascending = told.is_sorted_by(|one, next| one.0 < next.0);
+        let has =
+            |chapter: &Chapter| told.iter().all(|(seq, key, body)| chapter.messages.get(seq) == Some(&(*key, *body)));
+        ascending && self.chapters.iter().any(has)
+    }
+
     /// The first number of an epoch.
     pub(super) fn first(&self, epoch: &Epoch) -> Option<Seq> {
         self.chapter(epoch).map(|chapter| chapter.first)

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use client::Event;
-use protocol::{BodyHash, Epoch, MessageFrame, MessageKey, Position, Seq};
+use protocol::{BodyHash, Epoch, HistoryFrame, HistoryMessage, MessageFrame, MessageKey, Position, Seq};
 
 use super::reference::Reference;
 use crate::log::RoomLog;
@@ -46,6 +46,7 @@ impl Sessions {
                 honest.map_err(|why| format!("client {client} is reset from {from:?} to {position:?}, but {why}"))
             }
             Event::Message { epoch, message, .. } => self.handle_message(client, epoch, message, room),
+            Event::History { page, .. } => check_history(client, page, room),
             Event::Left { .. } | Event::JoinFailed { .. } => {
                 self.seen.remove(&client);
                 Ok(())
@@ -91,6 +92,19 @@ impl Sessions {
         seen.position.seq = seq;
         Ok(())
     }
+}
+
+/// The past is the log's, in one of its epochs: the answer does not say which, and a client that is about to enter again
+/// may not have heard of the last.
+fn check_history(client: usize, page: &HistoryFrame, room: &Reference) -> Result<(), String> {
+    let told = |message: &HistoryMessage| {
+        (message.seq, MessageKey::new(&message.from, &message.id), BodyHash::new(&message.body))
+    };
+    let told: Vec<_> = page.messages.iter().map(told).collect();
+    if told.is_empty() || room.tells(&told) {
+        return Ok(());
+    }
+    Err(format!("client {client} reads back {} messages from {} on that no epoch had", told.len(), told[0].0))
 }
 
 /// Whether a session may be told to go on from `to` although it was at `from`.

@@ -166,6 +166,7 @@ impl Hosted {
             }
             Answer::Probed(ticket, probe) => self.act(scene, |room, turn| room.handle_probed(ticket, probe, turn)),
             Answer::Replay(read, page) => self.handle_replay_page(read, page.as_deref(), scene),
+            Answer::History(request, segments) => self.handle_history_read(request, segments.as_deref(), scene),
         }
     }
 

@@ -5,6 +5,7 @@
 
 mod answer;
 mod hand_off;
+mod history;
 mod hosted;
 mod join;
 mod publish;
@@ -17,6 +18,7 @@ use room_core::log::WallSecs;
 use room_core::{Action, Ticket, Time};
 
 pub(crate) use answer::Answer;
+pub(crate) use history::{HistoryRequest, HistoryWindow};
 pub(crate) use hosted::Hosted;
 
 use crate::checker::Checker;
@@ -94,6 +96,8 @@ pub(crate) enum Output {
     Ask(Action),
     /// Read a page for members that read back.
     ReadPage { number: u64, from: Seq, limit: u32 },
+    /// Read what a `history` request asks for.
+    ReadHistory(HistoryRequest),
     /// Tell the other nodes what this one has committed.
     TellPeers(Arc<Segment>),
     /// Answer a hand-off.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use protocol::{Body, Content, MessageId, NodeId, Nonce, Segment};
+use protocol::{Body, Content, HistoryRange, MessageId, NodeId, Nonce, Segment, Seq};
 use room_core::log::{StoredSegment, WallSecs};
 
 use super::{BEGINNING, Event, Said, World, user_name};
@@ -13,6 +13,8 @@ use crate::transition::{Saying, Transition};
 /// Publishes of one client and room that may be open: far fewer than the id window has places.
 const MOST_OPEN: usize = 200;
 
+/// How long a quiet time is calm before it is simulated no more, in milliseconds: a few of the rarest audits.
+const CALM_MS: u64 = 120_000;
 /// TTL is late by at least this, in seconds: by more than any two clocks differ. It usually takes hours or days.
 const TTL_LATE_SECS: u64 = 1_800;
 
@@ -25,12 +27,19 @@ impl World {
             Transition::Leave { client, room } => {
                 let state = &mut self.clients[client];
                 if state.session.handle_leave(&self.names[room]).is_ok() {
-                    state.rooms[room] = false;
+                    (state.rooms[room], state.leaving[room]) = (false, true);
                 }
                 self.pump(client);
             }
             Transition::Publish { client, room, count, saying } => {
                 (0..count).for_each(|_| self.say(client, room, saying));
+            }
+            Transition::History { client, room, after, limit } => {
+                let after = after.and_then(Seq::new);
+                let range = after.map_or(HistoryRange::Latest, HistoryRange::After);
+                // An error means that there is no connection: who reads back tries again later, or does not.
+                let _ = self.clients[client].session.handle_history(self.names[room].clone(), range, limit);
+                self.pump(client);
             }
             Transition::Twins { client, room, same } => self.say_twice(client, room, same),
             Transition::Cut { client, noticed_ms } => self.cut(client, noticed_ms),
@@ -171,11 +180,14 @@ impl World {
         self.append(room, &StoredSegment { segment: Arc::new(segment), nonce, expires });
     }
 
-    /// Everything that is on its way arrives, for nothing stays on the wire for hours. Then nothing happens for so long.
+    /// The quiet begins with some minutes in which nothing goes wrong: no node is deaf for as long as messages are kept.
+    /// Then everything that is on its way arrives, for nothing stays on the wire for hours; and nothing happens for so long.
     fn be_quiet(&mut self, secs: u64) {
-        let mut timers = Vec::new();
+        let rates = self.rates;
+        self.calm();
+        let (until, mut timers) = (self.agenda.now() + CALM_MS, Vec::new());
         while let Some(event) = self.agenda.pop() {
-            if event.is_timer() {
+            if event.is_timer() && self.agenda.now() > until {
                 timers.push(event);
                 continue;
             }
@@ -184,6 +196,7 @@ impl World {
                 return;
             }
         }
+        self.rates = rates;
         self.agenda.leap(secs * 1000);
         timers.into_iter().for_each(|timer| self.agenda.after(0, timer));
     }

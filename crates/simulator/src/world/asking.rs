@@ -6,7 +6,7 @@ use room_core::{Action, Ticket};
 
 use super::{Event, World};
 use crate::chance::Chance;
-use crate::node::{Address, Answer};
+use crate::node::{Address, Answer, HistoryRequest};
 use crate::plant::Plant;
 
 /// How long a write is awaited, in milliseconds.
@@ -46,6 +46,7 @@ enum Ask {
         limit: u32,
         wait_ms: u64,
     },
+    History(HistoryRequest),
 }
 
 /// What may happen to a request.
@@ -88,10 +89,10 @@ impl World {
                 self.send_request(Some(from), from.room, Ask::Action(action), delay);
             }
             Fate::Throttled => {
-                self.agenda.after(3, Event::Answer(from, Box::new(refusal(&action))));
+                self.agenda.after(3, Event::Answer(from, Box::new(Answer::refusal(&action))));
             }
             Fate::Silent { after, arrives } => {
-                self.agenda.after(after, Event::Answer(from, Box::new(silence(&action))));
+                self.agenda.after(after, Event::Answer(from, Box::new(Answer::silence(&action))));
                 if let Some(arrives) = arrives {
                     self.send_request(None, from.room, Ask::Action(action), arrives);
                 }
@@ -102,6 +103,15 @@ impl World {
     /// A page is read for members that read back: patiently, as a node does.
     pub(super) fn read_page(&mut self, from: Address, number: u64, first: Seq, limit: u32) {
         self.try_page(from, Ask::Replay { number, from: first, limit, wait_ms: 100 }, 0);
+    }
+
+    /// Messages of the past are read, once.
+    pub(super) fn read_history(&mut self, from: Address, request: HistoryRequest) {
+        let delay = self.delay();
+        match self.fate(from.place, false) {
+            Fate::Arrives => self.send_request(Some(from), from.room, Ask::History(request), delay),
+            _ => self.agenda.after(delay, Event::Answer(from, Box::new(Answer::History(request, None)))),
+        }
     }
 
     fn try_page(&mut self, to: Address, ask: Ask, wait: u64) {
@@ -162,6 +172,10 @@ impl World {
                 let end = found.last().map_or(below, |last| last.segment.end().max(below));
                 found.extend(rest.into_iter().filter(|stored| stored.segment.seq >= end));
                 self.answer(to, Answer::Page(ticket, Some(found)));
+            }
+            Ask::History(request) => {
+                let found = self.logs[room].read_window(request.window);
+                self.answer(to, Answer::History(request, Some(found)));
             }
             Ask::Replay { number, from, limit, wait_ms } => {
                 self.handle_replay(to, room, (number, from, limit, wait_ms));
@@ -272,26 +286,5 @@ fn brief(action: &Action) -> String {
         Action::Append { segment, .. } => format!("write {}..{}", segment.segment.seq, segment.segment.end()),
         Action::HandOver { to, .. } => format!("hand over to {to}"),
         Action::Probe { next, .. } => format!("probe {next}"),
-    }
-}
-
-/// What a room hears when the log says nothing.
-fn silence(action: &Action) -> Answer {
-    match action {
-        Action::Check { ticket } => Answer::Checked(*ticket, None),
-        Action::Read { ticket, .. } => Answer::Page(*ticket, None),
-        Action::ReadIds { ticket, .. } => Answer::Ids(*ticket, None),
-        Action::PutHeader { ticket, .. } => Answer::Header(*ticket, None),
-        Action::Append { ticket, .. } => Answer::Appended(*ticket, AppendOutcome::Unknown("no answer".into())),
-        Action::HandOver { ticket, .. } => Answer::HandedOver(*ticket, room_core::HandOver::Unknown),
-        Action::Probe { ticket, .. } => Answer::Probed(*ticket, Probe::Unknown),
-    }
-}
-
-/// What a room hears when the log has no capacity.
-fn refusal(action: &Action) -> Answer {
-    match action {
-        Action::Append { ticket, .. } => Answer::Appended(*ticket, AppendOutcome::Throttled),
-        other => silence(other),
     }
 }

@@ -22,7 +22,7 @@ impl World {
         let state = &mut self.clients[client];
         // Who goes back on purpose leaves first.
         if !state.rooms[room] && state.session.handle_join(self.names[room].clone(), from).is_ok() {
-            state.rooms[room] = true;
+            (state.rooms[room], state.leaving[room]) = (true, false);
         }
         self.pump(client);
     }
@@ -194,8 +194,16 @@ impl World {
             ClientFrame::Ping { reference } => {
                 self.wires.send(wire, Frame::Other(ServerFrame::Pong(Pong { reference })));
             }
-            // No client of the model reads back.
-            ClientFrame::History { .. } => {}
+            ClientFrame::History { room: name, range, limit, reference } => {
+                let Some(room) = self.room(&name) else { return };
+                let member = self.nodes[place].rooms[room].as_ref().is_some_and(|hosted| hosted.has(wire));
+                if !member {
+                    return self.not_joined(wire, name, None, reference);
+                }
+                self.with_room(place, room, |hosted, scene| {
+                    hosted.handle_history(wire, range, limit, reference, scene);
+                });
+            }
         }
     }
 
@@ -244,6 +252,7 @@ impl World {
         }
         self.checker.handle_event(client, told, room.map(|room| (room, &self.logs[room])));
         match (told, room) {
+            (Told::Left { .. }, Some(room)) => self.clients[client].leaving[room] = false,
             (Told::JoinFailed { .. }, Some(room)) => self.clients[client].rooms[room] = false,
             (Told::PublishFailed { id, reason: PublishFailure::Refused { code, .. }, .. }, _) => {
                 let honest = match code {
@@ -266,6 +275,7 @@ impl World {
 fn room_of(told: &Told) -> Option<&RoomName> {
     match told {
         Told::Message { message, .. } => Some(&message.room),
+        Told::History { page, .. } => Some(&page.room),
         Told::Joined { room, .. }
         | Told::CaughtUp { room, .. }
         | Told::JoinFailed { room, .. }

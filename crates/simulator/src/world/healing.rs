@@ -24,6 +24,13 @@ impl World {
     pub(super) fn heal(&mut self) {
         let now = self.agenda.now();
         self.trace.say(now, || "-- healing".into());
+        self.calm();
+        self.agenda.after(LOOK_MS, Event::Look(Look { until: now + REST_MS, last: false }));
+    }
+
+    /// Whatever goes wrong now, goes right.
+    pub(super) fn calm(&mut self) {
+        let now = self.agenda.now();
         self.rates = Rates::default();
         self.paused.fill(0);
         self.parted.iter_mut().for_each(|row| row.fill(0));
@@ -34,7 +41,6 @@ impl World {
                 self.agenda.after(1, Event::Deliver(wire));
             }
         }
-        self.agenda.after(LOOK_MS, Event::Look(Look { until: now + REST_MS, last: false }));
     }
 
     /// Goes on once everything has come to rest.
@@ -62,11 +68,11 @@ impl World {
     fn unrest(&self, last: bool) -> Option<String> {
         for (client, state) in self.clients.iter().enumerate() {
             for (room, name) in self.names.iter().enumerate() {
+                if state.leaving[room] {
+                    return Some(format!("client {client} has not left {name}"));
+                }
                 if !state.rooms[room] {
-                    match state.session.position(name) {
-                        Some(_) => return Some(format!("client {client} has not left {name}")),
-                        None => continue,
-                    }
+                    continue;
                 }
                 let open = state.session.unacknowledged(name);
                 if open > 0 {

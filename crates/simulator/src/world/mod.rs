@@ -236,6 +236,7 @@ impl World {
             match output {
                 Output::Ask(action) => self.ask(address, action),
                 Output::ReadPage { number, from, limit } => self.read_page(address, number, from, limit),
+                Output::ReadHistory(request) => self.read_history(address, request),
                 Output::TellPeers(segment) => self.tell_peers(address.place, &segment),
                 Output::Answer(reply, answer) => self.answer_hand_off(address.place, reply, answer),
             }
