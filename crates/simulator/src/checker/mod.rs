@@ -14,8 +14,9 @@ use crate::log::RoomLog;
 use reference::Reference;
 use sessions::Sessions;
 
-/// How much clocks may differ from the model's own, in seconds, with some to spare.
-const CLOCKS_SECS: u64 = 15 * 60;
+/// How much two nodes' clocks may differ, in seconds, with some to spare: the one by which a message expires, and the one
+/// that judges it.
+const CLOCKS_SECS: u64 = 30 * 60;
 
 /// A promise that was broken.
 #[derive(Debug, Clone, PartialEq, Eq)]
