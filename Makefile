@@ -3,7 +3,7 @@
 NEXTEST_VERSION := 0.9.143
 CARGO ?= cargo
 
-.PHONY: test tools format lint build unit web release measure replay bench-append
+.PHONY: test tools format lint build unit web release measure replay bench-append hunt
 
 ## Everything that must hold before a change lands. Installs what it needs, into the user's cargo folder.
 test: tools format lint build unit web
@@ -48,3 +48,10 @@ replay: release
 ## when a promise is broken, not when a goal is missed.
 bench-append: release
 	$(CARGO) run --release --package tests --bin bench-append
+
+HUNT ?= 100000
+FROM ?= 0
+
+## Clusters in virtual time, one a seed; ends with the first that breaks a promise, and with the command to replay it.
+hunt:
+	$(CARGO) run --release --package simulator -- --hunt $(HUNT) --from $(FROM)

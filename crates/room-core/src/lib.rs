@@ -21,7 +21,7 @@ mod turn;
 pub use append::{AppendLimits, Publish, Token};
 pub use effects::{Action, Event, HandOver, Rejection, Ticket};
 pub use recent::Recent;
-pub use recovery::{Entry, ReplayPage, Replayed, enter, replay_page};
+pub use recovery::{Entry, ReplayPage, Replayed, enter, replay_page, still_there};
 pub use room::{Room, RoomLimits};
 pub use timeline::{TimelineLimits, TimelineStats};
 pub use turn::{Time, Turn};

@@ -78,12 +78,24 @@ pub struct ReplayPage {
     pub next: Seq,
 }
 
-/// Cuts a page (segments in ascending order) to what a session at `next` is missing, up to `head` (exclusive). Expired
-/// segments count as absent.
+/// What of a page counts in this room as the node knows it: what has not expired, and is not of an epoch that the node has
+/// yet to hear of, in which the same numbers mean other messages.
+pub fn still_there<'a>(
+    page: &'a [StoredSegment],
+    room: &Room,
+    wall: WallSecs,
+) -> impl DoubleEndedIterator<Item = &'a StoredSegment> + use<'a> {
+    let generation = room.position().epoch.generation();
+    page.iter().filter(move |stored| stored.expires > wall && stored.segment.epoch.generation() <= generation)
+}
+
+/// Cuts a page (segments in ascending order) to what a session at `next` is missing, up to the room's head. What is not
+/// still there counts as absent.
 #[must_use]
-pub fn replay_page(page: &[StoredSegment], next: Seq, head: Seq, wall: WallSecs) -> ReplayPage {
+pub fn replay_page(page: &[StoredSegment], next: Seq, room: &Room, wall: WallSecs) -> ReplayPage {
     let mut replay = ReplayPage { parts: Vec::new(), next };
-    for stored in page.iter().filter(|stored| stored.expires > wall) {
+    let head = room.next();
+    for stored in still_there(page, room, wall) {
         let segment = &stored.segment;
         if segment.end() <= replay.next || segment.seq >= head {
             continue;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use protocol::{Body, Content, DisplayName, Epoch, Message, MessageId, NodeId, Nonce, RoomName, Segment, Seq, UserId};
 use room_core::log::{RoomHeader, StoredSegment, WallSecs};
-use room_core::{Action, Room, RoomLimits, Time, Turn};
+use room_core::{Action, Room, RoomLimits, Time, Turn, replay_page};
 
 fn segment(seq: u64, epoch: &Epoch) -> Arc<Segment> {
     let message = Message {
@@ -102,4 +102,21 @@ fn answers_that_come_after_the_hints_are_no_denials() {
             assert_eq!(one.room.next().get(), between + 2, "what was held back was thrown away");
         }
     }
+}
+
+#[test]
+fn a_page_of_an_epoch_that_the_node_has_not_heard_of_is_nobodys_replay() {
+    let mut one = One::new();
+    let epoch = Epoch::birth(1);
+    let header = RoomHeader { epoch: epoch.clone(), first: Seq::FIRST, since: WallSecs(999_999_000) };
+    let actions = one.act(|_, _| {});
+    let [Action::Check { ticket }] = actions.as_slice() else { panic!("{actions:?}") };
+    one.act(|room, turn| room.handle_checked(*ticket, Some((Some(header), Some(stored(12, &epoch)))), turn));
+    // Everything has expired and been deleted; another node has begun an epoch, whose numbers begin anew.
+    let (wall, next) = (WallSecs(1_000_000_000), Seq::new(7).unwrap());
+    let others = [stored(7, &epoch.successor(2)), stored(8, &epoch.successor(2))];
+    let page = replay_page(&others, next, &one.room, wall);
+    assert_eq!((page.parts.len(), page.next), (0, next), "7 means another message there");
+    let own = [stored(7, &epoch), stored(8, &epoch)];
+    assert_eq!(replay_page(&own, next, &one.room, wall).parts.len(), 2);
 }

@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use protocol::{Epoch, ErrorCode, HistoryFrame, HistoryRange, Ref, Seq};
 use room_core::log::StoredSegment;
+use room_core::still_there;
 
 use super::fanout;
 use super::hosted::{Hosted, Scene};
@@ -97,7 +98,7 @@ impl Hosted {
             let HistoryRequest { session, reference, .. } = request;
             return self.refuse_history(&session, ErrorCode::Unavailable, "history cannot be read now", reference);
         };
-        let alive = segments.iter().filter(|stored| stored.expires > scene.wall);
+        let alive = still_there(&segments, &self.machine, scene.wall);
         let found = alive.flat_map(|stored| {
             let numbers: Vec<Seq> = stored.segment.messages().map(|(seq, _)| seq).collect();
             numbers.into_iter().zip(fanout::encode(&self.name, &stored.segment))

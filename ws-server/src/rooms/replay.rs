@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use protocol::{CloseCode, ErrorCode, Position, Ref, Segment, Seq, SessionId};
 use room_core::log::{StoredSegment, WallSecs};
-use room_core::{Replayed, replay_page};
+use room_core::{Replayed, replay_page, still_there};
 
 use super::fanout;
 use super::hosted::{Hosted, Scene};
@@ -141,7 +141,7 @@ impl Hosted {
     /// Keeps what a page holds right before the recent messages: whoever comes next need not read it.
     fn remember(&mut self, page: &[StoredSegment], wall: WallSecs) {
         let (start, head) = (self.recent.start(), self.recent.end());
-        let alive = page.iter().filter(|stored| stored.expires > wall);
+        let alive = still_there(page, &self.machine, wall);
         let segments: Vec<&StoredSegment> = alive.filter(|stored| stored.segment.seq < start).collect();
         if start > head || segments.last().is_none_or(|newest| newest.segment.end() < start) {
             return;
@@ -158,7 +158,7 @@ impl Hosted {
     fn go_on(&mut self, mut replay: Replay, page: &[StoredSegment], scene: &Scene<'_>) {
         let id = replay.session.id.clone();
         if self.recent.start() > replay.next {
-            let cut = replay_page(page, replay.next, self.machine.next(), scene.wall);
+            let cut = replay_page(page, replay.next, &self.machine, scene.wall);
             let mut parts = cut.parts.as_slice();
             if !replay.joined {
                 match parts.first() {
