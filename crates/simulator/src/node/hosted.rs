@@ -16,8 +16,9 @@ use crate::plan::Limits;
 use crate::plant::Plant;
 use crate::wire::Frame;
 
-/// Requests of one room that may be out at a time: one of each kind, and those that a new epoch has made pointless.
-const MOST_OUT: usize = 16;
+/// Requests of one room that may be out: one of each kind to the log, and batches that other nodes have. Of those eight
+/// are waited for; a node that has lost patience goes on without them, and they end a little later.
+const MOST_OUT: usize = 6 + 3 * 8;
 
 /// A message that a room keeps in memory.
 #[derive(Debug, Clone)]
