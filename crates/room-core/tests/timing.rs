@@ -120,3 +120,27 @@ fn a_page_of_an_epoch_that_the_node_has_not_heard_of_is_nobodys_replay() {
     let own = [stored(7, &epoch), stored(8, &epoch)];
     assert_eq!(replay_page(&own, next, &one.room, wall).parts.len(), 2);
 }
+
+#[test]
+fn a_page_that_hints_have_overtaken_does_not_end_a_comparison() {
+    let mut one = One::new();
+    let epoch = Epoch::birth(1);
+    let header = RoomHeader { epoch: epoch.clone(), first: Seq::FIRST, since: WallSecs(999_999_000) };
+    let actions = one.act(|_, _| {});
+    let [Action::Check { ticket }] = actions.as_slice() else { panic!("{actions:?}") };
+    let checked = |end| Some((Some(header.clone()), Some(stored(end, &epoch))));
+    one.act(|room, turn| room.handle_checked(*ticket, checked(1), turn));
+    // Somebody resumes at 300; the log has that much, the node has not.
+    let actions = one.act(|room, _| assert_eq!(room.sync(), 1));
+    let Some(Action::Check { ticket }) = actions.first() else { panic!("{actions:?}") };
+    let actions = one.act(|room, turn| room.handle_checked(*ticket, checked(300), turn));
+    let [Action::Read { ticket, limit, .. }] = actions.as_slice() else { panic!("{actions:?}") };
+    // While the log is being read everything up to where the page ends comes as hints.
+    let page: Vec<_> = (2..2 + u64::from(*limit)).map(|seq| stored(seq, &epoch)).collect();
+    for stored in &page {
+        one.act(|room, turn| room.handle_hint(Arc::clone(&stored.segment), turn));
+    }
+    let actions = one.act(|room, turn| room.handle_page(*ticket, Some(&page), turn));
+    let reads_on = actions.iter().any(|action| matches!(action, Action::Read { .. }));
+    assert!(reads_on && one.room.next().get() < 300, "the page showed nothing new, and not everything: {actions:?}");
+}

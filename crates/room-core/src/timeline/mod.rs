@@ -236,14 +236,17 @@ impl Timeline {
         }
         self.drain(turn);
         let bytes: usize = page.iter().map(|stored| stored.segment.envelope_len()).sum();
+        let cut = page.len() >= self.limits.read_segments as usize || bytes >= LARGE_PAGE;
+        let short_of_known = self.next < self.visible_end;
         if self.next > before {
-            let cut = page.len() >= self.limits.read_segments as usize || bytes >= LARGE_PAGE;
-            let short_of_known = self.next < self.visible_end;
             if cut || short_of_known || self.gap.is_some() {
                 self.read.want();
             }
         } else if self.read_from == self.next && !page.iter().any(|stored| stored.segment.end() > self.next) {
             self.denied(turn);
+        } else if self.read_from < self.next && (cut || short_of_known) {
+            // Hints were quicker than the page. What it was to show further on is still to be seen.
+            self.read.want();
         } else {
             self.await_gap(turn);
         }
