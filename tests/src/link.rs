@@ -51,11 +51,13 @@ impl LinkRequest {
     /// When nobody answers.
     pub async fn send(&self, address: &str, signature: &str) -> Response {
         let (time, number) = (self.time_ms.to_string(), self.number.to_string());
+        let body = hex(&Sha256::digest(&self.body));
         let headers = [
             ("x-roomcast-sender", self.sender.as_str()),
             ("x-roomcast-receiver", &self.receiver),
             ("x-roomcast-time", &time),
             ("x-roomcast-number", &number),
+            ("x-roomcast-body", &body),
             ("x-roomcast-signature", signature),
         ];
         let url = format!("http://{address}{}", self.path);

@@ -89,12 +89,12 @@ pub fn still_there<'a>(
     page.iter().filter(move |stored| stored.expires > wall && stored.segment.epoch.generation() <= generation)
 }
 
-/// Cuts a page (segments in ascending order) to what a session at `next` is missing, up to the room's head. What is not
-/// still there counts as absent.
+/// Cuts a page (segments in ascending order) to what a session at `next` is missing, up to `head`: the room's when the
+/// page was asked for. A page is no snapshot; what was written while it was read may be there without what came before
+/// it. What is not still there counts as absent.
 #[must_use]
-pub fn replay_page(page: &[StoredSegment], next: Seq, room: &Room, wall: WallSecs) -> ReplayPage {
+pub fn replay_page(page: &[StoredSegment], next: Seq, head: Seq, room: &Room, wall: WallSecs) -> ReplayPage {
     let mut replay = ReplayPage { parts: Vec::new(), next };
-    let head = room.next();
     for stored in still_there(page, room, wall) {
         let segment = &stored.segment;
         if segment.end() <= replay.next || segment.seq >= head {

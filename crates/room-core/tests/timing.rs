@@ -115,10 +115,10 @@ fn a_page_of_an_epoch_that_the_node_has_not_heard_of_is_nobodys_replay() {
     // Everything has expired and been deleted; another node has begun an epoch, whose numbers begin anew.
     let (wall, next) = (WallSecs(1_000_000_000), Seq::new(7).unwrap());
     let others = [stored(7, &epoch.successor(2)), stored(8, &epoch.successor(2))];
-    let page = replay_page(&others, next, &one.room, wall);
+    let page = replay_page(&others, next, one.room.next(), &one.room, wall);
     assert_eq!((page.parts.len(), page.next), (0, next), "7 means another message there");
     let own = [stored(7, &epoch), stored(8, &epoch)];
-    assert_eq!(replay_page(&own, next, &one.room, wall).parts.len(), 2);
+    assert_eq!(replay_page(&own, next, one.room.next(), &one.room, wall).parts.len(), 2);
 }
 
 #[test]

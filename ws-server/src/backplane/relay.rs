@@ -51,6 +51,8 @@ pub(crate) struct Relay {
     pub(crate) client: Arc<LinkClient>,
     pub(crate) stats: Arc<LinkStats>,
     pub(crate) absent: AbsentNodes,
+    /// Nodes whose rows are there and who did not answer, and are not known to live.
+    pub(crate) silent: AbsentNodes,
     pub(crate) warnings: WarnGate,
 }
 
@@ -125,13 +127,22 @@ impl Relay {
             Ok(_) => return Outcome::Gone,
             Err(error) => return Outcome::Unreachable(error),
         }
+        let lives = self.directory.view().address(node).is_some();
+        if !lives && self.silent.contains(Instant::now(), node) {
+            return Outcome::Unreachable("it did not answer just before".to_owned());
+        }
         let question = Question { to: node, address, path: SNS_PATH, body, patience: ANSWER_WITHIN };
         match self.client.ask(question).await {
             Ok(answer) => {
                 count(&self.stats.relay_forwarded);
                 Outcome::Taken(answer.status)
             }
-            Err(error) => Outcome::Unreachable(error.to_string()),
+            Err(error) => {
+                if !lives {
+                    self.silent.insert(Instant::now(), node.clone());
+                }
+                Outcome::Unreachable(error.to_string())
+            }
         }
     }
 

@@ -14,15 +14,16 @@ use protocol::NodeId;
 use tokio::time::timeout;
 
 use super::keys::ClusterKeys;
-use super::signature::{Claims, verify_answer};
+use super::peer::HAND_OFFS;
+use super::signature::{Claims, digest_of, verify_answer};
 use crate::backplane::WallClock;
 
 /// Until a connection is open: nodes are near each other.
 const CONNECT_WITHIN: Duration = Duration::from_millis(300);
 /// A connection that was idle for so long is closed by this end, before the other one does.
 const IDLE: Duration = Duration::from_secs(10);
-/// Idle connections kept for each node.
-const IDLE_CONNECTIONS: usize = 16;
+/// Idle connections kept for each node: for as many requests as there are at a time.
+const IDLE_CONNECTIONS: usize = HAND_OFFS + 1;
 /// Bytes of an answer at most: the outcomes of a batch.
 const ANSWER_LIMIT: usize = 256 * 1024;
 
@@ -99,9 +100,10 @@ impl LinkClient {
             receiver: to.clone(),
             time_ms: millis((self.clock)()),
             number: self.numbers.lock().unwrap_or_else(PoisonError::into_inner).next(Instant::now(), to),
+            body: digest_of(&body),
         };
-        let mut request = Request::post(uri).body(Full::new(body.clone())).expect("method and address are set");
-        let signature = claims.sign(&self.keys, path, &body, request.headers_mut());
+        let mut request = Request::post(uri).body(Full::new(body)).expect("method and address are set");
+        let signature = claims.sign(&self.keys, path, request.headers_mut());
         request.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         let answer = self.http.request(request).await.map_err(|error| match error.is_connect() {
             true => AskError::NotSent(whole_story(&error)),

@@ -13,14 +13,14 @@ use tokio::sync::Semaphore;
 use super::client::millis;
 use super::keys::ClusterKeys;
 use super::replay::{Novelty, ReplayGuard, TIME_WINDOW};
-use super::signature::{self, Claims, Signature, sign_answer};
+use super::signature::{self, Claims, Signature, digest_of, sign_answer};
 use super::stats::LinkStats;
 use crate::backplane::{WallClock, WarnGate, count};
 use crate::body::{BodyFault, read_body};
 
 /// A body comes within this time: nodes are near each other, and nobody waits longer for most answers.
 const BODY_WITHIN: Duration = Duration::from_secs(3);
-/// KiB of bodies that may be on their way at a time: whoever sends them is not known before the last byte.
+/// KiB of bodies that may be on their way at a time.
 const BODY_SPACE: u32 = 64 * 1024;
 
 /// Why a request was not let in.
@@ -122,7 +122,7 @@ impl Gate {
         })
     }
 
-    /// What the headers alone tell comes first; nothing of the body is looked at before its signature.
+    /// Everything but the body is judged by the headers alone: who has no key gets none of the space for bodies.
     async fn judge(&self, request: Request, limit: usize) -> Result<Admitted, Refusal> {
         let (head, body) = request.into_parts();
         let (claims, signature) = Claims::read(&head.headers).ok_or(Refusal::Forged)?;
@@ -132,9 +132,12 @@ impl Gate {
         if claims.time_ms.abs_diff(millis((self.clock)())) > TIME_WINDOW.as_millis() as u64 {
             return Err(Refusal::Stale);
         }
+        if !claims.verify(&self.keys, head.uri.path(), &signature) {
+            return Err(Refusal::Forged);
+        }
         let _space = self.space(&body, limit)?;
         let body = read_body(body, limit, self.body_within).await?;
-        if !claims.verify(&self.keys, head.uri.path(), &body, &signature) {
+        if digest_of(&body) != claims.body {
             return Err(Refusal::Forged);
         }
         let mut replays = self.replays.lock().unwrap_or_else(PoisonError::into_inner);

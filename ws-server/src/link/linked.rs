@@ -19,7 +19,7 @@ use crate::backplane::{WarnGate, count};
 use crate::config::PeerHints;
 
 /// Live nodes, this one included, up to which every node pushes to every other one.
-const HINTED_NODES: usize = 32;
+pub(super) const HINTED_NODES: usize = 32;
 
 /// The other nodes, by the link.
 pub struct Link {
@@ -154,6 +154,10 @@ impl StandAlone {
 }
 
 impl Peers for StandAlone {
+    fn are_there(&self) -> bool {
+        false
+    }
+
     fn push_segment(&self, _segment: &Arc<Segment>) {}
 
     fn push_signal(&self, signal: Signal) {

@@ -18,11 +18,17 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
+use super::linked::HINTED_NODES;
+use super::peer::HAND_OFFS;
 use super::stats::LinkStats;
 use crate::backplane::count;
 
 /// Connections open at a time.
-const CONNECTIONS: usize = 1_024;
+const CONNECTIONS: usize = 4_096;
+const _: () = assert!(
+    CONNECTIONS >= 4 * HINTED_NODES * (HAND_OFFS + 1),
+    "as many nodes as push to each other, and three times as many more, find a place for all their requests"
+);
 /// For a request's head, the wait for it included: so this is also how long a connection may be idle. Longer than the
 /// asking end keeps one.
 const HEAD_WITHIN: Duration = Duration::from_secs(15);

@@ -59,7 +59,7 @@ pub trait Peers: Send + Sync + 'static {
     /// Tells all others of a signal that this node has taken in.
     fn push_signal(&self, signal: Signal);
 
-    /// Whether there is a way to other nodes at all.
+    /// Whether there is a way to other nodes by which batches can be handed over.
     fn are_there(&self) -> bool {
         true
     }

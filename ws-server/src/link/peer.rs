@@ -22,8 +22,10 @@ use crate::backplane::{WarnGate, count};
 const HINTS_WITHIN: Duration = Duration::from_secs(1);
 /// For a batch that is handed over: its commit included.
 const HAND_OFF_WITHIN: Duration = Duration::from_secs(2);
-/// Batches that are handed to one node at a time.
-const HAND_OFFS: usize = 64;
+/// Batches that are handed to one node at a time, each on a connection of its own.
+pub(super) const HAND_OFFS: usize = 16;
+/// How long a batch waits until fewer are on their way.
+const PLACE_WITHIN: Duration = Duration::from_millis(100);
 
 /// What all peers share.
 #[derive(Clone)]
@@ -100,10 +102,16 @@ impl Peer {
                 stats.signals_pushed.fetch_add(batch.signals() as u64, Ordering::Relaxed);
                 return;
             }
-            Ok((status, _)) => format!("status {status}"),
-            Err(error) => error.to_string(),
+            // Its queues are full, or it is of another version: it is there all the same.
+            Ok((status, _)) => {
+                self.backoff().handle_answer(now);
+                format!("status {status}")
+            }
+            Err(error) => {
+                self.backoff().handle_failure(now, began, fastrand::f64());
+                error.to_string()
+            }
         };
-        self.backoff().handle_failure(now, began, fastrand::f64());
         stats.hints_failed.fetch_add(batch.hints.len() as u64, Ordering::Relaxed);
         stats.hints_dropped.fetch_add(self.queue.clear() as u64, Ordering::Relaxed);
         self.warn(&failure);
@@ -113,7 +121,8 @@ impl Peer {
     /// batch has to wait for that.
     pub(crate) async fn hand_over(&self, hand_off: HandOff, hinted: bool) -> HandOverOutcome {
         let began = Instant::now();
-        let Ok(_place) = self.hand_offs.try_acquire() else { return HandOverOutcome::NotSent };
+        let place = tokio::time::timeout(PLACE_WITHIN, self.hand_offs.acquire()).await;
+        let Ok(Ok(_place)) = place else { return HandOverOutcome::NotSent };
         let Ok(body) = serde_json::to_vec(&hand_off) else { return HandOverOutcome::NotSent };
         let left_alone = {
             let backoff = self.backoff();

@@ -16,6 +16,8 @@ pub mod header {
     pub const TIME: &str = "x-roomcast-time";
     /// Grows with every request of this sender to this receiver.
     pub const NUMBER: &str = "x-roomcast-number";
+    /// Hex of the body's SHA-256: so a request is judged before its body is read.
+    pub const BODY: &str = "x-roomcast-body";
     /// Hex of the HMAC, of requests and answers.
     pub const SIGNATURE: &str = "x-roomcast-signature";
 }
@@ -23,13 +25,24 @@ pub mod header {
 /// A signature as it stands in a header.
 pub(crate) type Signature = [u8; 32];
 
-/// What a request says of itself beside method, path and body.
+/// What a request says of itself beside method and path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Claims {
     pub(crate) sender: NodeId,
     pub(crate) receiver: NodeId,
     pub(crate) time_ms: u64,
     pub(crate) number: u64,
+    /// SHA-256.
+    pub(crate) body: BodyDigest,
+}
+
+/// The SHA-256 of a body.
+pub(crate) type BodyDigest = [u8; 32];
+
+/// The SHA-256 of this body.
+pub(crate) fn digest_of(body: &[u8]) -> BodyDigest {
+    let digest = digest::digest(&digest::SHA256, body);
+    digest.as_ref().try_into().expect("SHA-256 has 32 bytes")
 }
 
 impl Claims {
@@ -49,13 +62,14 @@ impl Claims {
             receiver: NodeId::new(text(header::RECEIVER)?).ok()?,
             time_ms: number(header::TIME)?,
             number: number(header::NUMBER)?,
+            body: from_hex(text(header::BODY)?)?,
         };
         Some((claims, from_hex(text(header::SIGNATURE)?)?))
     }
 
     /// Signs a request and writes its headers.
-    pub(crate) fn sign(&self, keys: &ClusterKeys, path: &str, body: &[u8], headers: &mut HeaderMap) -> Signature {
-        let signature = keys.sign(&self.text(path, body));
+    pub(crate) fn sign(&self, keys: &ClusterKeys, path: &str, headers: &mut HeaderMap) -> Signature {
+        let signature = keys.sign(&self.text(path));
         let mut put = |name: &'static str, value: String| {
             let value = HeaderValue::try_from(value).expect("ids, numbers and hex are visible ASCII");
             headers.insert(name, value);
@@ -64,19 +78,20 @@ impl Claims {
         put(header::RECEIVER, self.receiver.to_string());
         put(header::TIME, self.time_ms.to_string());
         put(header::NUMBER, self.number.to_string());
+        put(header::BODY, hex(&self.body));
         put(header::SIGNATURE, hex(&signature));
         signature
     }
 
-    /// Whether a node of this deployment signed this.
-    pub(crate) fn verify(&self, keys: &ClusterKeys, path: &str, body: &[u8], signature: &Signature) -> bool {
-        keys.verify(&self.text(path, body), signature)
+    /// Whether a node of this deployment signed this. The body is still to be held against its digest.
+    pub(crate) fn verify(&self, keys: &ClusterKeys, path: &str, signature: &Signature) -> bool {
+        keys.verify(&self.text(path), signature)
     }
 
     /// No part can hold a line break, so no two requests have the same text.
-    fn text(&self, path: &str, body: &[u8]) -> String {
-        let Self { sender, receiver, time_ms, number } = self;
-        let body = body_hash(body);
+    fn text(&self, path: &str) -> String {
+        let Self { sender, receiver, time_ms, number, body } = self;
+        let body = hex(body);
         format!("roomcast link request 1\nPOST\n{path}\n{sender}\n{receiver}\n{time_ms}\n{number}\n{body}")
     }
 }
@@ -99,11 +114,7 @@ pub(crate) fn verify_answer(
 }
 
 fn answer_text(request: &Signature, status: u16, body: &[u8]) -> String {
-    format!("roomcast link answer 1\n{}\n{status}\n{}", hex(request), body_hash(body))
-}
-
-fn body_hash(body: &[u8]) -> String {
-    hex(digest::digest(&digest::SHA256, body).as_ref())
+    format!("roomcast link answer 1\n{}\n{status}\n{}", hex(request), hex(&digest_of(body)))
 }
 
 #[cfg(test)]
@@ -116,40 +127,40 @@ mod tests {
 
     fn claims() -> Claims {
         let node = |name| NodeId::new(name).unwrap();
-        Claims { sender: node("a"), receiver: node("b"), time_ms: 1_000, number: 7 }
+        Claims { sender: node("a"), receiver: node("b"), time_ms: 1_000, number: 7, body: digest_of(b"body") }
     }
 
     #[test]
     fn a_signed_request_is_read_back_and_believed() {
         let mut headers = HeaderMap::new();
-        claims().sign(&keys("k"), "/path", b"body", &mut headers);
+        claims().sign(&keys("k"), "/path", &mut headers);
         let (read, signature) = Claims::read(&headers).unwrap();
         assert_eq!(read, claims());
-        assert!(read.verify(&keys("k"), "/path", b"body", &signature));
+        assert!(read.verify(&keys("k"), "/path", &signature));
     }
 
     #[test]
     fn whatever_is_changed_breaks_the_signature() {
         let mut headers = HeaderMap::new();
-        let signature = claims().sign(&keys("k"), "/path", b"body", &mut headers);
+        let signature = claims().sign(&keys("k"), "/path", &mut headers);
         let node = |name| NodeId::new(name).unwrap();
         let changed = [
             Claims { sender: node("c"), ..claims() },
             Claims { receiver: node("c"), ..claims() },
             Claims { time_ms: 1_001, ..claims() },
             Claims { number: 8, ..claims() },
+            Claims { body: digest_of(b"bodY"), ..claims() },
         ];
-        assert!(changed.iter().all(|claims| !claims.verify(&keys("k"), "/path", b"body", &signature)));
-        assert!(!claims().verify(&keys("k"), "/other", b"body", &signature));
-        assert!(!claims().verify(&keys("k"), "/path", b"bodY", &signature));
-        assert!(!claims().verify(&keys("x"), "/path", b"body", &signature));
+        assert!(changed.iter().all(|claims| !claims.verify(&keys("k"), "/path", &signature)));
+        assert!(!claims().verify(&keys("k"), "/other", &signature));
+        assert!(!claims().verify(&keys("x"), "/path", &signature));
     }
 
     #[test]
     fn headers_that_are_missing_doubled_or_odd_are_no_claims() {
         let mut whole = HeaderMap::new();
-        claims().sign(&keys("k"), "/path", b"body", &mut whole);
-        for name in [header::SENDER, header::RECEIVER, header::TIME, header::NUMBER, header::SIGNATURE] {
+        claims().sign(&keys("k"), "/path", &mut whole);
+        for name in [header::SENDER, header::RECEIVER, header::TIME, header::NUMBER, header::BODY, header::SIGNATURE] {
             let mut missing = whole.clone();
             missing.remove(name);
             assert!(Claims::read(&missing).is_none(), "{name} missing");

@@ -38,6 +38,8 @@ pub(crate) struct Replay {
 #[derive(Debug)]
 pub(crate) struct PageRead {
     from: Seq,
+    /// The room's head when it was asked for.
+    head: Seq,
     waiting: Vec<(SessionId, u64)>,
 }
 
@@ -121,7 +123,7 @@ impl Hosted {
         page: &Result<Vec<StoredSegment>, LogError>,
         scene: &Scene<'_>,
     ) {
-        let Some(PageRead { waiting, .. }) = self.page_reads.remove(&read) else { return };
+        let Some(PageRead { from, head, waiting }) = self.page_reads.remove(&read) else { return };
         if let Ok(page) = page {
             self.remember(page, scene.wall);
         }
@@ -132,7 +134,7 @@ impl Hosted {
                 replay.reading = false;
                 match page {
                     Err(_) => self.fail_replay(replay),
-                    Ok(page) => self.go_on(replay, page, scene),
+                    Ok(page) => self.go_on(replay, page, (from, head), scene),
                 }
             }
         }
@@ -154,18 +156,23 @@ impl Hosted {
         }
     }
 
-    /// Gives a member what a page has for it.
-    fn go_on(&mut self, mut replay: Replay, page: &[StoredSegment], scene: &Scene<'_>) {
+    /// Gives a member what a page has for it that was asked for from a number on, when the room was at a head.
+    fn go_on(&mut self, mut replay: Replay, page: &[StoredSegment], (from, head): (Seq, Seq), scene: &Scene<'_>) {
         let id = replay.session.id.clone();
         if self.recent.start() > replay.next {
-            let cut = replay_page(page, replay.next, &self.machine, scene.wall);
+            let cut = replay_page(page, replay.next, head, &self.machine, scene.wall);
             let mut parts = cut.parts.as_slice();
+            if parts.is_empty() && from < replay.next {
+                // Somebody else's page did not reach so far: pages are bounded in bytes too.
+                self.replays.insert(id.clone(), replay);
+                return self.step_replay(&id, scene);
+            }
             if !replay.joined {
                 match parts.first() {
                     None | Some(Replayed::PassedOver(_)) if replay.exact => {
                         return self.enter_reset(&replay.session, replay.reference);
                     }
-                    None => replay.next = self.machine.next(),
+                    None => replay.next = head,
                     Some(Replayed::PassedOver(seq)) => {
                         replay.next = *seq;
                         parts = &parts[1..];
@@ -174,9 +181,10 @@ impl Hosted {
                 }
                 self.announce(&mut replay);
             } else if parts.is_empty() {
-                // What lies between the member and the head has expired in the meantime.
-                replay.next = self.machine.next();
-                replay.session.send_reset(&self.name, self.machine.position());
+                // What lay between the member and the head has expired in the meantime.
+                replay.next = head;
+                let position = Position { epoch: self.machine.position().epoch, seq: head.minus(1) };
+                replay.session.send_reset(&self.name, position);
             }
             self.send_parts(&mut replay, parts);
         }
@@ -188,7 +196,7 @@ impl Hosted {
     fn read_page(&mut self, replay: &mut Replay, scene: &Scene<'_>) {
         replay.reading = true;
         let waiter = (replay.session.id.clone(), replay.number);
-        // A segment holds a message at least, so a page reaches at least so far.
+        // A segment holds a message at least, so a page reaches so far, unless its bytes end it before.
         let reaches = |read: &PageRead| read.from <= replay.next && replay.next.since(read.from) < PAGE_SEGMENTS.into();
         if let Some(read) = self.page_reads.values_mut().find(|read| reaches(read)) {
             read.waiting.push(waiter);
@@ -196,7 +204,8 @@ impl Hosted {
         }
         self.replay_numbers += 1;
         let number = self.replay_numbers;
-        self.page_reads.insert(number, PageRead { from: replay.next, waiting: vec![waiter] });
+        self.page_reads
+            .insert(number, PageRead { from: replay.next, head: self.machine.next(), waiting: vec![waiter] });
         scene.work.replay(number, replay.next, PAGE_SEGMENTS, self.to(scene));
     }
 

@@ -176,6 +176,7 @@ impl Others {
             client,
             stats: Arc::clone(&self.stats),
             absent: AbsentNodes::default(),
+            silent: AbsentNodes::default(),
             warnings: WarnGate::new(Duration::from_secs(10)),
         };
         let duties = LinkDuties {

@@ -15,8 +15,14 @@ use crate::turn::{Time, Turn};
 
 /// How long a node that lost a race gives its batches to the winner, in milliseconds.
 const FOLLOW_MS: u64 = 2_000;
-/// How long a node that did not take a batch gets none, in milliseconds.
+/// How long a node that did not take a batch gets none, in milliseconds; twice as long each time, up to a minute.
 const SHUN_MS: u64 = 2_000;
+const MAX_SHUN_DOUBLINGS: u32 = 5;
+/// Nodes that are remembered for not taking batches.
+const MAX_SHUNNED: usize = 8;
+/// Longest wait before a node that was overloaded is asked again, in milliseconds. Nobody else would do better: what it
+/// waits for is the log.
+const OVERLOADED_MS: u64 = 200;
 /// How often in a row batches may be sent on, to the next node or in a new stream, before they are committed directly.
 const MAX_REDIRECTS: u32 = 2;
 /// Batches that may be on their way at a time.
@@ -35,8 +41,8 @@ const MAX_STREAMS: usize = 128;
 pub(super) struct Course {
     /// It gets this node's batches until then.
     leader: Option<(NodeId, Time)>,
-    /// It gets none until then.
-    shunned: Option<(NodeId, Time)>,
+    /// These get none. The newest last.
+    shunned: Vec<Shunned>,
     /// How often in a row batches were sent on.
     redirects: u32,
     /// The stream of batches to the leader, and how many were sent; `None`: the next batch begins one.
@@ -48,6 +54,15 @@ pub(super) struct Course {
     broken: Option<Broken>,
     /// The streams of other nodes, and the index that comes next in each. The newest last.
     streams: VecDeque<(u64, u32)>,
+}
+
+/// A node that did not take a batch, or did not say so.
+#[derive(Debug)]
+struct Shunned {
+    node: NodeId,
+    until: Time,
+    /// In a row.
+    times: u32,
 }
 
 /// A batch that another node has, or may have.
@@ -71,6 +86,8 @@ struct Broken {
     leader: Option<NodeId>,
     /// Nothing is wrong with the other node: a batch overtook another one.
     out_of_order: bool,
+    /// The other node is there, and has its hands full.
+    overloaded: bool,
 }
 
 impl Course {
@@ -101,7 +118,17 @@ impl Course {
     }
 
     fn may_follow(&self, leader: &NodeId, now: Time) -> bool {
-        self.shunned.as_ref().is_none_or(|(shunned, until)| shunned != leader || *until <= now)
+        self.shunned.iter().all(|shunned| shunned.node != *leader || shunned.until <= now)
+    }
+
+    fn shun(&mut self, node: NodeId, now: Time) {
+        let place = self.shunned.iter().position(|shunned| shunned.node == node);
+        let times = place.map_or(0, |place| self.shunned.remove(place).times);
+        let until = now.plus_ms(SHUN_MS << times.min(MAX_SHUN_DOUBLINGS));
+        if self.shunned.len() == MAX_SHUNNED {
+            self.shunned.remove(0);
+        }
+        self.shunned.push(Shunned { node, until, times: times + 1 });
     }
 
     fn follow(&mut self, leader: NodeId, now: Time) {
@@ -183,38 +210,45 @@ impl Append {
             return false;
         };
         let all = |batch: Vec<Option<Pending>>| batch.into_iter().flatten().collect::<Vec<_>>();
-        let (back, leader, out_of_order) = match outcome {
+        let reason = match &outcome {
+            HandOver::Answered(HandOffAnswer::Declined { reason, .. }) => Some(*reason),
+            _ => None,
+        };
+        let (back, leader) = match outcome {
             HandOver::Answered(HandOffAnswer::Settled { outcomes, leader }) if outcomes.len() == batch.len() => {
-                (self.settle_handed(batch, &outcomes), leader, false)
+                (self.settle_handed(batch, &outcomes), leader)
             }
-            HandOver::Answered(HandOffAnswer::Declined { reason, leader }) => {
-                (all(batch), leader, reason == Decline::OutOfOrder)
-            }
+            HandOver::Answered(HandOffAnswer::Declined { leader, .. }) => (all(batch), leader),
             HandOver::Answered(HandOffAnswer::Settled { .. }) | HandOver::NotSent | HandOver::Unknown => {
-                (all(batch), None, false)
+                (all(batch), None)
             }
         };
-        if back.is_empty() {
-            self.fairness.handle_took(turn.now.since_ms(sent_at));
-        }
+        // An answer that did not come in time tells of slow commits too.
+        self.fairness.handle_took(turn.now.since_ms(sent_at));
         if !back.is_empty() {
             // The first failure tells why: those after it follow from it.
             let first = self.course.broken.is_none();
             let broken = self.course.broken.get_or_insert_default();
+            let out_of_order = reason == Some(Decline::OutOfOrder);
             broken.out_of_order = out_of_order && (first || broken.out_of_order);
+            // What was sent after a batch that was too much is out of order.
+            broken.overloaded = reason == Some(Decline::Overloaded) || (out_of_order && broken.overloaded);
             broken.leader = leader.or(broken.leader.take());
             broken.back.push((index, back));
         } else if self.course.broken.is_none() {
             self.course.redirects = 0;
+            if let Some((leader, _)) = &self.course.leader {
+                self.course.shunned.retain(|shunned| shunned.node != *leader);
+            }
         }
         if !self.course.out.is_empty() {
             return false;
         }
         let Some(mut broken) = self.course.broken.take() else { return false };
         broken.back.sort_unstable_by_key(|(index, _)| *index);
-        let back = broken.back.into_iter().flat_map(|(_, back)| back).collect();
+        let back = std::mem::take(&mut broken.back).into_iter().flat_map(|(_, back)| back).collect();
         self.queue.put_back(back);
-        self.change_course(broken.leader, broken.out_of_order, turn)
+        self.change_course(broken, turn)
     }
 
     /// Waits no longer for answers that are overdue. Returns whether the room should be read.
@@ -303,16 +337,21 @@ impl Append {
 
     /// The leader has not brought a batch to an end: another node does, or it gets it in a new stream, or this node goes
     /// on by itself. Returns whether it is this one.
-    fn change_course(&mut self, leader: Option<NodeId>, out_of_order: bool, turn: &mut Turn<'_>) -> bool {
+    fn change_course(&mut self, why: Broken, turn: &mut Turn<'_>) -> bool {
         let course = &mut self.course;
-        course.redirects += 1;
         course.stream = None;
         let Some((from, until)) = course.leader.take() else { return true };
-        if course.redirects <= MAX_REDIRECTS && out_of_order {
+        if why.overloaded {
+            course.leader = Some((from, until));
+            self.not_before = turn.now.plus_ms(OVERLOADED_MS / 4 + turn.up_to(OVERLOADED_MS * 3 / 4));
+            return false;
+        }
+        course.redirects += 1;
+        if course.redirects <= MAX_REDIRECTS && why.out_of_order {
             course.leader = Some((from, until));
             return false;
         }
-        match leader {
+        match why.leader {
             // The other one follows this node: both are better off when it writes.
             Some(leader) if leader == self.node => true,
             Some(leader)
@@ -322,7 +361,7 @@ impl Append {
                 false
             }
             _ => {
-                course.shunned = Some((from, turn.now.plus_ms(SHUN_MS)));
+                course.shun(from, turn.now);
                 let wait = self.races.fail(turn);
                 self.not_before = turn.now.plus_ms(wait);
                 true

@@ -301,8 +301,14 @@ impl Append {
 
     /// How many messages before `next` the id window must reach back.
     pub(crate) fn ids_wanted(&self, next: Seq) -> u64 {
-        let oldest = self.queue.oldest_taken_at().map_or(next, |taken_at| taken_at.min(next));
-        ID_WINDOW as u64 + next.since(oldest)
+        ID_WINDOW as u64 + next.since(self.oldest_unsettled(next))
+    }
+
+    /// The lowest `next` at which an unsettled publish was taken in; the one now when there is none.
+    fn oldest_unsettled(&self, next: Seq) -> Seq {
+        let in_flight = self.in_flight.iter().flat_map(|in_flight| &in_flight.batch);
+        let sent = in_flight.chain(self.course.handed()).map(|pending| pending.taken_at).min();
+        [self.queue.oldest_taken_at(), sent].into_iter().flatten().fold(next, Seq::min)
     }
 
     /// Answers "unknown" to those who have waited too long. What was sent is still brought to an end. Returns whether
@@ -399,9 +405,7 @@ impl Append {
     }
 
     fn trim(&mut self, next: Seq) {
-        let in_flight = self.in_flight.iter().flat_map(|in_flight| &in_flight.batch);
-        let in_flight = in_flight.chain(self.course.handed()).map(|pending| pending.taken_at).min();
-        let oldest = [self.queue.oldest_taken_at(), in_flight].into_iter().flatten().fold(next, Seq::min);
+        let oldest = self.oldest_unsettled(next);
         if let Window::Ready(ids) = &mut self.window {
             ids.trim(oldest.minus(ID_WINDOW as u64));
         }

@@ -29,6 +29,8 @@ pub(crate) struct Replay {
 #[derive(Debug)]
 pub(crate) struct PageRead {
     from: Seq,
+    /// The room's head when it was asked for.
+    head: Seq,
     waiting: Vec<(usize, u64)>,
 }
 
@@ -47,7 +49,7 @@ impl Hosted {
     }
 
     pub(super) fn handle_replay_page(&mut self, read: u64, page: Option<&[StoredSegment]>, scene: &mut Scene<'_>) {
-        let Some(PageRead { waiting, .. }) = self.page_reads.remove(&read) else { return };
+        let Some(PageRead { from, head, waiting }) = self.page_reads.remove(&read) else { return };
         if let Some(page) = page {
             self.remember(page, scene.wall);
         }
@@ -58,7 +60,7 @@ impl Hosted {
                 replay.reading = false;
                 match page {
                     None => self.fail_replay(session, replay, scene),
-                    Some(page) => self.go_on(session, replay, page, scene),
+                    Some(page) => self.go_on(session, replay, page, (from, head), scene),
                 }
             }
         }
@@ -80,16 +82,28 @@ impl Hosted {
     }
 
     /// Gives a member what a page has for it.
-    fn go_on(&mut self, session: usize, mut replay: Replay, page: &[StoredSegment], scene: &mut Scene<'_>) {
+    fn go_on(
+        &mut self,
+        session: usize,
+        mut replay: Replay,
+        page: &[StoredSegment],
+        (from, head): (Seq, Seq),
+        scene: &mut Scene<'_>,
+    ) {
         if self.recent.start() > replay.next {
-            let cut = replay_page(page, replay.next, &self.machine, scene.wall);
+            let cut = replay_page(page, replay.next, head, &self.machine, scene.wall);
             let mut parts = cut.parts.as_slice();
+            if parts.is_empty() && from < replay.next {
+                // Somebody else's page did not reach so far: pages are bounded in bytes too.
+                self.replays.insert(session, replay);
+                return self.step_replay(session, scene);
+            }
             if !replay.joined {
                 match parts.first() {
                     None | Some(Replayed::PassedOver(_)) if replay.exact => {
                         return self.enter_reset(session, replay.reference, scene);
                     }
-                    None => replay.next = self.machine.next(),
+                    None => replay.next = head,
                     Some(Replayed::PassedOver(seq)) => {
                         replay.next = *seq;
                         parts = &parts[1..];
@@ -98,9 +112,10 @@ impl Hosted {
                 }
                 self.announce(session, &mut replay, scene);
             } else if parts.is_empty() {
-                // What lies between the member and the head has expired in the meantime.
-                replay.next = self.machine.next();
-                self.send_reset(session, self.machine.position(), scene);
+                // What lay between the member and the head has expired in the meantime.
+                replay.next = head;
+                let position = Position { epoch: self.machine.position().epoch, seq: head.minus(1) };
+                self.send_reset(session, position, scene);
             }
             self.send_parts(session, &mut replay, parts, scene);
         }
@@ -121,7 +136,8 @@ impl Hosted {
         }
         self.replay_numbers += 1;
         let number = self.replay_numbers;
-        self.page_reads.insert(number, PageRead { from: replay.next, waiting: vec![waiter] });
+        self.page_reads
+            .insert(number, PageRead { from: replay.next, head: self.machine.next(), waiting: vec![waiter] });
         scene.want(Output::ReadPage { number, from: replay.next, limit });
     }
 

@@ -138,6 +138,7 @@ impl Chain {
                 let outcome = log.append(&self.pulse(topic, clock())).await;
                 if !matches!(outcome, AppendOutcome::Committed | AppendOutcome::Conflict(_)) {
                     self.stats.pulses_failed.fetch_add(1, Ordering::Relaxed);
+                    self.watches()[topic].handle_unwritten();
                     tracing::debug!(topic, ?outcome, "a pulse was not written");
                 }
             }

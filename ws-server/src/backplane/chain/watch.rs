@@ -63,6 +63,11 @@ impl Watch {
         None
     }
 
+    /// The log did not take the pulse: that none comes tells nothing of the chain.
+    pub(super) fn handle_unwritten(&mut self) {
+        self.pulsed = None;
+    }
+
     /// Since when nothing has come, while the chain is known to be broken.
     pub(super) fn broken_since(&self) -> Option<Instant> {
         self.broken.then_some(self.heard)
@@ -120,6 +125,17 @@ mod tests {
         assert_eq!(watch.poll(start + seconds(61), 0.5), Some(Finding::Healed(seconds(61))));
         assert_eq!(watch.poll(start + seconds(61), 0.5), None);
         assert_eq!(watch.broken_since(), None);
+    }
+
+    #[test]
+    fn a_pulse_that_the_log_did_not_take_proves_nothing() {
+        let start = Instant::now();
+        let mut watch = Watch::new(start, 0.5);
+        assert_eq!(watch.poll(start + seconds(30), 0.5), Some(Finding::Pulse));
+        watch.handle_unwritten();
+        assert_eq!(watch.poll(start + seconds(45), 0.5), None);
+        assert_eq!(watch.poll(start + seconds(60), 0.5), Some(Finding::Pulse));
+        assert_eq!(watch.poll(start + seconds(70), 0.5), Some(Finding::Broken), "this one was written");
     }
 
     #[test]

@@ -76,6 +76,7 @@ impl World {
             client: Arc::new(LinkClient::new(node("a"), keys(), Arc::new(SystemTime::now))),
             stats: Arc::clone(&stats),
             absent: AbsentNodes::default(),
+            silent: AbsentNodes::default(),
             warnings: WarnGate::new(Duration::from_secs(10)),
         };
         let handler = post(relay_post).with_state(Arc::new(relay));
