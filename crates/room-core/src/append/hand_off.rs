@@ -4,22 +4,14 @@
 //! batch that was handed over, it may be sent again or committed directly. A repeat is found by user and id, because
 //! each node writes only at its `next` and knows the ids before it.
 
-use std::collections::VecDeque;
-
 use protocol::{Decline, Epoch, ErrorCode, HandOff, HandOffAnswer, HandedOutcome, Message, NodeId, Seq};
 
+use super::course::{Broken, Handed};
 use super::queue::Pending;
 use super::{Append, Publish, Token, Window};
 use crate::effects::{Event, HandOver, Rejection, Ticket};
 use crate::turn::{Time, Turn};
 
-/// How long a node that lost a race gives its batches to the winner, in milliseconds.
-const FOLLOW_MS: u64 = 2_000;
-/// How long a node that did not take a batch gets none, in milliseconds; twice as long each time, up to a minute.
-const SHUN_MS: u64 = 2_000;
-const MAX_SHUN_DOUBLINGS: u32 = 5;
-/// Nodes that are remembered for not taking batches.
-const MAX_SHUNNED: usize = 8;
 /// Longest wait before a node that was overloaded is asked again, in milliseconds. Nobody else would do better: what it
 /// waits for is the log.
 const OVERLOADED_MS: u64 = 200;
@@ -33,122 +25,6 @@ const GATHER_MS: u64 = 2;
 /// the other node has written it after all, the repeat is found.
 const PATIENCE_MS: u64 = 200;
 const PATIENCE_COMMITS: u64 = 10;
-/// Streams of other nodes that are remembered: each node has one a room.
-const MAX_STREAMS: usize = 128;
-
-/// Whom this node follows in one room, and who follows it.
-#[derive(Debug, Default)]
-pub(super) struct Course {
-    /// It gets this node's batches until then.
-    leader: Option<(NodeId, Time)>,
-    /// These get none. The newest last.
-    shunned: Vec<Shunned>,
-    /// How often in a row batches were sent on.
-    redirects: u32,
-    /// The stream of batches to the leader, and how many were sent; `None`: the next batch begins one.
-    stream: Option<(u64, u32)>,
-    next_at: Time,
-    /// In the order they were sent.
-    out: VecDeque<Handed>,
-    /// Some batch was not brought to an end: no further ones are sent until all answers are there.
-    broken: Option<Broken>,
-    /// The streams of other nodes, and the index that comes next in each. The newest last.
-    streams: VecDeque<(u64, u32)>,
-}
-
-/// A node that did not take a batch, or did not say so.
-#[derive(Debug)]
-struct Shunned {
-    node: NodeId,
-    until: Time,
-    /// In a row.
-    times: u32,
-}
-
-/// A batch that another node has, or may have.
-#[derive(Debug)]
-struct Handed {
-    ticket: Ticket,
-    index: u32,
-    sent_at: Time,
-    /// Nobody waits for the answer longer.
-    until: Time,
-    /// In the order they were handed; `None`: the room has shown it.
-    batch: Vec<Option<Pending>>,
-}
-
-/// What comes back of a stream that has failed.
-#[derive(Debug, Default)]
-struct Broken {
-    /// By the index of their batch.
-    back: Vec<(u32, Vec<Pending>)>,
-    /// Who writes the room, as far as those who declined know.
-    leader: Option<NodeId>,
-    /// Nothing is wrong with the other node: a batch overtook another one.
-    out_of_order: bool,
-    /// The other node is there, and has its hands full.
-    overloaded: bool,
-}
-
-impl Course {
-    /// Whether anything is in other hands.
-    pub(super) fn is_out(&self) -> bool {
-        !self.out.is_empty() || self.broken.is_some()
-    }
-
-    /// What is in other hands, or was, and not yet seen in the room.
-    pub(super) fn handed(&self) -> impl Iterator<Item = &Pending> {
-        let back = self.broken.iter().flat_map(|broken| &broken.back).flat_map(|(_, back)| back);
-        self.out.iter().flat_map(|handed| handed.batch.iter().flatten()).chain(back)
-    }
-
-    pub(super) fn leader(&self, now: Time) -> Option<&NodeId> {
-        self.leader.as_ref().filter(|(_, until)| now < *until).map(|(leader, _)| leader)
-    }
-
-    /// When something changes by time alone: this node goes back to writing by itself, or sends the next batch.
-    pub(super) fn poll_timeout(&self, now: Time) -> Option<Time> {
-        let until = self.leader.as_ref().map(|(_, until)| *until);
-        [until, Some(self.next_at)].into_iter().flatten().filter(|at| *at > now).min()
-    }
-
-    /// When the oldest batch has waited long enough for its answer.
-    pub(super) fn patience(&self) -> Option<Time> {
-        self.out.iter().map(|handed| handed.until).min()
-    }
-
-    fn may_follow(&self, leader: &NodeId, now: Time) -> bool {
-        self.shunned.iter().all(|shunned| shunned.node != *leader || shunned.until <= now)
-    }
-
-    fn shun(&mut self, node: NodeId, now: Time) {
-        let place = self.shunned.iter().position(|shunned| shunned.node == node);
-        let times = place.map_or(0, |place| self.shunned.remove(place).times);
-        let until = now.plus_ms(SHUN_MS << times.min(MAX_SHUN_DOUBLINGS));
-        if self.shunned.len() == MAX_SHUNNED {
-            self.shunned.remove(0);
-        }
-        self.shunned.push(Shunned { node, until, times: times + 1 });
-    }
-
-    fn follow(&mut self, leader: NodeId, now: Time) {
-        self.leader = Some((leader, now.plus_ms(FOLLOW_MS)));
-        self.stream = None;
-    }
-
-    /// Whether a batch is the next one of its stream; then the one after it is.
-    fn takes(&mut self, stream: u64, index: u32) -> bool {
-        let known = self.streams.iter().position(|(known, _)| *known == stream);
-        let next = known.and_then(|place| self.streams.remove(place)).map_or(1, |(_, next)| next);
-        let takes = index == next;
-        self.streams.push_back((stream, if takes { next.saturating_add(1) } else { next }));
-        if self.streams.len() > MAX_STREAMS {
-            self.streams.pop_front();
-        }
-        takes
-    }
-}
-
 impl Append {
     /// Whom this node gives its batches, if anybody.
     pub(crate) fn leader(&self, now: Time) -> Option<&NodeId> {

@@ -3,6 +3,7 @@
 //! Invariants: a batch that has been sent under a nonce is never changed under it; a publish is acknowledged only when
 //! the log is known to hold it; what waits keeps its order; a repeat inside the id window is never written.
 
+mod course;
 mod fairness;
 mod hand_off;
 mod ids;
@@ -21,8 +22,8 @@ use crate::backoff::Backoff;
 use crate::effects::{Event, Rejection, Ticket};
 use crate::log::{StoredSegment, WallSecs};
 use crate::turn::{Time, Turn};
+use course::Course;
 use fairness::Fairness;
-use hand_off::Course;
 use ids::IdWindow;
 use queue::{Pending, Queue};
 pub(crate) use settle::Settled;
