@@ -16,6 +16,12 @@ const MAX_SHUNNED: usize = 8;
 /// Streams of other nodes that are remembered: each node has one a room.
 const MAX_STREAMS: usize = 128;
 
+/// How long a batch waits for its answer, in milliseconds: so long, and so many times as long as answers usually take.
+/// After that it is committed directly; if the other node has written it after all, the repeat is found.
+const PATIENCE_MS: u64 = 200;
+const PATIENCE_ANSWERS: u64 = 10;
+const MAX_PATIENCE_MS: u64 = 1_000;
+
 /// Whom this node follows in one room, and who follows it.
 #[derive(Debug, Default)]
 pub(super) struct Course {
@@ -28,6 +34,8 @@ pub(super) struct Course {
     /// The stream of batches to the leader, and how many were sent; `None`: the next batch begins one.
     pub(super) stream: Option<(u64, u32)>,
     pub(super) next_at: Time,
+    /// How long answers take, smoothed, in milliseconds.
+    answer_ms: u64,
     /// In the order they were sent.
     pub(super) out: VecDeque<Handed>,
     /// Some batch was not brought to an end: no further ones are sent until all answers are there.
@@ -95,6 +103,17 @@ impl Course {
     /// When the oldest batch has waited long enough for its answer.
     pub(super) fn patience(&self) -> Option<Time> {
         self.out.iter().map(|handed| handed.until).min()
+    }
+
+    /// How long the next batch waits for its answer.
+    pub(super) fn patience_ms(&self) -> u64 {
+        (PATIENCE_MS + PATIENCE_ANSWERS * self.answer_ms).min(MAX_PATIENCE_MS)
+    }
+
+    /// A batch was brought to an end after so long, or was not: then others may take longer too.
+    pub(super) fn handle_took(&mut self, took_ms: u64, ended: bool) {
+        self.answer_ms =
+            if ended { (3 * self.answer_ms + took_ms).div_ceil(4) } else { self.answer_ms.max(took_ms) }.min(MAX_PATIENCE_MS);
     }
 
     pub(super) fn may_follow(&self, leader: &NodeId, now: Time) -> bool {

@@ -40,16 +40,6 @@ impl Fairness {
         self.sent_at = now;
     }
 
-    /// A batch was answered, whoever wrote it, after so many milliseconds.
-    pub(super) fn handle_took(&mut self, took: u64) {
-        self.commit_ms = (3 * self.commit_ms + took).div_ceil(4).min(LONGEST_MS);
-    }
-
-    /// How long a commit takes, in milliseconds, as far as this node has seen.
-    pub(super) fn commit_ms(&self) -> u64 {
-        self.commit_ms
-    }
-
     /// Another writer had the number.
     pub(super) fn handle_lost(&mut self, now: Time) {
         self.rival_until = now.plus_ms(RIVAL_MS);
@@ -64,7 +54,8 @@ impl Fairness {
 
     /// The batch is in the log; how long the next one has to wait, in milliseconds.
     pub(super) fn handle_written(&mut self, turn: &mut Turn<'_>) -> u64 {
-        self.handle_took(turn.now.since_ms(self.sent_at));
+        let took = turn.now.since_ms(self.sent_at);
+        self.commit_ms = (3 * self.commit_ms + took).div_ceil(4).min(LONGEST_MS);
         self.streak += 1;
         self.lost_in_a_row = 0;
         if turn.now < self.rival_until || self.streak.is_multiple_of(self.longest_streak) {

@@ -21,12 +21,7 @@ const MAX_REDIRECTS: u32 = 2;
 const MAX_OUT: usize = 8;
 /// Between two batches, in milliseconds: what comes meanwhile is the next one.
 const GATHER_MS: u64 = 2;
-/// How long a batch waits for its answer, in milliseconds and in commit times. After that it is committed directly; if
-/// the other node has written it after all, the repeat is found.
-const PATIENCE_MS: u64 = 200;
-const PATIENCE_COMMITS: u64 = 10;
-impl Append {
-    /// Whom this node gives its batches, if anybody.
+/// Whom this node gives its batches, if anybody.
     pub(crate) fn leader(&self, now: Time) -> Option<&NodeId> {
         self.course.leader(now)
     }
@@ -73,7 +68,7 @@ impl Append {
             HandOff { room: self.room.clone(), epoch: epoch.clone(), checked: next, stream, index, messages };
         let ticket = ticket();
         course.next_at = turn.now.plus_ms(GATHER_MS);
-        let until = turn.now.plus_ms(PATIENCE_MS + PATIENCE_COMMITS * self.fairness.commit_ms());
+        let until = turn.now.plus_ms(course.patience_ms());
         let batch = batch.into_iter().map(Some).collect();
         course.out.push_back(Handed { ticket, index, sent_at: turn.now, until, batch });
         Some((ticket, to, hand_off))
@@ -99,8 +94,7 @@ impl Append {
                 (all(batch), None)
             }
         };
-        // An answer that did not come in time tells of slow commits too.
-        self.fairness.handle_took(turn.now.since_ms(sent_at));
+        self.course.handle_took(turn.now.since_ms(sent_at), back.is_empty());
         if !back.is_empty() {
             // The first failure tells why: those after it follow from it.
             let first = self.course.broken.is_none();
