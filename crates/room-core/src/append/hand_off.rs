@@ -21,7 +21,9 @@ const MAX_REDIRECTS: u32 = 2;
 const MAX_OUT: usize = 8;
 /// Between two batches, in milliseconds: what comes meanwhile is the next one.
 const GATHER_MS: u64 = 2;
-/// Whom this node gives its batches, if anybody.
+
+impl Append {
+    /// Whom this node gives its batches, if anybody.
     pub(crate) fn leader(&self, now: Time) -> Option<&NodeId> {
         self.course.leader(now)
     }
