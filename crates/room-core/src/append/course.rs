@@ -112,8 +112,8 @@ impl Course {
 
     /// A batch was brought to an end after so long, or was not: then others may take longer too.
     pub(super) fn handle_took(&mut self, took_ms: u64, ended: bool) {
-        self.answer_ms = if ended { (3 * self.answer_ms + took_ms).div_ceil(4) } else { self.answer_ms.max(took_ms) }
-            .min(MAX_PATIENCE_MS);
+        let answer_ms = if ended { (3 * self.answer_ms + took_ms).div_ceil(4) } else { 2 * self.answer_ms };
+        self.answer_ms = answer_ms.min(MAX_PATIENCE_MS);
     }
 
     pub(super) fn may_follow(&self, leader: &NodeId, now: Time) -> bool {
