@@ -43,7 +43,8 @@ impl Limits {
         }
     }
 
-    /// Everything so small that every bound is met. An outbox still takes two of the largest segments.
+    /// Everything so small that every bound is met. An outbox still takes two of the largest segments, and the refusals of
+    /// all publishes that a client has under way: else who sends them again would be closed for ever.
     #[must_use]
     pub fn small() -> Self {
         let append = AppendLimits { queue_messages: 8, retention_secs: MIN_RETENTION_SECS, ..AppendLimits::default() };
@@ -51,7 +52,7 @@ impl Limits {
         Self {
             publishes_in_flight: 2 * append.queue_messages,
             room: RoomLimits { timeline, append },
-            outbox_bytes: 8 * 1024,
+            outbox_bytes: 16 * 1024,
             portion_bytes: 512,
             recent_messages: 5,
             page_segments: 2,
