@@ -33,6 +33,28 @@ impl Node {
         panic!("no free port in {ATTEMPTS} attempts");
     }
 
+    /// Starts a node that does not know the stack's cluster key.
+    ///
+    /// # Panics
+    /// When it does not become ready.
+    pub async fn start_without_key(stack: &Stack, flags: &[&str]) -> Self {
+        for _ in 0..ATTEMPTS {
+            let port = ports::free(1);
+            let process = Self::launch_without_key(stack, port, flags);
+            if let Some(node) = (Self { process, port }).ready().await {
+                return node;
+            }
+        }
+        panic!("no free port in {ATTEMPTS} attempts");
+    }
+
+    /// Starts the program without the stack's cluster key, and waits for nothing.
+    #[must_use]
+    pub fn launch_without_key(stack: &Stack, port: u16, flags: &[&str]) -> Process {
+        let known = Self::environment(stack).into_iter().filter(|(name, _)| *name != "ROOMCAST_CLUSTER_KEY");
+        Self::launch_in(&known.collect::<Vec<_>>(), stack, port, flags)
+    }
+
     /// Starts a node at a port that is known to be free.
     ///
     /// # Panics
@@ -45,6 +67,10 @@ impl Node {
     /// Starts the program for that port and waits for nothing.
     #[must_use]
     pub fn launch(stack: &Stack, port: u16, flags: &[&str]) -> Process {
+        Self::launch_in(&Self::environment(stack), stack, port, flags)
+    }
+
+    fn launch_in(environment: &[(&str, &str)], stack: &Stack, port: u16, flags: &[&str]) -> Process {
         let mut arguments = Self::arguments(stack, port);
         // What is said again comes instead of what was said before.
         for flag in flags.iter().filter(|flag| flag.starts_with("--")) {
@@ -53,7 +79,7 @@ impl Node {
             }
         }
         arguments.extend(flags.iter().map(|&flag| flag.to_owned()));
-        Process::start("ws-server", &arguments, &Self::environment(stack))
+        Process::start("ws-server", &arguments, environment)
     }
 
     /// The flags that join a node to a stack, each followed by its value but for the last one.
@@ -111,6 +137,17 @@ impl Node {
     #[must_use]
     pub fn process(&self) -> &Process {
         &self.process
+    }
+
+    /// What a counter of its metrics says: its name without `roomcast_` and `_total`.
+    ///
+    /// # Panics
+    /// When there is no such counter.
+    pub async fn counter(&self, name: &str) -> u64 {
+        let text = http::get(&format!("{}/metrics", self.url())).await.expect("a node tells its metrics").text();
+        let line = text.lines().find(|line| line.starts_with(&format!("roomcast_{name}_total ")));
+        let value = line.unwrap_or_else(|| panic!("no {name} in {text}")).rsplit(' ').next();
+        value.and_then(|value| value.parse().ok()).expect("a counter is a number")
     }
 
     /// Stops it and waits until it has ended.

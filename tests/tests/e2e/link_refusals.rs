@@ -1,5 +1,5 @@
 use tests::crowd::room;
-use tests::{Crowd, LinkRequest, Node, Stack, StackOptions, http};
+use tests::{Crowd, LinkRequest, Node, Stack, StackOptions};
 
 /// A node's row in the table of nodes: its id and its link address.
 async fn nodes(stack: &Stack) -> Vec<(String, String)> {
@@ -8,13 +8,6 @@ async fn nodes(stack: &Stack) -> Vec<(String, String)> {
     let text = |item: &serde_json::Value, name: &str| item[name]["S"].as_str().expect("a text").to_owned();
     let items = scanned["Items"].as_array().expect("a scan has items");
     items.iter().map(|item| (text(item, "node"), text(item, "address"))).collect()
-}
-
-async fn counter(node: &Node, name: &str) -> u64 {
-    let text = http::get(&format!("{}/metrics", node.url())).await.expect("the node answers").text();
-    let line = text.lines().find(|line| line.starts_with(&format!("roomcast_link_{name}_total ")));
-    let value = line.unwrap_or_else(|| panic!("no {name} in {text}")).rsplit(' ').next();
-    value.and_then(|value| value.parse().ok()).expect("a number")
 }
 
 /// A message that nobody has published, as a peer would push it.
@@ -53,26 +46,26 @@ async fn forged_replayed_late_oversized_and_foreign_requests_are_refused_and_cha
     let other_body = LinkRequest::new("/link/v1/hints", id, 1, "{}").signature(&key);
     assert_eq!(request(1).send(address, &other_body).await.status, 403, "a signature of another body");
     assert_eq!(request(1).send(address, "").await.status, 403, "no signature");
-    assert_eq!(counter(&node, "refused_forged").await, 3);
+    assert_eq!(node.counter("link_refused_forged").await, 3);
 
     let foreign = LinkRequest { receiver: "somebody-else".into(), ..request(1) };
     assert_eq!(foreign.send(address, &foreign.signature(&key)).await.status, 403, "for another node");
-    assert_eq!(counter(&node, "refused_foreign").await, 1);
+    assert_eq!(node.counter("link_refused_foreign").await, 1);
 
     let late = LinkRequest { time_ms: request(1).time_ms - 60_000, ..request(1) };
     assert_eq!(late.send(address, &late.signature(&key)).await.status, 403, "a minute old");
-    assert_eq!(counter(&node, "refused_stale").await, 1);
+    assert_eq!(node.counter("link_refused_stale").await, 1);
 
     let large = LinkRequest { body: vec![b' '; 600 * 1024], ..request(1) };
     assert_eq!(large.send(address, &large.signature(&key)).await.status, 413, "too large");
-    assert_eq!(counter(&node, "refused_too_large").await, 1);
+    assert_eq!(node.counter("link_refused_too_large").await, 1);
 
     let odd = LinkRequest::new("/link/v1/hand-off", id, 2, "{}");
     assert_eq!(odd.send(address, &odd.signature(&key)).await.status, 400, "authentic, and no batch");
     let genuine = LinkRequest::new("/link/v1/hints", id, 3, r#"{"v":1,"segments":[]}"#);
     assert_eq!(genuine.send(address, &genuine.signature(&key)).await.status, 204, "authentic");
     assert_eq!(genuine.send(address, &genuine.signature(&key)).await.status, 403, "the same again");
-    assert_eq!(counter(&node, "refused_replayed").await, 1);
+    assert_eq!(node.counter("link_refused_replayed").await, 1);
 
     // The client's port knows nothing of the link.
     let public = node.url().replace("http://", "");
@@ -89,10 +82,7 @@ async fn forged_replayed_late_oversized_and_foreign_requests_are_refused_and_cha
 async fn a_node_without_a_key_does_not_start_beside_another() {
     let stack = Stack::start(StackOptions::nodes(0)).await;
     let first = Node::start(&stack, &[]).await;
-    let arguments = Node::arguments(&stack, tests::ports::free(1));
-    let environment = Node::environment(&stack).into_iter().filter(|(name, _)| *name != "ROOMCAST_CLUSTER_KEY");
-    let environment: Vec<_> = environment.collect();
-    let second = tests::process::Process::start("ws-server", &arguments, &environment);
+    let second = Node::launch_without_key(&stack, tests::ports::free(1), &[]);
     let finished = second.finished(tests::PATIENCE).await;
     assert_eq!(finished.status.code(), Some(1));
     assert!(finished.stderr.contains("--cluster-key") && finished.stderr.contains("--stand-alone"), "{finished:?}");

@@ -1,12 +1,5 @@
 use tests::crowd::room;
-use tests::{Crowd, Node, Stack, StackOptions, http, ports};
-
-async fn counter(node: &Node, name: &str) -> u64 {
-    let text = http::get(&format!("{}/metrics", node.url())).await.expect("the node answers").text();
-    let line = text.lines().find(|line| line.starts_with(&format!("roomcast_{name}_total ")));
-    let value = line.unwrap_or_else(|| panic!("no {name} in {text}")).rsplit(' ').next();
-    value.and_then(|value| value.parse().ok()).expect("a number")
-}
+use tests::{Crowd, Node, Stack, StackOptions, eventually, http, ports, sns};
 
 /// SNS reaches one address only, as it does when a load balancer stands before nodes without public addresses.
 #[tokio::test(flavor = "multi_thread")]
@@ -26,8 +19,8 @@ async fn posts_of_sns_reach_the_node_they_are_for_whichever_node_takes_them() {
     }
     bob.has_seen(&lobby, 10).await;
     crowd.verified().await;
-    assert!(counter(&second, "sns_accepted").await > 0, "posts reach the second node");
-    assert_eq!(counter(&second, "link_segments_received").await, 0, "nobody pushes");
+    assert!(second.counter("sns_accepted").await > 0, "posts reach the second node");
+    assert_eq!(second.counter("link_segments_received").await, 0, "nobody pushes");
 
     // Whoever makes a path up gets nowhere.
     for (path, status) in [
@@ -38,7 +31,23 @@ async fn posts_of_sns_reach_the_node_they_are_for_whichever_node_takes_them() {
         let answer = http::post(&format!("{}{path}", second.url()), &[], b"{}").await.unwrap();
         assert_eq!(answer.status, status, "{path}");
     }
-    second.stop().await;
+    // The path of a node that is no more is told from that of one that does not answer: SNS gives up only the first.
+    let third = Node::start(&stack, &relayed).await;
+    let paths = |all: Vec<sns::Subscription>| -> Vec<String> { all.into_iter().map(|one| one.endpoint).collect() };
+    let before = paths(sns::subscriptions(&stack).await);
+    third.stop().await;
+    let after = paths(sns::subscriptions(&stack).await);
+    let [gone] = before.iter().filter(|path| !after.contains(path)).collect::<Vec<_>>()[..] else {
+        panic!("{after:?}")
+    };
+    eventually("its row is gone", || async { http::post(gone, &[], b"{}").await.unwrap().status == 410 }).await;
+    second.kill();
+    let mut statuses = Vec::new();
+    for path in &after {
+        statuses.push(http::post(path, &[], b"{}").await.unwrap().status);
+    }
+    assert!(statuses.contains(&503), "a killed node may come back: {statuses:?}");
+    assert!(first.counter("link_relay_unreachable").await > 0);
     first.stop().await;
     stack.stop().await;
 }

@@ -4,7 +4,7 @@ use client::JoinFrom;
 use client::session::Event;
 use protocol::SignalKey;
 use tests::crowd::{room, text_body};
-use tests::{Crowd, Guest, Stack, StackOptions};
+use tests::{Crowd, Guest, Node, Stack, StackOptions};
 
 fn is_signal(event: &Event, text: &str) -> bool {
     matches!(event, Event::Signal { signal } if signal.body == text_body(text))
@@ -56,4 +56,30 @@ async fn whoever_comes_later_on_the_other_node_gets_the_current_value() {
     let heard: Vec<_> = late.events().into_iter().filter(|event| matches!(event, Event::Signal { .. })).collect();
     assert!(heard.iter().all(|event| is_signal(event, "Good morning, ev")), "{heard:?}");
     stack.stop().await;
+}
+
+/// Where nodes do not push, and where they have no link at all.
+#[tokio::test(flavor = "multi_thread")]
+async fn without_hints_of_their_own_nodes_send_signals_through_sns() {
+    for flags in [&["--peer-hints", "off"][..], &["--stand-alone"]] {
+        let stack = Stack::start(StackOptions::nodes(0)).await;
+        let start = || async {
+            match flags {
+                ["--stand-alone"] => Node::start_without_key(&stack, flags).await,
+                _ => Node::start(&stack, flags).await,
+            }
+        };
+        let nodes = [start().await, start().await];
+        let (crowd, lobby) = (Crowd::new(), room("lobby"));
+        let (ada, ben) = (crowd.member(&nodes[0].ws(), &lobby).await, crowd.member(&nodes[1].ws(), &lobby).await);
+        signal_until_heard(&ada, &ben, None, "are you there?").await;
+        assert!(nodes[0].counter("link_signals_published").await > 0, "{flags:?}");
+        assert_eq!(nodes[1].counter("link_signals_received").await, 0, "{flags:?}: nobody pushes");
+        ada.say(&lobby, "a message").await;
+        crowd.verified().await;
+        for node in nodes {
+            node.stop().await;
+        }
+        stack.stop().await;
+    }
 }

@@ -6,7 +6,7 @@ use client::{JoinFrom, RawSocket};
 use protocol::{RoomName, ServerFrame};
 use serde_json::json;
 use tests::crowd::room;
-use tests::{Crowd, Guest, Node, PATIENCE, Stack, StackOptions, eventually, http};
+use tests::{Crowd, Guest, Node, PATIENCE, Stack, StackOptions, eventually};
 
 const NODES: usize = 3;
 const KILLS: usize = 20;
@@ -31,13 +31,6 @@ async fn winner(stack: &Stack, room: &RoomName) -> String {
     });
     let page = stack.dynamodb("Query", &request).await;
     page["Items"][0]["node"]["S"].as_str().expect("a segment names its node").to_owned()
-}
-
-/// Batches that a node has taken in.
-async fn handed_to(node: &Node) -> u64 {
-    let text = http::get(&format!("{}/metrics", node.url())).await.expect("the node answers").text();
-    let line = text.lines().find(|line| line.starts_with("roomcast_link_hand_offs_received_total "));
-    line.and_then(|line| line.rsplit(' ').next()).and_then(|value| value.parse().ok()).expect("a count")
 }
 
 /// Speaks every few milliseconds, through every loss of its connection, until told to stop.
@@ -81,7 +74,7 @@ async fn a_winner_that_is_killed_with_batches_in_its_hands_costs_nothing_twenty_
             panic!("{winner} wrote last, and was killed before")
         };
         let (_, node) = nodes.swap_remove(place);
-        handed += handed_to(&node).await;
+        handed += node.counter("link_hand_offs_received").await;
         let node = node.kill_and_replace(&stack, &[]).await;
         nodes.push((id(&node).await, node));
     }

@@ -5,62 +5,20 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use protocol::{
-    Content, Decline, Envelope, Epoch, HandOff, HandOffAnswer, HandedOutcome, JoinFrom, NodeId, RoomName, Segment, Seq,
+    Content, Decline, Envelope, Epoch, HandOff, HandOffAnswer, HandedOutcome, JoinFrom, NodeId, Segment, Seq,
     ServerFrame, Signal,
 };
-use room_core::log::{AppendOutcome, HeaderOutcome, Probe, RoomHeader, StoredSegment};
 use tokio::time::timeout;
 
 use super::Rooms;
+use super::slow_log::SlowLog;
 use super::testing::{Client, PATIENCE, limits, room, seqs};
 use crate::backplane::EnvelopeSink;
 use crate::link::{HandOffSink, HandOverOutcome, Peers};
+use crate::message_log::MessageLog;
 use crate::message_log::memory::MemoryLog;
-use crate::message_log::{LogError, MessageLog};
-
-/// A log whose writes take their time, as they do in life: so nodes get into each other's way.
-#[derive(Default)]
-struct SlowWrites(MemoryLog);
-
-impl MessageLog for SlowWrites {
-    fn append<'a>(&'a self, segment: &'a StoredSegment) -> BoxFuture<'a, AppendOutcome> {
-        let there = Duration::from_micros(fastrand::u64(500..3_000));
-        tokio::time::sleep(there).then(|()| self.0.append(segment)).boxed()
-    }
-    fn read<'a>(
-        &'a self,
-        room: &'a RoomName,
-        from: Seq,
-        limit: u32,
-    ) -> BoxFuture<'a, Result<Vec<StoredSegment>, LogError>> {
-        self.0.read(room, from, limit)
-    }
-    fn read_back<'a>(
-        &'a self,
-        room: &'a RoomName,
-        before: Option<Seq>,
-        limit: u32,
-    ) -> BoxFuture<'a, Result<Vec<StoredSegment>, LogError>> {
-        self.0.read_back(room, before, limit)
-    }
-    fn header<'a>(&'a self, room: &'a RoomName) -> BoxFuture<'a, Result<Option<RoomHeader>, LogError>> {
-        self.0.header(room)
-    }
-    fn put_header<'a>(
-        &'a self,
-        room: &'a RoomName,
-        header: &'a RoomHeader,
-        expected: Option<&'a RoomHeader>,
-    ) -> BoxFuture<'a, Result<HeaderOutcome, LogError>> {
-        self.0.put_header(room, header, expected)
-    }
-    fn probe<'a>(&'a self, keys: &'a [(RoomName, Seq)]) -> BoxFuture<'a, Result<Vec<Probe>, LogError>> {
-        self.0.probe(keys)
-    }
-}
 
 /// The way between the nodes of a test.
 #[derive(Clone, Default)]
@@ -113,7 +71,7 @@ const EACH: u64 = 300;
 
 /// Two publishers on each of three nodes; returns what each node's viewer saw.
 async fn contend(way: &Way) -> Vec<Vec<u64>> {
-    let log: Arc<dyn MessageLog> = Arc::new(SlowWrites::default());
+    let log: Arc<dyn MessageLog> = SlowLog::with_writes(500..3_000);
     let nodes: Vec<Rooms> = (1..=3).map(|number| start(way, &log, number)).collect();
     let mut publishers = Vec::new();
     let mut viewers = Vec::new();

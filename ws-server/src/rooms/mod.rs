@@ -23,6 +23,8 @@ mod shard;
 mod signal_tests;
 mod signals;
 #[cfg(test)]
+mod slow_log;
+#[cfg(test)]
 mod slow_log_tests;
 #[cfg(test)]
 mod testing;

@@ -14,7 +14,8 @@ use super::Rooms;
 use super::hosted::{Hosted, Scene};
 use super::io::Work;
 use super::signals::{Arrivals, Said};
-use super::slow_log_tests::{SlowReads, after, fill};
+use super::slow_log::SlowLog;
+use super::slow_log_tests::{after, fill};
 use super::testing::{Client, limits, limits_with, no_peers, room, seqs, signals};
 use crate::backplane::EnvelopeSink;
 use crate::config::Limits;
@@ -229,7 +230,7 @@ async fn whoever_comes_later_gets_the_current_values_of_others_after_joined() {
 
 #[tokio::test]
 async fn who_reads_back_gets_no_signals_before_the_end_of_its_replay() {
-    let log = SlowReads::new();
+    let log = SlowLog::new();
     fill(&log.log, 1..=300, 100).await;
     let port: Arc<dyn MessageLog> = log.clone();
     let rooms = Rooms::start(&here(), &port, no_peers(), &limits(&[]));

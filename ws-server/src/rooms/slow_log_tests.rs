@@ -1,91 +1,22 @@
 //! Rooms whose log is slow: answers that come late, many who ask at once.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use futures_util::future::BoxFuture;
 use protocol::{
-    Body, Content, DisplayName, Epoch, HistoryRange, JoinFrom, Message, MessageId, NodeId, Nonce, Position, RoomName,
-    Segment, Seq, ServerFrame, UserId,
+    Body, Content, DisplayName, Epoch, HistoryRange, JoinFrom, Message, MessageId, NodeId, Nonce, Position, Segment,
+    Seq, ServerFrame, UserId,
 };
-use room_core::log::{AppendOutcome, HeaderOutcome, Probe, RoomHeader, StoredSegment, WallSecs};
-use tokio::sync::Semaphore;
+use room_core::log::{RoomHeader, StoredSegment, WallSecs};
 use tokio::time::timeout;
 
+use super::slow_log::SlowLog;
 use super::testing::{Client, limits, no_peers, room, seqs};
 use super::{Command, Rooms};
 use crate::connection::Outbound;
+use crate::message_log::MessageLog;
 use crate::message_log::memory::MemoryLog;
-use crate::message_log::{LogError, MessageLog};
-
-/// A log whose reads wait, while `held`, for one permit each; what they answer is decided when they were asked.
-pub(super) struct SlowReads {
-    reads: AtomicUsize,
-    pub(super) log: MemoryLog,
-    pub(super) held: AtomicBool,
-    pub(super) permits: Semaphore,
-}
-
-impl SlowReads {
-    pub(super) fn new() -> Arc<Self> {
-        Arc::new(Self {
-            reads: Default::default(),
-            log: MemoryLog::default(),
-            held: AtomicBool::new(false),
-            permits: Semaphore::new(0),
-        })
-    }
-}
-
-impl MessageLog for SlowReads {
-    fn append<'a>(&'a self, segment: &'a StoredSegment) -> BoxFuture<'a, AppendOutcome> {
-        self.log.append(segment)
-    }
-    fn read<'a>(
-        &'a self,
-        room: &'a RoomName,
-        from: Seq,
-        limit: u32,
-    ) -> BoxFuture<'a, Result<Vec<StoredSegment>, LogError>> {
-        Box::pin(async move {
-            let page = self.log.read(room, from, limit).await;
-            self.reads.fetch_add(1, Ordering::SeqCst);
-            if self.held.load(Ordering::SeqCst) {
-                self.permits.acquire().await.unwrap().forget();
-            }
-            page
-        })
-    }
-    fn read_back<'a>(
-        &'a self,
-        room: &'a RoomName,
-        before: Option<Seq>,
-        limit: u32,
-    ) -> BoxFuture<'a, Result<Vec<StoredSegment>, LogError>> {
-        self.log.read_back(room, before, limit)
-    }
-    fn header<'a>(&'a self, room: &'a RoomName) -> BoxFuture<'a, Result<Option<RoomHeader>, LogError>> {
-        Box::pin(async move {
-            let header = self.log.header(room).await;
-            if self.held.load(Ordering::SeqCst) {
-                self.permits.acquire().await.unwrap().forget();
-            }
-            header
-        })
-    }
-    fn put_header<'a>(
-        &'a self,
-        room: &'a RoomName,
-        header: &'a RoomHeader,
-        expected: Option<&'a RoomHeader>,
-    ) -> BoxFuture<'a, Result<HeaderOutcome, LogError>> {
-        self.log.put_header(room, header, expected)
-    }
-    fn probe<'a>(&'a self, keys: &'a [(RoomName, Seq)]) -> BoxFuture<'a, Result<Vec<Probe>, LogError>> {
-        self.log.probe(keys)
-    }
-}
 
 pub(super) fn seq(number: u64) -> Seq {
     Seq::new(number).unwrap()
@@ -126,8 +57,8 @@ pub(super) fn after(number: u64) -> JoinFrom {
     JoinFrom::After(Position { epoch: epoch(), seq: seq(number) })
 }
 
-async fn slow_node(extra: &[&str]) -> (Arc<SlowReads>, Rooms) {
-    let log = SlowReads::new();
+async fn slow_node(extra: &[&str]) -> (Arc<SlowLog>, Rooms) {
+    let log = SlowLog::new();
     fill(&log.log, 1..=300, 100).await;
     let port: Arc<dyn MessageLog> = log.clone();
     let rooms = Rooms::start(&NodeId::from_random(1), &port, no_peers(), &limits(extra));
@@ -225,7 +156,7 @@ async fn history_after_an_expired_position_goes_on() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replay_reads_a_page_when_there_is_space_for_it() {
-    let log = SlowReads::new();
+    let log = SlowLog::new();
     fill(&log.log, 1..=600, 10_000).await;
     let port: Arc<dyn MessageLog> = log.clone();
     let rooms = Rooms::start(&NodeId::from_random(1), &port, no_peers(), &limits(&[]));

@@ -1,0 +1,95 @@
+//! A log in memory that takes its time, for tests of what rooms do meanwhile.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use protocol::{RoomName, Seq};
+use room_core::log::{AppendOutcome, HeaderOutcome, Probe, RoomHeader, StoredSegment};
+use tokio::sync::Semaphore;
+
+use crate::message_log::memory::MemoryLog;
+use crate::message_log::{LogError, MessageLog};
+
+/// A log whose reads wait, while `held`, for one permit each; what they answer is decided when they were asked. Its writes
+/// may take their time, as they do in life: then nodes get into each other's way.
+pub(super) struct SlowLog {
+    pub(super) reads: AtomicUsize,
+    /// Microseconds that a write is on its way.
+    write_micros: Range<u64>,
+    pub(super) log: MemoryLog,
+    pub(super) held: AtomicBool,
+    pub(super) permits: Semaphore,
+}
+
+impl SlowLog {
+    pub(super) fn new() -> Arc<Self> {
+        Self::with_writes(0..0)
+    }
+
+    pub(super) fn with_writes(write_micros: Range<u64>) -> Arc<Self> {
+        Arc::new(Self {
+            write_micros,
+            reads: Default::default(),
+            log: MemoryLog::default(),
+            held: AtomicBool::new(false),
+            permits: Semaphore::new(0),
+        })
+    }
+}
+
+impl MessageLog for SlowLog {
+    fn append<'a>(&'a self, segment: &'a StoredSegment) -> BoxFuture<'a, AppendOutcome> {
+        if self.write_micros.is_empty() {
+            return self.log.append(segment);
+        }
+        let there = Duration::from_micros(fastrand::u64(self.write_micros.clone()));
+        tokio::time::sleep(there).then(|()| self.log.append(segment)).boxed()
+    }
+    fn read<'a>(
+        &'a self,
+        room: &'a RoomName,
+        from: Seq,
+        limit: u32,
+    ) -> BoxFuture<'a, Result<Vec<StoredSegment>, LogError>> {
+        Box::pin(async move {
+            let page = self.log.read(room, from, limit).await;
+            self.reads.fetch_add(1, Ordering::SeqCst);
+            if self.held.load(Ordering::SeqCst) {
+                self.permits.acquire().await.unwrap().forget();
+            }
+            page
+        })
+    }
+    fn read_back<'a>(
+        &'a self,
+        room: &'a RoomName,
+        before: Option<Seq>,
+        limit: u32,
+    ) -> BoxFuture<'a, Result<Vec<StoredSegment>, LogError>> {
+        self.log.read_back(room, before, limit)
+    }
+    fn header<'a>(&'a self, room: &'a RoomName) -> BoxFuture<'a, Result<Option<RoomHeader>, LogError>> {
+        Box::pin(async move {
+            let header = self.log.header(room).await;
+            if self.held.load(Ordering::SeqCst) {
+                self.permits.acquire().await.unwrap().forget();
+            }
+            header
+        })
+    }
+    fn put_header<'a>(
+        &'a self,
+        room: &'a RoomName,
+        header: &'a RoomHeader,
+        expected: Option<&'a RoomHeader>,
+    ) -> BoxFuture<'a, Result<HeaderOutcome, LogError>> {
+        self.log.put_header(room, header, expected)
+    }
+    fn probe<'a>(&'a self, keys: &'a [(RoomName, Seq)]) -> BoxFuture<'a, Result<Vec<Probe>, LogError>> {
+        self.log.probe(keys)
+    }
+}
