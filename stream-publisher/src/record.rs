@@ -98,6 +98,7 @@ fn head(row: Row<'_>) -> Result<(Segment, String), Unreadable> {
         count: u64,
         epoch: &'a str,
         node: &'a str,
+        expires: u64,
         messages: (),
     }
     let announcement = Announcement {
@@ -106,6 +107,7 @@ fn head(row: Row<'_>) -> Result<(Segment, String), Unreadable> {
         count: row.number(attribute::COUNT)?,
         epoch: row.text(attribute::EPOCH)?,
         node: row.text(attribute::NODE)?,
+        expires: row.number(attribute::EXPIRES)?,
         messages: (),
     };
     let text = serde_json::to_string(&announcement).expect("texts and numbers are plain JSON");

@@ -27,11 +27,12 @@ use crate::connection::Connections;
 use crate::health::Readiness;
 use crate::lease::{LeaseError, LeaseKeeper};
 use crate::link::directory::DirectoryError;
-use crate::message_log::{DynamoLog, MessageLog};
+use crate::message_log::{DynamoLog, MessageLog, MeteredLog};
 use crate::page::PageInfo;
 use crate::rooms::Rooms;
 use crate::router::{Routed, router};
 use crate::tables::{TableError, TableNames, ensure_tables};
+use crate::telemetry::report;
 use others::{OthersSettings, ServedLink, Standing};
 
 /// How long a stopping node waits for commits that are under way.
@@ -121,7 +122,9 @@ pub async fn start(config: Config, aws: SdkConfig) -> Result<Server, StartError>
     };
     let (lease, others) = others::join(standing, settings).await?;
 
-    let log: Arc<dyn MessageLog> = Arc::new(DynamoLog::new(&dynamodb, names.messages));
+    let metered = MeteredLog::new(Arc::new(DynamoLog::new(&dynamodb, names.messages)));
+    let log_stats = metered.stats();
+    let log: Arc<dyn MessageLog> = Arc::new(metered);
     let chain = Chain::new(node.clone(), config.aws.topic_arn.len());
     let rooms = Rooms::start(&node, &log, chain.watch_commits(Arc::clone(&others.peers)), &limits);
     let (endpoint, inboxes) = Endpoint::new(EndpointSettings {
@@ -137,20 +140,21 @@ pub async fn start(config: Config, aws: SdkConfig) -> Result<Server, StartError>
     let connections = Connections::new(node.clone(), rooms.clone(), limits);
     let readiness = Arc::new(Readiness::new(Arc::clone(&chain), connections.draining.clone()));
     let info = Arc::new(PageInfo { node: node.to_string(), links: config.network.page_link });
-    let instruments = others.instruments(&connections, &endpoint, &chain);
+    let instruments = Arc::new(others.instruments(&connections, &endpoint, &chain, log_stats));
     let (relay, link) = others.serve(&rooms, &endpoint, &connections.draining);
     let routes = router(Routed {
         connections: Arc::clone(&connections),
         endpoint,
         relay,
         readiness: Arc::clone(&readiness),
-        instruments: Arc::new(instruments),
+        instruments: Arc::clone(&instruments),
         info,
     });
     let stop_serving = CancellationToken::new();
     let serving = tokio::spawn(serve(listener, routes, stop_serving.clone()));
 
     let unsubscribe = CancellationToken::new();
+    tokio::spawn(report(instruments, Arc::clone(&readiness), unsubscribe.clone()));
     tokio::spawn(chain.run(ChainSettings {
         log,
         listener: Arc::new(rooms.clone()),

@@ -122,7 +122,7 @@ mod tests {
 
     #[test]
     fn messages_of_a_newer_form_keep_their_numbers() {
-        let text = r#"{"v":1,"segments":[{"room":"a","seq":5,"count":2,"epoch":"1.0","node":"n","messages":{"packed":"xyz"}}]}"#;
+        let text = r#"{"v":1,"segments":[{"room":"a","seq":5,"count":2,"epoch":"1.0","node":"n","expires":9,"messages":{"packed":"xyz"}}]}"#;
         let envelope = Envelope::parse(text).unwrap();
         assert_eq!(envelope.segments[0].content, Content::Unreadable { count: 2 });
         assert_eq!(envelope.segments[0].end().get(), 7);
@@ -130,8 +130,8 @@ mod tests {
 
     #[test]
     fn an_odd_entry_costs_only_itself() {
-        let good = r#"{"room":"a","seq":1,"count":1,"epoch":"1.0","node":"n","messages":[{"id":"i","from":"u","name":"U","at":1,"body":1}]}"#;
-        for odd in ["{}", "7", r#"{"room":"a b","seq":1,"count":1,"epoch":"","node":"n","messages":[]}"#] {
+        let good = r#"{"room":"a","seq":1,"count":1,"epoch":"1.0","node":"n","expires":9,"messages":[{"id":"i","from":"u","name":"U","at":1,"body":1}]}"#;
+        for odd in ["{}", "7", r#"{"room":"a b","seq":1,"count":1,"epoch":"","node":"n","expires":9,"messages":[]}"#] {
             let envelope = Envelope::parse(&Envelope::join([odd, good])).unwrap();
             assert_eq!((envelope.segments.len(), envelope.unreadable), (1, 1), "{odd}");
         }
@@ -141,7 +141,7 @@ mod tests {
     fn absurd_numbers_are_refused() {
         for (seq, count) in [(0_u64, 1_u64), (1, 0), (1, 1_001), (u64::MAX, 1), ((1 << 53) - 1, 1)] {
             let text = format!(
-                r#"{{"v":1,"segments":[{{"room":"a","seq":{seq},"count":{count},"epoch":"1.0","node":"n","messages":[]}}]}}"#
+                r#"{{"v":1,"segments":[{{"room":"a","seq":{seq},"count":{count},"epoch":"1.0","node":"n","expires":9,"messages":[]}}]}}"#
             );
             assert_eq!(Envelope::parse(&text).unwrap().unreadable, 1, "{seq} {count}");
         }

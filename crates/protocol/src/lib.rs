@@ -18,6 +18,7 @@ mod names;
 mod position;
 mod signal;
 mod topic_shard;
+mod wall_secs;
 
 pub use close_code::CloseCode;
 pub use envelope::{ENVELOPE_VERSION, Envelope, EnvelopeError};
@@ -36,3 +37,4 @@ pub use names::{DisplayName, MessageId, NameError, NodeId, Nonce, RoomName, Sess
 pub use position::{Epoch, Position, Seq};
 pub use signal::Signal;
 pub use topic_shard::topic_shard;
+pub use wall_secs::WallSecs;

@@ -7,6 +7,7 @@ use crate::hash::{BodyHash, MessageKey};
 use crate::json::{Body, string_len};
 use crate::names::{DisplayName, MessageId, NodeId, RoomName, UserId};
 use crate::position::{Epoch, Seq};
+use crate::wall_secs::WallSecs;
 
 /// One message as the log and the envelope hold it; its number follows from its segment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,6 +71,8 @@ pub struct Segment {
     pub epoch: Epoch,
     /// The node that wrote it.
     pub node: NodeId,
+    /// From this time on it counts as absent, whether or not the log still shows it.
+    pub expires: WallSecs,
     /// The messages.
     pub content: Content,
 }
@@ -103,8 +106,8 @@ impl Segment {
     /// are added to.
     #[must_use]
     pub fn envelope_overhead(room: &RoomName, epoch: &Epoch, node: &NodeId) -> usize {
-        const FIELDS: usize = r#"{"room":"","seq":,"count":,"epoch":"","node":"","messages":[]},"#.len();
-        const NUMBERS: usize = 16 + 4;
+        const FIELDS: usize = r#"{"room":"","seq":,"count":,"epoch":"","node":"","expires":,"messages":[]},"#.len();
+        const NUMBERS: usize = 16 + 4 + 20;
         FIELDS + NUMBERS + room.as_str().len() + epoch.as_str().len() + node.as_str().len()
     }
 
@@ -123,12 +126,13 @@ impl Serialize for Segment {
         let Content::Messages(messages) = &self.content else {
             return Err(serde::ser::Error::custom("an unreadable segment cannot be written"));
         };
-        let mut fields = serializer.serialize_struct("Segment", 6)?;
+        let mut fields = serializer.serialize_struct("Segment", 7)?;
         fields.serialize_field("room", &self.room)?;
         fields.serialize_field("seq", &self.seq)?;
         fields.serialize_field("count", &self.count())?;
         fields.serialize_field("epoch", &self.epoch)?;
         fields.serialize_field("node", &self.node)?;
+        fields.serialize_field("expires", &self.expires)?;
         fields.serialize_field("messages", messages)?;
         fields.end()
     }
@@ -143,6 +147,7 @@ impl<'de> Deserialize<'de> for Segment {
             count: u64,
             epoch: Epoch,
             node: NodeId,
+            expires: WallSecs,
             #[serde(borrow)]
             messages: &'a RawValue,
         }
@@ -159,6 +164,7 @@ impl<'de> Deserialize<'de> for Segment {
                 Content::Unreadable { count: fields.count }
             }
         };
-        Ok(Self { room: fields.room, seq: fields.seq, epoch: fields.epoch, node: fields.node, content })
+        let Fields { room, seq, epoch, node, expires, .. } = fields;
+        Ok(Self { room, seq, epoch, node, expires, content })
     }
 }

@@ -2,11 +2,8 @@
 
 use std::sync::Arc;
 
+pub use protocol::WallSecs;
 use protocol::{Epoch, Nonce, Segment, Seq};
-
-/// Wall-clock time in seconds since 1970. Used for expiry alone; order never depends on it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub struct WallSecs(pub u64);
 
 /// A segment as the log holds it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,8 +12,6 @@ pub struct StoredSegment {
     pub segment: Arc<Segment>,
     /// Marks the write that committed it.
     pub nonce: Nonce,
-    /// From this time on the segment counts as absent, whether or not the log still shows it.
-    pub expires: WallSecs,
 }
 
 /// A room's header: which epoch it is in.

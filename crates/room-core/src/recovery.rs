@@ -86,7 +86,7 @@ pub fn still_there<'a>(
     wall: WallSecs,
 ) -> impl DoubleEndedIterator<Item = &'a StoredSegment> + use<'a> {
     let generation = room.position().epoch.generation();
-    page.iter().filter(move |stored| stored.expires > wall && stored.segment.epoch.generation() <= generation)
+    page.iter().filter(move |stored| stored.segment.expires > wall && stored.segment.epoch.generation() <= generation)
 }
 
 /// Cuts a page (segments in ascending order) to what a session at `next` is missing, up to `head`: the room's when the

@@ -176,7 +176,7 @@ proptest! {
         world.check_agreement();
         let heads: HashSet<_> = world.nodes.iter().map(|node| node.room.position()).collect();
         prop_assert_eq!(heads.len(), 1, "all nodes end at one position");
-        let alive: Vec<_> = world.log.segments.values().filter(|s| s.expires.0 > world.wall).collect();
+        let alive: Vec<_> = world.log.segments.values().filter(|s| s.segment.expires.0 > world.wall).collect();
         let ids = alive.iter().flat_map(|stored| stored.segment.messages().map(|(_, message)| &message.id));
         let mut seen = HashSet::new();
         for id in ids {

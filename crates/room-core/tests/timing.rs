@@ -1,44 +1,99 @@
-//! Answers of the log that cross with hints.
+//! What comes at an awkward moment: answers of the log that cross with hints, and answers that come too late.
 
 #![allow(clippy::unwrap_used, reason = "a test's failure is a panic")]
 
 use std::sync::Arc;
 
-use protocol::{Body, Content, DisplayName, Epoch, Message, MessageId, NodeId, Nonce, RoomName, Segment, Seq, UserId};
-use room_core::log::{RoomHeader, StoredSegment, WallSecs};
-use room_core::{Action, Room, RoomLimits, Time, Turn, replay_page};
+use protocol::{
+    Body, Content, DisplayName, Epoch, ErrorCode, HandOff, HandOffAnswer, HandedOutcome, Message, MessageId, NodeId,
+    Nonce, RoomName, Segment, Seq, UserId,
+};
+use room_core::log::{AppendOutcome, RoomHeader, StoredSegment, WallSecs};
+use room_core::{
+    Action, Event, HandOver, Publish, Rejection, Room, RoomLimits, Ticket, Time, Token, Turn, replay_page,
+};
 
-fn segment(seq: u64, epoch: &Epoch) -> Arc<Segment> {
-    let message = Message {
-        id: MessageId::new(&format!("m{seq}")).unwrap(),
+fn message(id: &str) -> Message {
+    Message {
+        id: MessageId::new(id).unwrap(),
         from: UserId::new("u").unwrap(),
         name: DisplayName::new("u").unwrap(),
         at: 1,
         body: Body::parse("1").unwrap(),
-    };
+    }
+}
+
+fn segment(seq: u64, epoch: &Epoch) -> Arc<Segment> {
+    let message = message(&format!("m{seq}"));
     Arc::new(Segment {
         room: RoomName::new("room").unwrap(),
         seq: Seq::new(seq).unwrap(),
         epoch: epoch.clone(),
         node: NodeId::from_random(1),
+        expires: WallSecs(2_000_000_000),
         content: Content::Messages(vec![message]),
     })
 }
 
 fn stored(seq: u64, epoch: &Epoch) -> StoredSegment {
-    let expires = WallSecs(2_000_000_000);
-    StoredSegment { segment: segment(seq, epoch), nonce: Nonce::from_random(u128::from(seq)), expires }
+    StoredSegment { segment: segment(seq, epoch), nonce: Nonce::from_random(u128::from(seq)) }
 }
 
 struct One {
     room: Room,
     now: u64,
+    rejected: Vec<(Token, Rejection)>,
 }
 
 impl One {
     fn new() -> Self {
         let room = Room::new(RoomName::new("room").unwrap(), NodeId::from_random(2), RoomLimits::default());
-        Self { room, now: 0 }
+        Self { room, now: 0, rejected: Vec::new() }
+    }
+
+    /// A room with one message, whose ids are known; and its epoch.
+    fn writing() -> (Self, Epoch) {
+        let mut one = Self::new();
+        let epoch = Epoch::birth(1);
+        let header = RoomHeader { epoch: epoch.clone(), first: Seq::FIRST, since: WallSecs(999_999_000) };
+        let actions = one.act(|_, _| {});
+        let [Action::Check { ticket }] = actions.as_slice() else { panic!("{actions:?}") };
+        one.act(|room, turn| room.handle_checked(*ticket, Some((Some(header), Some(stored(1, &epoch)))), turn));
+        (one, epoch)
+    }
+
+    fn publish(&mut self, token: u64) -> Vec<Action> {
+        let publish = Publish { token: Token(token), message: message(&format!("p{token}")) };
+        let actions = self.act(|room, turn| room.handle_publish(publish, turn));
+        match actions.as_slice() {
+            [Action::ReadIds { ticket, .. }] => self.act(|room, turn| room.handle_ids(*ticket, Some(&[]), turn)),
+            _ => actions,
+        }
+    }
+
+    /// Time passes, step by step; what is asked meanwhile. Reads find nothing.
+    fn pass(&mut self, ms: u64) -> Vec<Action> {
+        let end = self.now + ms;
+        let mut asked = Vec::new();
+        while self.now < end {
+            self.now += 1;
+            let actions = self.act(Room::handle_timeout);
+            asked.extend(self.read_nothing(actions));
+        }
+        asked
+    }
+
+    fn read_nothing(&mut self, mut actions: Vec<Action>) -> Vec<Action> {
+        let mut asked = Vec::new();
+        while let Some(action) = actions.pop() {
+            match action {
+                Action::Read { ticket, .. } => {
+                    actions.extend(self.act(|room, turn| room.handle_page(ticket, Some(&[]), turn)));
+                }
+                action => asked.push(action),
+            }
+        }
+        asked
     }
 
     fn act(&mut self, act: impl FnOnce(&mut Room, &mut Turn<'_>)) -> Vec<Action> {
@@ -47,7 +102,11 @@ impl One {
         act(&mut self.room, &mut turn);
         let mut actions = Vec::new();
         loop {
-            while self.room.poll_event().is_some() {}
+            while let Some(event) = self.room.poll_event() {
+                if let Event::Rejected { token, reason } = event {
+                    self.rejected.push((token, reason));
+                }
+            }
             match self.room.poll_action(&mut turn) {
                 Some(action) => actions.push(action),
                 None => return actions,
@@ -143,4 +202,96 @@ fn a_page_that_hints_have_overtaken_does_not_end_a_comparison() {
     let actions = one.act(|room, turn| room.handle_page(*ticket, Some(&page), turn));
     let reads_on = actions.iter().any(|action| matches!(action, Action::Read { .. }));
     assert!(reads_on && one.room.next().get() < 300, "the page showed nothing new, and not everything: {actions:?}");
+}
+
+fn ids(messages: &[Message]) -> Vec<&str> {
+    messages.iter().map(|message| message.id.as_str()).collect()
+}
+
+fn written(actions: &[Action]) -> (Ticket, Arc<StoredSegment>) {
+    let [Action::Append { ticket, segment }] = actions else { panic!("{actions:?}") };
+    (*ticket, Arc::clone(segment))
+}
+
+fn handed(actions: &[Action]) -> (Ticket, &HandOff) {
+    let hand_over = actions.iter().find_map(|action| match action {
+        Action::HandOver { ticket, hand_off, .. } => Some((*ticket, hand_off)),
+        _ => None,
+    });
+    hand_over.unwrap_or_else(|| panic!("{actions:?}"))
+}
+
+#[test]
+fn what_its_publisher_has_given_up_is_not_handed_to_another_node() {
+    let (mut one, epoch) = One::writing();
+    let (ticket, _) = written(&one.publish(1));
+    one.pass(5_000);
+    one.publish(2);
+    one.pass(5_000);
+    assert_eq!(one.rejected, [(Token(1), Rejection::Unavailable)]);
+    // The write is answered after all: the number is somebody else's, who writes the room from now on.
+    let winner = AppendOutcome::Conflict(stored(2, &epoch));
+    let actions = one.act(|room, turn| room.handle_appended(ticket, winner, turn));
+    assert_eq!(ids(&handed(&actions).1.messages), ["p2"], "what has failed is not sent when it is too late");
+}
+
+#[test]
+fn what_another_node_may_still_write_stays_before_what_was_sent_after_it() {
+    let failed = |ticket| {
+        (
+            ticket,
+            HandOver::Answered(HandOffAnswer::Settled {
+                outcomes: vec![HandedOutcome::Failed(ErrorCode::Unavailable)],
+                leader: None,
+            }),
+        )
+    };
+    let unknown = |ticket| (ticket, HandOver::Unknown);
+    for answer in [&failed as &dyn Fn(Ticket) -> (Ticket, HandOver), &unknown] {
+        let (mut one, epoch) = One::writing();
+        let (ticket, _) = written(&one.publish(1));
+        one.pass(9_900);
+        // Handed over in time, and answered when it is too late.
+        let winner = AppendOutcome::Conflict(stored(2, &epoch));
+        let actions = one.act(|room, turn| room.handle_appended(ticket, winner, turn));
+        let (ticket, hand_off) = handed(&actions);
+        assert_eq!(ids(&hand_off.messages), ["p1"]);
+        let (ticket, outcome) = answer(ticket);
+        let actions = one.publish(2);
+        let actions = if actions.is_empty() { one.pass(5) } else { actions };
+        let (second, _) = handed(&actions);
+        one.pass(150);
+        assert_eq!(one.rejected, [(Token(1), Rejection::Unavailable)]);
+        one.act(|room, turn| room.handle_handed_over(ticket, outcome, turn));
+        let actions = one.act(|room, turn| room.handle_handed_over(second, HandOver::NotSent, turn));
+        let mut actions = one.read_nothing(actions);
+        actions.extend(one.pass(50));
+        let Content::Messages(messages) = &written(&actions).1.segment.content else { panic!() };
+        assert_eq!(ids(messages), ["p1", "p2"], "the other node's p1 would come after p2");
+    }
+}
+
+#[test]
+fn what_another_node_may_have_written_is_not_kept_for_ever() {
+    let (mut one, epoch) = One::writing();
+    let (ticket, _) = written(&one.publish(1));
+    let winner = AppendOutcome::Conflict(stored(2, &epoch));
+    let actions = one.act(|room, turn| room.handle_appended(ticket, winner, turn));
+    let (ticket, _) = handed(&actions);
+    let mut actions = one.act(|room, turn| room.handle_handed_over(ticket, HandOver::Unknown, turn));
+    // The log is throttled all the time: nothing is ever under way.
+    let mut throttled = 0;
+    while !one.room.is_idle() && one.now < 3_600_000 {
+        let asked = one.read_nothing(actions);
+        one.now += 500;
+        actions = one.act(Room::handle_timeout);
+        for action in asked {
+            if let Action::Append { ticket, .. } = action {
+                throttled += 1;
+                actions.extend(one.act(|room, turn| room.handle_appended(ticket, AppendOutcome::Throttled, turn)));
+            }
+        }
+    }
+    assert!(throttled > 100 && one.now > 1_200_000 && one.now < 1_400_000, "{throttled} attempts, {} ms", one.now);
+    assert_eq!(one.rejected, [(Token(1), Rejection::Unavailable)], "told once");
 }

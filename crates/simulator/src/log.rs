@@ -99,7 +99,7 @@ impl RoomLog {
     /// The readable segment that certainly lives at that wall-clock time, if the number is in one.
     pub(crate) fn alive(&self, seq: Seq, wall: u64) -> Option<&Segment> {
         let (_, Item { stored, .. }) = self.segments.range(..=seq).next_back()?;
-        let alive = stored.segment.end() > seq && stored.expires.0 > wall;
+        let alive = stored.segment.end() > seq && stored.segment.expires.0 > wall;
         let readable = matches!(stored.segment.content, Content::Messages(_));
         (alive && readable).then_some(&*stored.segment)
     }
@@ -133,7 +133,7 @@ impl RoomLog {
     /// Deletes what has expired, where `gone` says so.
     pub(crate) fn sweep(&mut self, wall: u64, mut gone: impl FnMut() -> bool) -> usize {
         let before = self.segments.len();
-        self.segments.retain(|_, item| item.stored.expires.0 > wall || !gone());
+        self.segments.retain(|_, item| item.stored.segment.expires.0 > wall || !gone());
         before - self.segments.len()
     }
 }

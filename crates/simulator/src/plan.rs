@@ -133,8 +133,7 @@ impl Plan {
         let small = faults.contains(&Fault::SmallLimits) || faults.contains(&Fault::SlowConsumers) && rng.percent(60);
         let mut limits = if small { Limits::small() } else { Limits::usual() };
         limits.room.append.hand_off = rng.percent(80);
-        // Hints do not say until when a segment is kept: nodes that keep them differently must learn it from the log.
-        let hints = !faults.contains(&Fault::NoHints) && !faults.contains(&Fault::Retention);
+        let hints = !faults.contains(&Fault::NoHints);
         let mut plan = Self {
             seed,
             places: rng.one_of(&[1, 2, 2, 3, 3, 4]),

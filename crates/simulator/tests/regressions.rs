@@ -121,8 +121,8 @@ fn when_the_retention_is_lowered_no_message_expires_before_those_before_it() {
     let traces = traces(150, |seed| {
         let mut plan = Plan::calm(seed, 2, 3);
         plan.retention_secs = 3 * DAY;
-        // The log tells how long a segment is kept; hints do not.
-        (plan.sns, plan.peer_hints) = (false, false);
+        // What a node knows of another's segments, it knows from SNS, from its peers, or from the log alone.
+        (plan.sns, plan.peer_hints) = [(true, false), (true, true), (false, false)][(seed % 3) as usize];
         plan.script = vec![
             (0, Transition::Retention { secs: DAY }),
             (500, Transition::Crash { place: 1, down_ms: 1 }),

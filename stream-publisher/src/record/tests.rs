@@ -41,7 +41,7 @@ fn a_segment_of_a_newer_form_is_announced() {
     assert_eq!(*why, Unreadable::Version(2));
     assert_eq!(
         piece.text,
-        r#"{"room":"lobby","seq":43,"count":3,"epoch":"1.00000000000000aa","node":"0a1b2c3d4e5f","messages":null}"#
+        r#"{"room":"lobby","seq":43,"count":3,"epoch":"1.00000000000000aa","node":"0a1b2c3d4e5f","expires":1762592000,"messages":null}"#
     );
     assert_eq!(read_back(&piece.text).content, Content::Unreadable { count: 3 });
     assert_eq!(piece.announcement, None, "it is one already");

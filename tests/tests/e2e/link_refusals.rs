@@ -13,7 +13,7 @@ async fn nodes(stack: &Stack) -> Vec<(String, String)> {
 /// A message that nobody has published, as a peer would push it.
 fn invented(stack_room: &str) -> String {
     format!(
-        r#"{{"v":1,"segments":[{{"room":"{stack_room}","seq":2,"count":1,"epoch":"EPOCH","node":"stranger","messages":[{{"id":"forged","from":"eve","name":"Eve","at":1,"body":"forged"}}]}}]}}"#
+        r#"{{"v":1,"segments":[{{"room":"{stack_room}","seq":2,"count":1,"epoch":"EPOCH","node":"stranger","expires":4000000000,"messages":[{{"id":"forged","from":"eve","name":"Eve","at":1,"body":"forged"}}]}}]}}"#
     )
 }
 

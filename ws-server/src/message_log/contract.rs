@@ -89,9 +89,10 @@ pub(crate) fn segment(name: &str, first: u64, count: u64, writer: &str) -> Store
         seq: seq(first),
         epoch: Epoch::birth(7),
         node: NodeId::new(writer).unwrap(),
+        expires: WallSecs(1_800_000_000),
         content: Content::Messages(messages.collect()),
     };
-    StoredSegment { segment: Arc::new(segment), nonce: Nonce::new(writer).unwrap(), expires: WallSecs(1_800_000_000) }
+    StoredSegment { segment: Arc::new(segment), nonce: Nonce::new(writer).unwrap() }
 }
 
 /// A header of an epoch made from `random`.

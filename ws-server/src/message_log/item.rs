@@ -50,7 +50,7 @@ pub(super) fn of_segment(stored: &StoredSegment) -> Result<Item, Unwritable> {
         text(attribute::NODE, segment.node.as_str()),
         text(attribute::NONCE, stored.nonce.as_str()),
         text(attribute::EPOCH, segment.epoch.as_str()),
-        number(attribute::EXPIRES, stored.expires.0),
+        number(attribute::EXPIRES, stored.segment.expires.0),
         number(attribute::VERSION, attribute::ITEM_VERSION),
     ]))
 }
@@ -99,7 +99,7 @@ fn read_segment(item: &mut Item) -> Result<StoredSegment, String> {
         Some(messages) if messages.len() as u64 == count => Content::Messages(messages),
         _ => Content::Unreadable { count },
     };
-    Ok(StoredSegment { segment: Arc::new(Segment { room, seq, epoch, node, content }), nonce, expires })
+    Ok(StoredSegment { segment: Arc::new(Segment { room, seq, epoch, node, expires, content }), nonce })
 }
 
 fn read_messages(item: &mut Item) -> Option<Vec<Message>> {

@@ -6,6 +6,7 @@
 mod dynamodb;
 mod fault;
 mod item;
+mod metered;
 mod timeouts;
 
 #[cfg(test)]
@@ -23,6 +24,7 @@ use room_core::log::{AppendOutcome, HeaderOutcome, Probe, RoomHeader, StoredSegm
 
 pub use dynamodb::DynamoLog;
 pub(crate) use fault::describe;
+pub(crate) use metered::{LogStats, MeteredLog};
 pub use timeouts::LogTimeouts;
 
 /// Why the log did not answer a read.

@@ -35,7 +35,8 @@ async fn behind(limits: &Limits, last: u64) -> (Rooms, Client) {
 /// The node hears of the newest message, and reads what is missing before it.
 fn hear_of(rooms: &Rooms, last: u64) {
     let content = Content::Messages(vec![message(last, LEN)]);
-    let segment = Segment { room: room(), seq: seq(last), epoch: epoch(), node: NodeId::from_random(9), content };
+    let (node, expires) = (NodeId::from_random(9), protocol::WallSecs(u64::from(u32::MAX)));
+    let segment = Segment { room: room(), seq: seq(last), epoch: epoch(), node, expires, content };
     let envelope = Envelope { segments: vec![segment], signals: Vec::new(), unreadable: 0 };
     rooms.deliver(envelope).unwrap();
 }

@@ -192,7 +192,7 @@ async fn a_flood_of_signals_leaves_room_for_messages() {
     let rooms = node(&limits(&[]));
     // Nothing runs beside this test: the shard takes nothing out of its queue meanwhile.
     hear(&rooms, (1..=20_000).map(|number| from_node(7, number, number)));
-    let text = r#"{"v":1,"segments":[{"room":"room","seq":1,"count":1,"epoch":"1.0","node":"n","messages":[{"id":"i","from":"u","name":"U","at":1,"body":1}]}]}"#;
+    let text = r#"{"v":1,"segments":[{"room":"room","seq":1,"count":1,"epoch":"1.0","node":"n","expires":2000000000,"messages":[{"id":"i","from":"u","name":"U","at":1,"body":1}]}]}"#;
     assert_eq!(rooms.deliver(Envelope::parse(text).unwrap()), Ok(()));
 }
 

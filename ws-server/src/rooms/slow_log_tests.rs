@@ -46,10 +46,11 @@ pub(super) async fn fill(log: &MemoryLog, numbers: std::ops::RangeInclusive<u64>
             seq: seq(number),
             epoch: epoch(),
             node: NodeId::from_random(9),
+            expires: WallSecs(u64::from(u32::MAX)),
             content: Content::Messages(vec![message(number, len)]),
         };
         let nonce = Nonce::from_random(u128::from(number));
-        log.plant(&StoredSegment { segment: Arc::new(segment), nonce, expires: WallSecs(u64::from(u32::MAX)) });
+        log.plant(&StoredSegment { segment: Arc::new(segment), nonce });
     }
 }
 

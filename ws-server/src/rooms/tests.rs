@@ -160,7 +160,7 @@ async fn without_a_backplane_the_audit_brings_everything() {
 #[tokio::test]
 async fn what_the_backplane_says_of_rooms_that_nobody_is_in_is_ignored() {
     let rooms = node(&memory_log(), 1, &limits(&[]));
-    let text = r#"{"v":1,"segments":[{"room":"nobody","seq":1,"count":1,"epoch":"1.0","node":"n","messages":[{"id":"i","from":"u","name":"U","at":1,"body":1}]}]}"#;
+    let text = r#"{"v":1,"segments":[{"room":"nobody","seq":1,"count":1,"epoch":"1.0","node":"n","expires":2000000000,"messages":[{"id":"i","from":"u","name":"U","at":1,"body":1}]}]}"#;
     for _ in 0..3 {
         assert_eq!(rooms.deliver(Envelope::parse(text).unwrap()), Ok(()));
     }

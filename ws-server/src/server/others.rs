@@ -21,6 +21,7 @@ use crate::link::{
     ClusterKeys, Gate, Link, LinkBounds, LinkClient, LinkDuties, LinkStats, NoPeers, Peers, SnsSignals, SnsTopics,
     StandAlone, reachable_address, routes, serve,
 };
+use crate::message_log::LogStats;
 use crate::rooms::Rooms;
 use crate::telemetry::Instruments;
 
@@ -149,12 +150,14 @@ impl Others {
         connections: &Arc<Connections>,
         endpoint: &Endpoint,
         chain: &Arc<Chain>,
+        log: Arc<LogStats>,
     ) -> Instruments {
         Instruments {
             connections: Arc::clone(connections),
             backplane: endpoint.stats(),
             chain: Arc::clone(chain),
             link: Arc::clone(&self.stats),
+            log,
             directory: self.directory.clone(),
         }
     }

@@ -15,6 +15,9 @@ use crate::backplane::chain::Chain;
 use crate::connection::Connections;
 use crate::link::LinkStats;
 use crate::link::directory::Directory;
+use crate::message_log::LogStats;
+
+use super::histogram::{BOUNDS_MS, Reading};
 
 /// What is measured.
 pub(crate) struct Instruments {
@@ -22,6 +25,7 @@ pub(crate) struct Instruments {
     pub(crate) backplane: Arc<BackplaneStats>,
     pub(crate) chain: Arc<Chain>,
     pub(crate) link: Arc<LinkStats>,
+    pub(crate) log: Arc<LogStats>,
     /// `None` when the node is the only one by its configuration.
     pub(crate) directory: Option<Arc<Directory>>,
 }
@@ -38,12 +42,33 @@ impl Instruments {
         if let Some(directory) = &self.directory {
             text.gauge("nodes", "Nodes that live, this one included", directory.view().others() + 1);
         }
+        self.log(&mut text);
         self.backplane(&mut text, now);
         self.chain(&mut text);
         for (name, what, value) in self.link.counts().each() {
             text.counter(&format!("link_{name}"), what, value);
         }
         text.0
+    }
+
+    fn log(&self, text: &mut Exposition) {
+        let stats = &self.log;
+        text.histogram(
+            "log_commit_seconds",
+            "Time that accepted writes to the message log took",
+            &stats.commits.read(),
+        );
+        for (name, what, counter) in [
+            ("conflicts", "Writes to the message log whose number was another's", &stats.conflicts),
+            ("unknown", "Writes to the message log of which nobody knows whether they happened", &stats.unknown),
+            ("failed", "Writes that the message log refused for good, or that failed", &stats.failed),
+            ("throttled", "Requests of any kind for which the message log had no capacity", &stats.throttled),
+            ("reads", "Reads of the message log, probes aside", &stats.reads),
+            ("probes", "Keys whose presence the message log was asked for", &stats.probes),
+            ("reads_failed", "Reads and probes that the message log did not answer", &stats.reads_failed),
+        ] {
+            text.counter(&format!("log_{name}"), what, counter.load(Ordering::Relaxed));
+        }
     }
 
     fn chain(&self, text: &mut Exposition) {
@@ -104,6 +129,23 @@ impl Exposition {
         self.metric(name, "gauge", what, value);
     }
 
+    /// The buckets of the format hold all that is not above their bounds, in seconds.
+    fn histogram(&mut self, name: &str, what: &str, reading: &Reading) {
+        let text = &mut self.0;
+        let mut write = || -> std::fmt::Result {
+            writeln!(text, "# HELP roomcast_{name} {what}.\n# TYPE roomcast_{name} histogram")?;
+            let mut below = 0;
+            for (bound, count) in BOUNDS_MS.iter().zip(reading.buckets) {
+                below += count;
+                writeln!(text, "roomcast_{name}_bucket{{le=\"{}\"}} {below}", *bound as f64 / 1_000.0)?;
+            }
+            let (count, sum) = (reading.count(), reading.sum_us as f64 / 1_000_000.0);
+            writeln!(text, "roomcast_{name}_bucket{{le=\"+Inf\"}} {count}\nroomcast_{name}_sum {sum}")?;
+            writeln!(text, "roomcast_{name}_count {count}")
+        };
+        write().expect("a string takes all text");
+    }
+
     fn metric(&mut self, name: &str, kind: &str, what: &str, value: impl Display) {
         let text = &mut self.0;
         writeln!(text, "# HELP roomcast_{name} {what}.\n# TYPE roomcast_{name} {kind}\nroomcast_{name} {value}")
@@ -139,6 +181,7 @@ mod tests {
             backplane: Arc::default(),
             chain: Chain::new(NodeId::from_random(1), 1),
             link: Arc::default(),
+            log: Arc::default(),
             directory: Some(alone()),
         }
     }
@@ -151,7 +194,8 @@ mod tests {
         let text = instruments.exposition(Instant::now());
         assert!(text.ends_with('\n'));
         let mut names = HashSet::new();
-        let lines: Vec<&str> = text.lines().collect();
+        // The one metric of more than a line.
+        let lines: Vec<&str> = text.lines().filter(|line| !line.contains("log_commit_seconds")).collect();
         for lines in lines.chunks(3) {
             let (name, value) = lines[2].split_once(' ').unwrap();
             assert!(value.parse::<f64>().is_ok_and(f64::is_finite), "{value}");
@@ -165,6 +209,24 @@ mod tests {
         assert!(text.contains("\nroomcast_link_refused_forged_total 1\n"));
         assert!(text.contains("\nroomcast_sns_newest_delivery_age_seconds 1.5\n"));
         assert!(text.contains("\nroomcast_nodes 1\n"));
+    }
+
+    #[tokio::test]
+    async fn the_time_of_commits_is_a_histogram_whose_buckets_add_up() {
+        let instruments = instruments();
+        for ms in [3, 4, 4, 60_000] {
+            instruments.log.commits.observe(Duration::from_millis(ms));
+        }
+        let text = instruments.exposition(Instant::now());
+        let value =
+            |name: &str| text.lines().find_map(|line| line.strip_prefix(name)).map(str::trim).map(str::to_owned);
+        assert_eq!(value("# TYPE roomcast_log_commit_seconds"), Some("histogram".into()));
+        for (bound, count) in [("0.002", "0"), ("0.003", "1"), ("0.005", "3"), ("10", "3"), ("+Inf", "4")] {
+            let bucket = value(&format!("roomcast_log_commit_seconds_bucket{{le=\"{bound}\"}}"));
+            assert_eq!(bucket.as_deref(), Some(count), "{bound}");
+        }
+        assert_eq!(value("roomcast_log_commit_seconds_count"), Some("4".into()));
+        assert_eq!(value("roomcast_log_commit_seconds_sum"), Some("60.011".into()));
     }
 
     #[tokio::test]

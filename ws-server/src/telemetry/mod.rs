@@ -1,11 +1,15 @@
 //! What the node says of itself.
 
+mod histogram;
 mod metrics;
+mod report;
 
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{Config, LogFormat};
+pub(crate) use histogram::Histogram;
 pub(crate) use metrics::{Instruments, metrics};
+pub(crate) use report::report;
 
 /// Starts logging to standard error, as configured.
 ///

@@ -57,7 +57,7 @@ impl Append {
             return None;
         }
         let to = course.leader(turn.now)?.clone();
-        let batch = self.take_batch(epoch);
+        let batch = self.take_batch(epoch, turn.now);
         if batch.is_empty() {
             return None;
         }
@@ -89,11 +89,12 @@ impl Append {
         };
         let (back, leader) = match outcome {
             HandOver::Answered(HandOffAnswer::Settled { outcomes, leader }) if outcomes.len() == batch.len() => {
-                (self.settle_handed(batch, &outcomes), leader)
+                (self.settle_handed(batch, &outcomes, turn.now), leader)
             }
             HandOver::Answered(HandOffAnswer::Declined { leader, .. }) => (all(batch), leader),
-            HandOver::Answered(HandOffAnswer::Settled { .. }) | HandOver::NotSent | HandOver::Unknown => {
-                (all(batch), None)
+            HandOver::NotSent => (all(batch), None),
+            HandOver::Answered(HandOffAnswer::Settled { .. }) | HandOver::Unknown => {
+                (all(batch).into_iter().map(|pending| pending.kept(turn.now)).collect(), None)
             }
         };
         self.course.handle_took(turn.now.since_ms(sent_at), back.is_empty());
@@ -184,7 +185,7 @@ impl Append {
     }
 
     /// Ends what the other node has answered; what it has not brought to an end comes back.
-    fn settle_handed(&mut self, batch: Vec<Option<Pending>>, outcomes: &[HandedOutcome]) -> Vec<Pending> {
+    fn settle_handed(&mut self, batch: Vec<Option<Pending>>, outcomes: &[HandedOutcome], now: Time) -> Vec<Pending> {
         let mut back = Vec::new();
         for (pending, outcome) in batch.into_iter().zip(outcomes) {
             let Some(pending) = pending else { continue };
@@ -196,7 +197,8 @@ impl Append {
                 }
                 HandedOutcome::Failed(ErrorCode::IdConflict) => self.fail_handed(&pending, Rejection::IdConflict),
                 HandedOutcome::Failed(ErrorCode::BadFrame) => self.fail_handed(&pending, Rejection::Refused),
-                HandedOutcome::Failed(_) | HandedOutcome::Returned => back.push(pending),
+                HandedOutcome::Returned => back.push(pending),
+                HandedOutcome::Failed(_) => back.push(pending.kept(now)),
             }
         }
         back

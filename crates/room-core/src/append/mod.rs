@@ -194,7 +194,10 @@ impl Append {
             Some(_) => self.reject([token], Rejection::IdConflict),
             None => {
                 let (bytes, deadline) = (message.envelope_len(), turn.now.plus_ms(self.limits.settle_ms));
-                self.queue.push(Pending { key, body_hash, message, bytes, taken_at, handed, deadline }, token);
+                self.queue.push(
+                    Pending { key, body_hash, message, bytes, taken_at, handed, deadline, kept_until: None },
+                    token,
+                );
             }
         }
     }
@@ -235,7 +238,10 @@ impl Append {
             return;
         };
         let mut ids = IdWindow::from_floor(*floor);
-        segments.iter().filter(|stored| stored.expires > turn.wall).for_each(|stored| ids.observe(&stored.segment));
+        segments
+            .iter()
+            .filter(|stored| stored.segment.expires > turn.wall)
+            .for_each(|stored| ids.observe(&stored.segment));
         since.iter().for_each(|segment| ids.observe(segment));
         self.window = Window::Ready(ids);
         self.settle_shown();
@@ -256,7 +262,7 @@ impl Append {
 
     /// Freezes the next batch and sends it.
     pub(crate) fn start(&mut self, place: Place, ticket: Ticket, turn: &mut Turn<'_>) -> Option<Arc<StoredSegment>> {
-        let batch = self.take_batch(&place.epoch);
+        let batch = self.take_batch(&place.epoch, turn.now);
         if batch.is_empty() {
             return None;
         }
@@ -268,9 +274,10 @@ impl Append {
             seq: place.seq,
             epoch: place.epoch,
             node: self.node.clone(),
+            expires: place.expires,
             content: Content::Messages(messages),
         };
-        let stored = Arc::new(StoredSegment { segment: Arc::new(segment), nonce, expires: place.expires });
+        let stored = Arc::new(StoredSegment { segment: Arc::new(segment), nonce });
         self.in_flight = Some(InFlight {
             stored: Arc::clone(&stored),
             batch,
@@ -318,11 +325,7 @@ impl Append {
         if self.is_idle() && turn.now.since_ms(self.written_at) > IDS_KEPT_MS {
             self.window = Window::Unread;
         }
-        while self.queue.front().is_some_and(|pending| pending.deadline <= turn.now) {
-            let Some(pending) = self.queue.pop() else { break };
-            let tokens = self.queue.settle(&pending.key);
-            self.reject(tokens, Rejection::Unavailable);
-        }
+        self.drop_overdue(turn.now);
         let late: Vec<MessageKey> = self
             .in_flight
             .iter()
@@ -338,12 +341,18 @@ impl Append {
         self.lose_patience(turn)
     }
 
+    /// What nobody waits for is not sent.
+    fn drop_overdue(&mut self, now: Time) {
+        let tokens = self.queue.take_overdue(now);
+        self.reject(tokens, Rejection::Unavailable);
+    }
+
     pub(crate) fn poll_event(&mut self) -> Option<Event> {
         self.events.pop_front()
     }
 
     pub(crate) fn poll_timeout(&self, now: Time) -> Option<Time> {
-        let queued = self.queue.front().map(|pending| pending.deadline);
+        let queued = self.queue.deadline();
         let start = (!self.queue.is_empty() && self.in_flight.is_none())
             .then(|| self.not_before.max(self.ids_not_before))
             .filter(|at| *at > now);
@@ -362,7 +371,8 @@ impl Append {
 
     /// As much of the queue as one segment takes. Publishes that the room holds already leave the queue here: they came
     /// twice, or an earlier attempt had succeeded.
-    fn take_batch(&mut self, epoch: &Epoch) -> Vec<Pending> {
+    fn take_batch(&mut self, epoch: &Epoch, now: Time) -> Vec<Pending> {
+        self.drop_overdue(now);
         let most = self.suspicion.map_or(MAX_SEGMENT_MESSAGES, |suspicion| suspicion.batch);
         let mut bytes = Segment::envelope_overhead(&self.room, epoch, &self.node);
         let mut batch: Vec<Pending> = Vec::new();

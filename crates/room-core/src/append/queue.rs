@@ -2,8 +2,12 @@ use std::collections::{HashMap, VecDeque};
 
 use protocol::{BodyHash, Message, MessageKey, Seq};
 
-use super::Token;
+use super::{FROZEN_SECS, Token};
 use crate::turn::Time;
+
+/// How long another node may go on writing what it was handed, in milliseconds: the time in which it answers, and the
+/// time for which it sends a batch under one nonce.
+const KEPT_MS: u64 = (FROZEN_SECS + 60) * 1000;
 
 /// A publish that waits to be logged.
 #[derive(Debug)]
@@ -17,7 +21,18 @@ pub(crate) struct Pending {
     pub(crate) taken_at: Seq,
     /// Another node has handed it over.
     pub(crate) handed: bool,
+    /// When its publisher is told that the outcome is unknown.
     pub(crate) deadline: Time,
+    /// Another node may still write it. It is written here until then, though nobody may wait for it any more: what the
+    /// same session sent after it must not come before it.
+    pub(crate) kept_until: Option<Time>,
+}
+
+impl Pending {
+    /// Another node may still write it.
+    pub(crate) fn kept(self, now: Time) -> Self {
+        Self { kept_until: Some(now.plus_ms(KEPT_MS)), ..self }
+    }
 }
 
 /// Publishes in the order they came, bounded; and who waits for each.
@@ -27,6 +42,8 @@ pub(crate) struct Queue {
     bytes: usize,
     /// How many of those that wait were handed over.
     handed: usize,
+    /// How many of those that wait are kept although their publishers have their answer, or soon will.
+    kept: usize,
     /// Everybody who waits for a publish, queued or being written. A publish that is written on after its publishers
     /// were told that the outcome is unknown has nobody, and is here all the same: a repeat joins it.
     waiting: HashMap<MessageKey, (BodyHash, Vec<Token>)>,
@@ -61,6 +78,7 @@ impl Queue {
         self.waiting.insert(pending.key, (pending.body_hash, vec![token]));
         self.bytes += pending.bytes;
         self.handed += usize::from(pending.handed);
+        self.kept += usize::from(pending.kept_until.is_some());
         self.pending.push_back(pending);
     }
 
@@ -69,6 +87,7 @@ impl Queue {
         for pending in batch.into_iter().rev() {
             self.bytes += pending.bytes;
             self.handed += usize::from(pending.handed);
+            self.kept += usize::from(pending.kept_until.is_some());
             self.pending.push_front(pending);
         }
     }
@@ -81,7 +100,41 @@ impl Queue {
         let pending = self.pending.pop_front()?;
         self.bytes -= pending.bytes;
         self.handed -= usize::from(pending.handed);
+        self.kept -= usize::from(pending.kept_until.is_some());
         Some(pending)
+    }
+
+    /// When the first of the waiting runs out of time.
+    pub(crate) fn deadline(&self) -> Option<Time> {
+        match self.kept {
+            0 => self.front().map(|pending| pending.deadline),
+            _ => self.pending.iter().map(|pending| pending.deadline).min(),
+        }
+    }
+
+    /// Those who wait for what has run out of time. It leaves the queue, unless another node may still write it.
+    pub(crate) fn take_overdue(&mut self, now: Time) -> Vec<Token> {
+        let mut tokens = Vec::new();
+        if self.deadline().is_none_or(|deadline| deadline > now) {
+            return tokens;
+        }
+        let Self { pending, bytes, handed, kept, waiting } = self;
+        pending.retain_mut(|pending| {
+            if pending.deadline > now {
+                return true;
+            }
+            if let Some(until) = pending.kept_until.filter(|until| *until > now) {
+                pending.deadline = until;
+                tokens.extend(waiting.get_mut(&pending.key).into_iter().flat_map(|(_, tokens)| std::mem::take(tokens)));
+                return true;
+            }
+            *bytes -= pending.bytes;
+            *handed -= usize::from(pending.handed);
+            *kept -= usize::from(pending.kept_until.is_some());
+            tokens.extend(waiting.remove(&pending.key).into_iter().flat_map(|(_, tokens)| tokens));
+            false
+        });
+        tokens
     }
 
     /// Takes out what other nodes have handed over, and gives their tokens. What somebody else waits for as well stays,
@@ -91,7 +144,7 @@ impl Queue {
         if self.handed == 0 {
             return returned;
         }
-        let Self { pending, bytes, waiting, .. } = self;
+        let Self { pending, bytes, kept, waiting, .. } = self;
         pending.retain_mut(|pending| {
             let tokens = waiting.get(&pending.key).map_or(0, |(_, tokens)| tokens.len());
             if !pending.handed || tokens > 1 {
@@ -99,6 +152,7 @@ impl Queue {
                 return true;
             }
             *bytes -= pending.bytes;
+            *kept -= usize::from(pending.kept_until.is_some());
             returned.extend(waiting.remove(&pending.key).into_iter().flat_map(|(_, tokens)| tokens));
             false
         });

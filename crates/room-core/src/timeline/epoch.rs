@@ -56,7 +56,7 @@ impl Timeline {
         };
         self.check.succeeded();
         self.visible_end = newest.as_ref().map_or(Seq::FIRST, |newest| newest.segment.end());
-        let newest_seen = newest.as_ref().map(|newest| (newest.segment.end(), newest.expires));
+        let newest_seen = newest.as_ref().map(|newest| (newest.segment.end(), newest.segment.expires));
         let opening = !self.open;
         if opening {
             self.open_at(header.as_ref(), newest.as_ref(), turn);
@@ -67,7 +67,7 @@ impl Timeline {
             // The last segment of the epoch before says nothing of this one.
             .filter(|newest| newest.segment.end() == self.next && newest.segment.seq >= self.first)
         {
-            self.newest_expires = self.newest_expires.max(Some(newest.expires));
+            self.newest_expires = self.newest_expires.max(Some(newest.segment.expires));
         }
         self.checked = (self.next, newest_seen);
         self.granted = Some((turn.now, turn.wall));
@@ -132,7 +132,7 @@ impl Timeline {
         if !fresh || self.read.is_open() {
             return if self.check.is_open() || self.read.is_open() { Gate::Closed } else { Gate::NeedsCheck };
         }
-        // Hints leave only a lower bound of the expiry: that an epoch is over takes certainty.
+        // That an epoch is over takes certainty: the check must have seen the very end that this node knows, or less.
         let alive_until = match self.checked {
             (_, Some((end, expires))) if end == self.next => alive_until.max(expires),
             (next, seen) if next == self.next && seen.is_none_or(|(end, _)| end < next) => alive_until,
@@ -179,7 +179,7 @@ impl Timeline {
 
     fn open_at(&mut self, header: Option<&RoomHeader>, newest: Option<&StoredSegment>, turn: &mut Turn<'_>) {
         let newest_of_epoch = newest.filter(|newest| header.is_some_and(|header| newest.segment.epoch == header.epoch));
-        self.newest_expires = newest_of_epoch.map(|newest| newest.expires);
+        self.newest_expires = newest_of_epoch.map(|newest| newest.segment.expires);
         self.first = header.map_or(self.visible_end, |header| header.first);
         self.next = newest_of_epoch.map_or(self.first, |newest| newest.segment.end());
         self.epoch = header.map_or(Epoch::none(), |header| header.epoch.clone());

@@ -3,13 +3,10 @@ use std::sync::Arc;
 
 use protocol::{Epoch, Segment, Seq};
 
-use crate::log::WallSecs;
-
-/// Segments that came before their turn, by their first number, with the time until which they certainly live; bounded in
-/// bytes.
+/// Segments that came before their turn, by their first number; bounded in bytes.
 #[derive(Debug)]
 pub(crate) struct Held {
-    segments: BTreeMap<Seq, (Arc<Segment>, WallSecs)>,
+    segments: BTreeMap<Seq, Arc<Segment>>,
     bytes: usize,
     max_bytes: usize,
 }
@@ -20,16 +17,16 @@ impl Held {
     }
 
     /// Keeps a segment. Returns whether the bound made it drop one: the farthest, which the log still has.
-    pub(crate) fn insert(&mut self, segment: Arc<Segment>, expires: WallSecs) -> bool {
+    pub(crate) fn insert(&mut self, segment: Arc<Segment>) -> bool {
         let bytes = segment.envelope_len();
         if self.segments.contains_key(&segment.seq) {
             return false;
         }
         self.bytes += bytes;
-        self.segments.insert(segment.seq, (segment, expires));
+        self.segments.insert(segment.seq, segment);
         let mut dropped = false;
         while self.bytes > self.max_bytes {
-            let Some((_, (farthest, _))) = self.segments.pop_last() else { break };
+            let Some((_, farthest)) = self.segments.pop_last() else { break };
             self.bytes -= farthest.envelope_len();
             dropped = true;
         }
@@ -37,15 +34,15 @@ impl Held {
     }
 
     /// Takes out the segment whose turn it is; drops those whose turn has passed.
-    pub(crate) fn take(&mut self, next: Seq) -> Option<(Arc<Segment>, WallSecs)> {
+    pub(crate) fn take(&mut self, next: Seq) -> Option<Arc<Segment>> {
         while let Some(entry) = self.segments.first_entry() {
             if *entry.key() > next {
                 return None;
             }
-            let (segment, expires) = entry.remove();
+            let segment = entry.remove();
             self.bytes -= segment.envelope_len();
             if segment.seq == next {
-                return Some((segment, expires));
+                return Some(segment);
             }
         }
         None
@@ -53,9 +50,9 @@ impl Held {
 
     /// Keeps only segments of this epoch. Returns whether one of a later epoch was dropped.
     pub(crate) fn retain(&mut self, epoch: &Epoch) -> bool {
-        let later = self.segments.values().any(|(segment, _)| segment.epoch.generation() > epoch.generation());
-        self.segments.retain(|_, (segment, _)| segment.epoch == *epoch);
-        self.bytes = self.segments.values().map(|(segment, _)| segment.envelope_len()).sum();
+        let later = self.segments.values().any(|segment| segment.epoch.generation() > epoch.generation());
+        self.segments.retain(|_, segment| segment.epoch == *epoch);
+        self.bytes = self.segments.values().map(|segment| segment.envelope_len()).sum();
         later
     }
 

@@ -12,7 +12,7 @@ pub(crate) mod request;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use protocol::{Content, Epoch, MIN_RETENTION_SECS, Position, Segment, Seq};
+use protocol::{Content, Epoch, Position, Segment, Seq};
 
 use crate::effects::{Action, Event, Ticket};
 use crate::log::{Probe, RoomHeader, StoredSegment, WallSecs};
@@ -63,8 +63,6 @@ pub struct TimelineStats {
 
 /// A page with so many bytes may have been cut by the log's own page size.
 const LARGE_PAGE: usize = 256 * 1024;
-/// Hints are at most so old: SNS retries for an hour, and posts older than 15 minutes are refused.
-const HINT_AGE_SECS: u64 = 2 * 3600;
 /// How often the log may deny a hint before it is forgotten.
 const MAX_DENIALS: u32 = 3;
 
@@ -77,7 +75,7 @@ pub(crate) struct Timeline {
     first: Seq,
     next: Seq,
     header: Option<RoomHeader>,
-    /// When the segment before `next` expires (at the earliest); `None`: the epoch has none yet. What may lie further
+    /// When the segment before `next` expires; `None`: the epoch has none yet. What may lie further
     /// ahead says nothing about whether `next` is still ours to write.
     newest_expires: Option<WallSecs>,
     /// The number after the newest segment that the last check saw, of any epoch.
@@ -188,7 +186,7 @@ impl Timeline {
     /// Takes a segment that somebody says was committed.
     pub(crate) fn handle_hint(&mut self, segment: Arc<Segment>, turn: &mut Turn<'_>) {
         if !self.open {
-            self.hold(segment, turn.wall);
+            self.hold(segment);
             return;
         }
         if segment.epoch != self.epoch {
@@ -208,7 +206,7 @@ impl Timeline {
             self.read.want();
             return;
         }
-        self.hold(segment, turn.wall);
+        self.hold(segment);
         self.drain(turn);
     }
 
@@ -320,12 +318,10 @@ impl Timeline {
         open.into_iter().flatten().chain([gap, self.check.poll_timeout()]).flatten().min()
     }
 
-    fn hold(&mut self, segment: Arc<Segment>, wall: WallSecs) {
-        // Hints do not say when they expire. They are young when they come, and nothing expires within a day.
-        let expires = WallSecs(wall.0 + MIN_RETENTION_SECS - HINT_AGE_SECS);
+    fn hold(&mut self, segment: Arc<Segment>) {
         if matches!(segment.content, Content::Unreadable { .. }) {
             self.read.want();
-        } else if self.held.insert(segment, expires) {
+        } else if self.held.insert(segment) {
             self.stats.overflowed += 1;
             self.read.want();
         }
@@ -333,8 +329,8 @@ impl Timeline {
 
     /// Delivers what follows without a gap, and keeps an eye on the gap after it.
     fn drain(&mut self, turn: &mut Turn<'_>) {
-        while let Some((segment, expires)) = self.held.take(self.next) {
-            self.deliver(segment, expires, turn);
+        while let Some(segment) = self.held.take(self.next) {
+            self.deliver(segment, turn);
         }
         let moved = self.gap.as_ref().is_some_and(|gap| gap.at != self.next);
         if (self.held.is_empty() || moved)
@@ -350,9 +346,9 @@ impl Timeline {
         }
     }
 
-    fn deliver(&mut self, segment: Arc<Segment>, expires: WallSecs, turn: &mut Turn<'_>) {
+    fn deliver(&mut self, segment: Arc<Segment>, turn: &mut Turn<'_>) {
         self.next = segment.end();
-        self.newest_expires = self.newest_expires.max(Some(expires));
+        self.newest_expires = self.newest_expires.max(Some(segment.expires));
         self.audit.moved(turn);
         match segment.content {
             Content::Messages(_) => self.events.push_back(Event::Deliver(segment)),
@@ -394,7 +390,7 @@ impl Timeline {
         if segment.seq != self.next {
             return false;
         }
-        self.deliver(Arc::clone(segment), stored.expires, turn);
+        self.deliver(Arc::clone(segment), turn);
         true
     }
 

@@ -531,7 +531,7 @@ impl World {
     /// Deletes expired segments, as TTL does: late and in no order.
     pub fn sweep(&mut self, percent: u64) {
         let expired: Vec<Seq> =
-            self.log.segments.iter().filter(|(_, s)| s.expires.0 <= self.wall).map(|(seq, _)| *seq).collect();
+            self.log.segments.iter().filter(|(_, s)| s.segment.expires.0 <= self.wall).map(|(seq, _)| *seq).collect();
         for seq in expired {
             if self.chance(percent) {
                 self.log.segments.remove(&seq);

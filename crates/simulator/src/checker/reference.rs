@@ -115,7 +115,7 @@ impl Reference {
     /// Takes in what the log holds from `next` on.
     fn absorb(&mut self, log: &RoomLog, wall: u64) -> Result<(), String> {
         while let Some(stored) = log.at(self.next) {
-            self.enter(&stored.segment, stored.expires.0, wall)?;
+            self.enter(&stored.segment, stored.segment.expires.0, wall)?;
             self.next = stored.segment.end();
         }
         Ok(())

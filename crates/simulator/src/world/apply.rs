@@ -166,18 +166,18 @@ impl World {
         let wall = BEGINNING + self.agenda.now() / 1000;
         let Some(header) = self.logs[room].header() else { return };
         let newest = self.logs[room].newest();
-        let lives = newest.as_ref().is_some_and(|newest| newest.expires.0 > wall + 3_600);
+        let lives = newest.as_ref().is_some_and(|newest| newest.segment.expires.0 > wall + 3_600);
         let Some(newest) = newest.filter(|newest| lives && newest.segment.seq >= header.first) else { return };
         let segment = Segment {
             room: self.names[room].clone(),
             seq: newest.segment.end(),
             epoch: header.epoch,
             node: NodeId::from_random(999_999),
+            expires: WallSecs(wall + self.retention_secs).max(newest.segment.expires),
             content: Content::Unreadable { count },
         };
-        let expires = WallSecs(wall + self.retention_secs).max(newest.expires);
         let nonce = Nonce::from_random(u128::from(self.rng.u64(..)));
-        self.append(room, &StoredSegment { segment: Arc::new(segment), nonce, expires });
+        self.append(room, &StoredSegment { segment: Arc::new(segment), nonce });
     }
 
     /// The quiet begins with some minutes in which nothing goes wrong: no node is deaf for as long as messages are kept.

@@ -235,7 +235,7 @@ impl World {
                 AppendOutcome::Conflict(_) => "taken",
                 _ => "refused",
             };
-            format!("r{room}: {seq}..{end} of {epoch} by {node}, until {}: {word} {ids:?}", stored.expires.0)
+            format!("r{room}: {seq}..{end} of {epoch} by {node}, until {}: {word} {ids:?}", stored.segment.expires.0)
         });
         if outcome == AppendOutcome::Committed {
             self.checker.handle_commit(room, stored, &self.logs[room]);

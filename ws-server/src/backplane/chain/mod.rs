@@ -167,10 +167,11 @@ impl Chain {
             seq: Seq::FIRST.plus(at),
             epoch: Epoch::none(),
             node: self.node.clone(),
+            expires: WallSecs(since.as_secs() + MIN_RETENTION_SECS),
             content: Content::Messages(vec![message]),
         };
         let nonce = Nonce::from_random(fastrand::u128(..));
-        StoredSegment { segment: Arc::new(segment), nonce, expires: WallSecs(since.as_secs() + MIN_RETENTION_SECS) }
+        StoredSegment { segment: Arc::new(segment), nonce }
     }
 
     fn handle_envelope(&self, envelope: &Envelope) {

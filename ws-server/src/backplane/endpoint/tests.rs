@@ -13,7 +13,7 @@ use crate::backplane::certificate::{CertificatePolicy, CertificateUrl, FetchCert
 use crate::backplane::testing::{Signer, TOPIC, confirmation, notification, signer};
 use crate::backplane::{BackplaneCounts, Overloaded};
 
-const ENVELOPE: &str = r#"{"v":1,"segments":[{"room":"a","seq":5,"count":1,"epoch":"1.0","node":"n","messages":[{"id":"i","from":"u","name":"U","at":1,"body":1}]}]}"#;
+const ENVELOPE: &str = r#"{"v":1,"segments":[{"room":"a","seq":5,"count":1,"epoch":"1.0","node":"n","expires":2000000000,"messages":[{"id":"i","from":"u","name":"U","at":1,"body":1}]}]}"#;
 
 /// Counts fetches, and fails while told to.
 #[derive(Default)]

@@ -197,6 +197,7 @@ pub(super) fn segment(seq: u64) -> Arc<Segment> {
         seq: Seq::new(seq).unwrap(),
         epoch: Epoch::parse("1.0").unwrap(),
         node: node("a"),
+        expires: protocol::WallSecs(2_000_000_000),
         content: Content::Messages(vec![message(seq)]),
     })
 }
