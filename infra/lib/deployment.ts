@@ -13,13 +13,13 @@ import type { Settings } from './settings.ts';
 const PUBLISHER = new URL('../../target/lambda/stream-publisher', import.meta.url).pathname;
 
 /** An app with CDK's current behaviour, in programs and tests alike. */
-export function newApp(context: Record<string, unknown> = {}): App {
-  return new App({ context: { ...flags, ...context } });
+export function newApp(): App {
+  return new App({ context: { ...flags } });
 }
 
 /** An app whose templates are not checked against CDK's own rules, which takes seconds: for what is checked elsewhere. */
 export function uncheckedApp(): App {
-  return newApp({ '@aws-cdk/core:validateAgainstDefaultRules': false });
+  return new App({ context: { ...flags }, builtinCloudFormationValidation: false, treeMetadata: false });
 }
 
 /** The settings of `-c environment`, with the other `-c`, checked. */
