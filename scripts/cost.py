@@ -184,16 +184,19 @@ def elsewhere(prices, load):
     """The same load on other services, without what all of them pay alike: traffic to clients, and storage."""
     deliveries = load.messages * (1 + load.receivers) * SECONDS / 1e6
     minutes = load.clients * MINUTES / 1e6
+
+    def frames(kilobytes):
+        return ceil(load.frame_bytes / (kilobytes * 1024))
+
     gateway, appsync, cache = prices["api_gateway_websocket"], prices["appsync_events"], prices["elasticache"]
-    sizes = lambda unit: ceil(load.frame_bytes / (unit * 1024))
     parts = core(prices, load)
     without_sns = sum(parts.values()) - parts["SNS publishes"] - parts["SNS deliveries"] - parts["Lambda"]
     return {
         "API Gateway WebSocket (without its Lambdas and tables)": tiered(
-            gateway["messages_million"], deliveries * sizes(gateway["message_kb"])
+            gateway["messages_million"], deliveries * frames(gateway["message_kb"])
         )
         + minutes * gateway["connection_minute_million"],
-        "AppSync Events (nothing is kept)": deliveries * sizes(appsync["operation_kb"]) * appsync["operation_million"]
+        "AppSync Events (nothing is kept)": deliveries * frames(appsync["operation_kb"]) * appsync["operation_million"]
         + minutes * appsync["connection_minute_million"],
         "The same nodes with ElastiCache instead of SNS and Lambda": without_sns + cache["node_month"] * cache["nodes"],
         "The same nodes, SNS without packing": sum(

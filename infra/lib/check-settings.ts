@@ -41,6 +41,10 @@ function checkData(data: DataSettings): void {
   whole('data.topicShards', data.topicShards, 1, 64);
   whole('data.publisherMemory', data.publisherMemory, 128, 10_240);
   logDays('data.logDays', data.logDays);
+  const { restoredMessages } = data;
+  if (restoredMessages && !restoredMessages.streamArn.includes(`:table/${restoredMessages.tableName}/stream/`)) {
+    refuse('data.restoredMessages', `${restoredMessages.streamArn} is no stream of the table ${restoredMessages.tableName}`);
+  }
 }
 
 function checkNetwork(network: NetworkSettings, { account, region }: Settings): void {

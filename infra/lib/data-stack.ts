@@ -34,6 +34,7 @@ export class DataStack extends Stack {
       protect,
       pointInTimeRecovery: data.pointInTimeRecovery,
       key,
+      restored: data.restoredMessages,
     });
     const nodes = new NodesTable(this, 'Nodes', { key });
     const topics = new FanOutTopics(this, 'Topics', { shards: data.topicShards, key });

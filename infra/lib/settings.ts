@@ -24,6 +24,8 @@ export interface DataSettings {
   readonly topicShards: number;
   /** Encryption of tables and topics. A key of your own costs a request for each publish and delivery batch. */
   readonly encryption: Encryption;
+  /** A table of messages that was restored from a backup and takes the place of the stack's own, which is then kept aside. */
+  readonly restoredMessages?: { readonly tableName: string; readonly streamArn: string };
   /** Whether the tables can be restored to any second of the last 35 days. */
   readonly pointInTimeRecovery: boolean;
   /** The publisher's processor; its `bootstrap` must be built for it. */

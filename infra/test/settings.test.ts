@@ -38,6 +38,10 @@ const REFUSED: readonly (readonly [Settings, RegExp])[] = [
   [changed(TRIAL, { logDays: 8 }), /^service.logDays: 8 days is none of CloudWatch's steps/],
   [changedData(TRIAL, { topicShards: 0 }), /^data.topicShards: 0 is not a whole number from 1 to 64/],
   [changedData(TRIAL, { publisherMemory: 64 }), /^data.publisherMemory/],
+  [
+    changedData(TRIAL, { restoredMessages: { tableName: 'restored', streamArn: 'arn:aws:dynamodb:eu-west-1:1:table/other/stream/x' } }),
+    /^data.restoredMessages: .* is no stream of the table restored/,
+  ],
   [withNetwork({ ...network, cidr: '10.0.0.0/8' }), /^network.cidr: 10.0.0.0\/8 is no IPv4 range between/],
   [withNetwork({ ...network, zones: 3 }), /^network.zones: more than 2 are only known where account and region/],
   [withNetwork({ ...network, natGateways: 3 }), /^network.natGateways/],

@@ -59,6 +59,14 @@ test('in production messages outlive the stack and every second of them can be r
   });
 });
 
+test('a restored table takes the place of the own one', () => {
+  const streamArn = 'arn:aws:dynamodb:eu-west-1:123456789012:table/restored/stream/2026-11-21T00:00:00.000';
+  const template = dataTemplate(changedData(PRODUCTION, { restoredMessages: { tableName: 'restored', streamArn } }));
+  template.resourceCountIs(TABLE, 1);
+  template.hasResourceProperties('AWS::Lambda::EventSourceMapping', { EventSourceArn: streamArn });
+  template.hasOutput('MessagesTable', { Value: 'restored' });
+});
+
 test('a trial leaves nothing behind', () => {
   dataTemplate(TRIAL).allResources(TABLE, { DeletionPolicy: 'Delete' });
 });

@@ -25,12 +25,22 @@ export function tableProps(props: LogTableProps) {
   };
 }
 
+export interface MessagesTableProps extends LogTableProps {
+  /** A restored table to use instead. Restoring brings neither stream nor expiry back: they must have been switched on. */
+  readonly restored: { readonly tableName: string; readonly streamArn: string } | undefined;
+}
+
 /** The message log, the truth of the deployment. Nodes refuse to start when key or stream are others than these. */
 export class MessagesTable extends Construct {
-  readonly table: dynamodb.Table;
+  readonly table: dynamodb.ITable;
 
-  constructor(scope: Construct, id: string, props: LogTableProps) {
+  constructor(scope: Construct, id: string, props: MessagesTableProps) {
     super(scope, id);
+    if (props.restored) {
+      const { tableName, streamArn } = props.restored;
+      this.table = dynamodb.Table.fromTableAttributes(this, 'Restored', { tableName, tableStreamArn: streamArn });
+      return;
+    }
     this.table = new dynamodb.Table(this, 'Table', {
       ...tableProps(props),
       partitionKey: { name: 'room', type: dynamodb.AttributeType.STRING },

@@ -21,7 +21,7 @@ export interface PublisherProps {
   readonly memory: number;
   readonly logDays: number;
   /** The table whose stream is read. */
-  readonly table: dynamodb.Table;
+  readonly table: dynamodb.ITable;
   /** Where to publish, in the order that the nodes have too. */
   readonly topicArns: string[];
   /** Key of topics and table, if it is this deployment's. */
