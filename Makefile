@@ -43,7 +43,7 @@ $(CFN_LINT): infra/requirements.txt
 ## The stacks: types, assertions, AWS Solutions' rules, the kept templates, cfn-lint; and the model of costs. Needs no account.
 infra: $(INFRA_PACKAGES) $(CFN_LINT)
 	cd infra && node_modules/.bin/tsc
-	cd infra && node --import tsx --test test/all.ts
+	cd infra && node --import tsx --test --test-reporter=spec test/all.ts
 	cd infra && ../$(CFN_LINT) cloudformation/*.json
 	python3 -B -m unittest discover --start-directory scripts --pattern 'test_*.py'
 

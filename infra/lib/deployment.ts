@@ -42,7 +42,8 @@ export function deployment(app: App, settings: Settings): void {
     ...(settings.account && { account: settings.account }),
     ...(settings.region && { region: settings.region }),
   };
-  const shared = { settings, env, terminationProtection: settings.protect };
+  const tags = { application: 'roomcast', environment: settings.environment };
+  const shared = { settings, env, tags, terminationProtection: settings.protect };
   const code = publisherCode(given(app.node, 'lambda') ?? PUBLISHER, settings.data.publisherArchitecture);
   const data = new DataStack(app, `${name}-data`, { ...shared, code: () => code });
   if (settings.environment === 'local') {

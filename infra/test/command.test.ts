@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readdirSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { OVERRIDES } from '../lib/overrides.ts';
 import { CERTIFICATE, IMAGE, PUBLISHER } from './stacks.ts';
 
 const INFRA = new URL('..', import.meta.url).pathname;
@@ -16,10 +17,10 @@ function run(program: string[], env: Record<string, string>, out: string) {
   return { ...ended, files: readdirSync(out).filter((name) => name.endsWith('.template.json')).sort() };
 }
 
-/** What `cdk synth -c …` runs, without the command line around it. */
+/** What `cdk synth -c …` runs, without the command line around it, and without CDK's own rules, which take seconds. */
 function synthesize(context: Record<string, string>) {
   const out = mkdtempSync(join(tmpdir(), 'cdk-'));
-  const env = { CDK_OUTDIR: out, CDK_CONTEXT_JSON: JSON.stringify(context) };
+  const env = { CDK_OUTDIR: out, CDK_VALIDATION: 'false', CDK_CONTEXT_JSON: JSON.stringify(context) };
   return run(['--import', 'tsx', 'bin/app.ts'], env, out);
 }
 
@@ -49,7 +50,14 @@ for (const [context, message] of REFUSED) {
   });
 }
 
-test('production needs no edited file: cdk synth, with what must be given', () => {
+test('every name that -c takes is in the handbook', () => {
+  const handbook = readFileSync(new URL('../../docs/operations.md', import.meta.url), 'utf8');
+  for (const name of Object.keys(OVERRIDES)) {
+    assert.match(handbook, new RegExp(`^\\| .*\`${name}\`.* \\|`, 'm'), name);
+  }
+});
+
+test("production needs no edited file: cdk synth, with what must be given, breaks none of CDK's rules", () => {
   const given = { domainName: 'chat.example.com', certificateArn: CERTIFICATE, imageUri: IMAGE, lambda: PUBLISHER };
   const { status, stderr, files } = cdkSynth({ environment: 'production', ...given });
   assert.equal(status, 0, stderr);

@@ -3,11 +3,11 @@ import { test } from 'node:test';
 import { type App, Stack, Validations } from 'aws-cdk-lib';
 import * as sns from 'aws-cdk-lib/aws-sns';
 import { AwsSolutionsChecks } from 'cdk-nag';
-import { newApp } from '../lib/deployment.ts';
+import { uncheckedApp } from '../lib/deployment.ts';
 import { dataStack, PRODUCTION, serviceStack, TRIAL } from './stacks.ts';
 
 function checked(build: (app: App) => unknown): App {
-  const app = newApp();
+  const app = uncheckedApp();
   Validations.of(app).addPlugins(new AwsSolutionsChecks(app));
   build(app);
   return app;

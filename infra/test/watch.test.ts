@@ -64,6 +64,13 @@ test('lines are counted by their message field, as the JSON format writes it', (
   });
 });
 
+test('a service of a fixed size is not said to be at its most', () => {
+  const { scaling } = TRIAL.service;
+  const fixed = { ...TRIAL, service: { ...TRIAL.service, scaling: { ...scaling, maxTasks: scaling.minTasks } } };
+  assert.ok(names(serviceTemplate(TRIAL)).includes('NodesAtMost'));
+  assert.ok(!names(serviceTemplate(fixed)).includes('NodesAtMost'));
+});
+
 test('alarms go to a new topic, to an address if there is one', () => {
   const template = dataTemplate(withAlarms(TRIAL, { enabled: true, email: 'ops@example.com' }));
   template.hasResourceProperties('AWS::SNS::Subscription', { Protocol: 'email', Endpoint: 'ops@example.com' });

@@ -3,7 +3,7 @@ import * as cloudwatch from 'aws-cdk-lib/aws-cloudwatch';
 import { Construct } from 'constructs';
 import type { DataPlane } from '../data-exports.ts';
 import { LOG_LINES } from './log-lines.ts';
-import type { LogMetrics } from './log-metrics.ts';
+import { ALL_ERRORS, type LogMetrics } from './log-metrics.ts';
 import type { ServiceMetrics } from './service-metrics.ts';
 
 const period = Duration.minutes(1);
@@ -19,7 +19,8 @@ export interface DashboardProps {
 export class Dashboard extends Construct {
   constructor(scope: Construct, id: string, { metrics, lines, data }: DashboardProps) {
     super(scope, id);
-    const complaints = LOG_LINES.map((line) => lines.metric(line.id).with({ label: line.id }));
+    const counted = [...LOG_LINES.map((line) => line.id), ALL_ERRORS];
+    const complaints = counted.map((id) => lines.metric(id).with({ label: id }));
     new cloudwatch.Dashboard(this, 'Dashboard', {
       defaultInterval: Duration.hours(3),
       widgets: [

@@ -67,12 +67,13 @@ export class DataAlarms extends Construct {
     }, notify);
     topics.forEach((topic, shard) => {
       const failed = topic.metricNumberOfNotificationsFailed({ statistic: 'Sum', period });
-      const delivered = topic.metricNumberOfNotificationsDelivered({ statistic: 'Sum', period });
+      const ok = topic.metricNumberOfNotificationsDelivered({ statistic: 'Sum', period });
       alarm(this, `DeliveriesFail${shard === 0 ? '' : shard}`, {
         description: 'SNS gave up more than a twentieth of its deliveries to nodes.',
         metric: new cloudwatch.MathExpression({
-          expression: 'IF(failed + delivered > 20, 100 * failed / (failed + delivered), 0)',
-          usingMetrics: { failed, delivered },
+          // Where nothing fails, or nothing arrives, one of the two has no data.
+          expression: 'IF(FILL(failed, 0) + FILL(ok, 0) > 20, 100 * FILL(failed, 0) / (FILL(failed, 0) + FILL(ok, 0)), 0)',
+          usingMetrics: { failed, ok },
           label: 'failed deliveries, %',
           period,
         }),

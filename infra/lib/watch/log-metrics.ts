@@ -4,6 +4,9 @@ import * as logs from 'aws-cdk-lib/aws-logs';
 import { Construct } from 'constructs';
 import { LOG_LINES } from './log-lines.ts';
 
+/** Name of the metric that counts all lines of level ERROR. */
+export const ALL_ERRORS = 'Errors';
+
 /** Counts of log lines, as metrics of the namespace `Roomcast/<stack>`. */
 export class LogMetrics extends Construct {
   private readonly namespace: string;
@@ -22,10 +25,10 @@ export class LogMetrics extends Construct {
         defaultValue: 0,
       });
     }
-    new logs.MetricFilter(this, 'Errors', {
+    new logs.MetricFilter(this, ALL_ERRORS, {
       logGroup,
       metricNamespace: this.namespace,
-      metricName: 'Errors',
+      metricName: ALL_ERRORS,
       filterPattern: logs.FilterPattern.stringValue('$.level', '=', 'ERROR'),
       metricValue: '1',
       defaultValue: 0,

@@ -56,12 +56,15 @@ export class ServiceAlarms extends Construct {
     }, notify);
   }
 
-  private forCapacity({ metrics, maxTasks, notify }: ServiceAlarmsProps): void {
-    alarm(this, 'NodesAtMost', {
-      description: `All ${maxTasks} nodes that the service may have are running.`,
-      metric: metrics.nodes,
-      above: maxTasks - 1, bad: 15, minutes: 15,
-    }, notify);
+  private forCapacity({ metrics, minTasks, maxTasks, notify }: ServiceAlarmsProps): void {
+    // Where their number is fixed there are always as many as there may be.
+    if (maxTasks > minTasks) {
+      alarm(this, 'NodesAtMost', {
+        description: `All ${maxTasks} nodes that the service may have are running.`,
+        metric: metrics.nodes,
+        above: maxTasks - 1, bad: 15, minutes: 15,
+      }, notify);
+    }
     alarm(this, 'NodesBusy', {
       description: 'The processors of the nodes are above 85 % on average although the service may grow.',
       metric: metrics.cpu,
