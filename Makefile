@@ -3,10 +3,10 @@
 NEXTEST_VERSION := 0.9.143
 CARGO ?= cargo
 
-.PHONY: test tools format lint build unit web release measure replay bench-append hunt
+.PHONY: test tools format lint build unit web infra templates publisher deploy cost release measure replay bench-append hunt
 
 ## Everything that must hold before a change lands. Installs what it needs, into the user's cargo folder.
-test: tools format lint build unit web
+test: tools format lint build unit web infra
 
 tools:
 	@$(CARGO) nextest --version >/dev/null 2>&1 || $(CARGO) install --locked cargo-nextest --version $(NEXTEST_VERSION)
@@ -26,6 +26,44 @@ unit:
 
 web:
 	node --test tests/web/*.test.mjs
+
+# Packages of Node and Python, fetched again only when their lists change.
+INFRA_PACKAGES := infra/node_modules/.package-lock.json
+CFN_LINT := target/cfn-lint/bin/cfn-lint
+
+$(INFRA_PACKAGES): infra/package.json infra/package-lock.json
+	cd infra && npm ci
+	@touch $@
+
+$(CFN_LINT): infra/requirements.txt
+	python3 -m venv target/cfn-lint
+	target/cfn-lint/bin/pip install --quiet --requirement infra/requirements.txt
+	@touch $@
+
+## The stacks: types, assertions, AWS Solutions' rules, the kept templates, cfn-lint; and the model of costs. Needs no account.
+infra: $(INFRA_PACKAGES) $(CFN_LINT)
+	cd infra && node_modules/.bin/tsc
+	cd infra && node --import tsx --test --test-reporter=spec test/all.ts
+	cd infra && ../$(CFN_LINT) cloudformation/*.json
+	python3 -B -m unittest discover --start-directory scripts --pattern 'test_*.py'
+
+## Writes infra/cloudformation anew: templates for those who do not use CDK.
+templates: $(INFRA_PACKAGES)
+	cd infra && node --import tsx bin/templates.ts
+
+## The Lambda for AWS. Needs cargo-lambda (`pip install cargo-lambda`, which brings zig) and rustup's target.
+publisher:
+	cargo lambda build --release --arm64 --package stream-publisher
+
+ENVIRONMENT ?= trial
+
+## Builds the Lambda and deploys both stacks with the credentials of the shell; ARGS go to CDK (`ARGS='-c domainName=…'`).
+deploy: publisher $(INFRA_PACKAGES)
+	cd infra && node_modules/.bin/cdk deploy --all -c environment=$(ENVIRONMENT) $(ARGS)
+
+## What a month costs, beside API Gateway, AppSync and ElastiCache: `make cost ARGS='--clients 100000 --messages 100'`.
+cost:
+	@python3 -B scripts/cost.py $(ARGS)
 
 release:
 	$(CARGO) build --release

@@ -40,7 +40,7 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
         if path.is_dir() && !["target", ".git", "node_modules", ".local"].contains(&name.as_str()) {
             sources(&path, found);
-        } else if [".rs", ".js", ".css"].iter().any(|ending| name.ends_with(ending)) {
+        } else if [".rs", ".js", ".css", ".ts", ".py"].iter().any(|ending| name.ends_with(ending)) {
             found.push(path);
         }
     }
