@@ -30,7 +30,7 @@ async fn world(version: SignatureVersion, faults: SnsFaults) -> World {
     let options = SnsOptions {
         listener: port(),
         certificate_listener: port(),
-        faults,
+        faults: faults.into(),
         seed: 1,
         local_routes: axum::Router::new(),
     };
@@ -379,6 +379,17 @@ async fn the_unsubscribe_link_of_a_notification_is_no_way_round_a_signed_request
     assert_eq!(endpoint.next().await.field("Message"), "two");
     world.client.unsubscribe().subscription_arn(&arn).send().await.unwrap();
     world.publish("three").await;
+    assert!(endpoint.next_within(Duration::from_millis(300)).await.is_none());
+}
+
+#[tokio::test]
+async fn a_publish_that_fails_on_request_sends_nothing() {
+    let failing = world(SignatureVersion::V2, faults("sns.fail=1")).await;
+    let mut endpoint = Endpoint::answering(&[]).await;
+    failing.subscribe(&mut endpoint, "{}").await;
+    let publish = failing.client.publish().topic_arn(&failing.topic).message("unsent").send().await;
+    assert!(format!("{:?}", publish.unwrap_err()).contains("fault sns.fail"));
+    assert!(failing.sns.deliveries().refused() > 0, "the client tried more than once, perhaps");
     assert!(endpoint.next_within(Duration::from_millis(300)).await.is_none());
 }
 
