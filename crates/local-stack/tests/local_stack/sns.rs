@@ -153,7 +153,8 @@ async fn what_was_counted_can_be_asked_for() {
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
     };
-    let sns = serde_json::json!({"messages": 2, "message_bytes": 5, "delivered": 3, "attempts": 3, "failed": 0, "dropped": 0});
+    let sns = serde_json::json!({"messages": 2, "message_bytes": 5, "delivered": 3, "attempts": 3, "failed": 0,
+        "dropped": 0, "repeated": 0, "refused": 0});
     assert_eq!(stats, serde_json::json!({ "sns": sns, "other": { "seven": 7 } }));
 }
 

@@ -1,0 +1,40 @@
+//! SNS drops, repeats, reorders, delays.
+
+use super::cluster::Cluster;
+use super::load::{Load, LoadOptions};
+use super::scale::scale;
+
+/// Each fault alone, then all at once, then none.
+async fn unreliable_sns(row: &str, flags: &[&str]) {
+    let cluster = Cluster::start(2, flags).await;
+    let mut load = Load::start(LoadOptions::chat(cluster.homes())).await;
+    load.lasts(scale().calm).await;
+    let (loss, repeats, delays) = ("sns.drop=0.3", "sns.repeat=0.3", "sns.delay_ms=0..5000");
+    let all = [loss, repeats, delays].join(",");
+    for faults in [loss, repeats, delays, &all] {
+        load.chapter(faults);
+        let before = (cluster.counted("sns", "dropped").await, cluster.counted("sns", "repeated").await);
+        cluster.stack.break_now(faults).await;
+        load.lasts(scale().fault).await;
+        let dropped = cluster.counted("sns", "dropped").await - before.0;
+        let repeated = cluster.counted("sns", "repeated").await - before.1;
+        assert_eq!((dropped > 0, repeated > 0), (faults.contains(loss), faults.contains(repeats)), "{faults}");
+    }
+    load.chapter("calm again");
+    cluster.stack.break_now("").await;
+    load.lasts(scale().calm).await;
+    let done = load.done(&cluster.stack).await;
+    assert!(done.outcome.disconnects.is_empty(), "{}", done.outcome.setbacks());
+    done.print(row);
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_sns_loses_repeats_and_delays_costs_latency_only_when_nothing_else_carries_messages_between_nodes() {
+    unreliable_sns("sns", &["--peer-hints", "off"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_sns_loses_repeats_and_delays_costs_nothing_when_nodes_tell_each_other() {
+    unreliable_sns("sns-with-peer-hints", &[]).await;
+}
