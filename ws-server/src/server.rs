@@ -27,7 +27,7 @@ use crate::connection::Connections;
 use crate::health::Readiness;
 use crate::lease::{LeaseError, LeaseKeeper};
 use crate::link::directory::DirectoryError;
-use crate::message_log::{DynamoLog, MessageLog};
+use crate::message_log::{DynamoLog, LogSilence, MessageLog, WatchedLog};
 use crate::page::PageInfo;
 use crate::rooms::Rooms;
 use crate::router::{Routed, router};
@@ -121,7 +121,9 @@ pub async fn start(config: Config, aws: SdkConfig) -> Result<Server, StartError>
     };
     let (lease, others) = others::join(standing, settings).await?;
 
-    let log: Arc<dyn MessageLog> = Arc::new(DynamoLog::new(&dynamodb, names.messages));
+    let silence = Arc::<LogSilence>::default();
+    let log: Arc<dyn MessageLog> =
+        Arc::new(WatchedLog::new(DynamoLog::new(&dynamodb, names.messages), Arc::clone(&silence)));
     let chain = Chain::new(node.clone(), config.aws.topic_arn.len());
     let rooms = Rooms::start(&node, &log, chain.watch_commits(Arc::clone(&others.peers)), &limits);
     let (endpoint, inboxes) = Endpoint::new(EndpointSettings {
@@ -135,7 +137,7 @@ pub async fn start(config: Config, aws: SdkConfig) -> Result<Server, StartError>
     let endpoint_url = format!("{}{}", config.network.sns_endpoint, relay_path.unwrap_or_else(|| endpoint.path()));
 
     let connections = Connections::new(node.clone(), rooms.clone(), limits);
-    let readiness = Arc::new(Readiness::new(Arc::clone(&chain), connections.draining.clone()));
+    let readiness = Arc::new(Readiness::new(Arc::clone(&chain), silence, connections.draining.clone()));
     let info = Arc::new(PageInfo { node: node.to_string(), links: config.network.page_link });
     let instruments = others.instruments(&connections, &endpoint, &chain);
     let (relay, link) = others.serve(&rooms, &endpoint, &connections.draining);

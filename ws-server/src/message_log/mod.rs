@@ -7,6 +7,7 @@ mod dynamodb;
 mod fault;
 mod item;
 mod timeouts;
+mod watched;
 
 #[cfg(test)]
 pub(crate) mod contract;
@@ -24,6 +25,7 @@ use room_core::log::{AppendOutcome, HeaderOutcome, Probe, RoomHeader, StoredSegm
 pub use dynamodb::DynamoLog;
 pub(crate) use fault::describe;
 pub use timeouts::LogTimeouts;
+pub(crate) use watched::{LogSilence, WatchedLog};
 
 /// Why the log did not answer a read.
 #[derive(Debug, Clone, thiserror::Error)]
