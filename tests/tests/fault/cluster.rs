@@ -8,26 +8,24 @@ use tests::wire::Condition;
 use tests::{Node, Stack, StackOptions, Wire, ports};
 
 /// How long anything may take that is bound to happen, under load and on a machine that has other things to do.
-pub const BOUND: Duration = Duration::from_secs(60);
+pub(crate) const BOUND: Duration = Duration::from_secs(60);
 
 /// A stack without nodes of its own, and nodes.
-pub struct Cluster {
-    pub stack: Stack,
-    pub nodes: Vec<Node>,
+pub(crate) struct Cluster {
+    pub(crate) stack: Stack,
+    pub(crate) nodes: Vec<Node>,
     wires: Vec<Wire>,
 }
 
 impl Cluster {
     /// Starts so many nodes with these flags. Commits take 4 ms, as those of DynamoDB do.
-    pub async fn start(nodes: usize, flags: &[&str]) -> Self {
+    pub(crate) async fn start(nodes: usize, flags: &[&str]) -> Self {
         Self::with_commits_of(4, nodes, flags).await
     }
 
     /// Starts nodes whose commits take so many milliseconds.
-    pub async fn with_commits_of(commit_ms: u64, nodes: usize, flags: &[&str]) -> Self {
-        let options = StackOptions { commit_delay_ms: commit_ms, seed: Some(7), ..StackOptions::nodes(0) };
-        let stack = Stack::start(options).await;
-        let mut cluster = Self { stack, nodes: Vec::new(), wires: Vec::new() };
+    pub(crate) async fn with_commits_of(commit_ms: u64, nodes: usize, flags: &[&str]) -> Self {
+        let mut cluster = Self { stack: stack(commit_ms).await, nodes: Vec::new(), wires: Vec::new() };
         for _ in 0..nodes {
             let link = ports::free(1);
             let wire = Wire::to(link).await;
@@ -36,25 +34,29 @@ impl Cluster {
             cluster.nodes.push(Node::start(&cluster.stack, &flags).await);
             cluster.wires.push(wire);
         }
-        cluster.know_each_other(!flags.contains(&"--stand-alone")).await;
+        // Nodes find each other some seconds after they have started.
+        for node in &cluster.nodes {
+            eventually("nodes know each other", || async { node.gauge("nodes").await == nodes as u64 }).await;
+        }
         cluster
     }
 
-    /// Nodes find each other some seconds after they have started.
-    async fn know_each_other(&self, linked: bool) {
-        for node in self.nodes.iter().filter(|_| linked) {
-            eventually("nodes know each other", || async { node.gauge("nodes").await == self.nodes.len() as u64 })
-                .await;
+    /// Starts nodes that never talk to each other.
+    pub(crate) async fn stand_alone(nodes: usize) -> Self {
+        let mut cluster = Self { stack: stack(4).await, nodes: Vec::new(), wires: Vec::new() };
+        for _ in 0..nodes {
+            cluster.nodes.push(Node::start_without_key(&cluster.stack, &["--stand-alone"]).await);
         }
+        cluster
     }
 
     /// The links of all nodes are so from now on.
-    pub fn links_are(&self, condition: Condition) {
+    pub(crate) fn links_are(&self, condition: Condition) {
         self.wires.iter().for_each(|wire| wire.is(condition));
     }
 
     /// For each node, the URLs of clients that are at home there: it stands first.
-    pub fn homes(&self) -> Vec<Vec<String>> {
+    pub(crate) fn homes(&self) -> Vec<Vec<String>> {
         let urls: Vec<String> = self.nodes.iter().map(Node::ws).collect();
         let home = |first| {
             let mut urls = urls.clone();
@@ -65,7 +67,7 @@ impl Cluster {
     }
 
     /// A counter of all nodes together.
-    pub async fn sum(&self, counter: &str) -> u64 {
+    pub(crate) async fn sum(&self, counter: &str) -> u64 {
         let mut sum = 0;
         for node in &self.nodes {
             sum += node.counter(counter).await;
@@ -74,13 +76,13 @@ impl Cluster {
     }
 
     /// What the stack counted of one of its parts under this name.
-    pub async fn counted(&self, part: &str, name: &str) -> u64 {
+    pub(crate) async fn counted(&self, part: &str, name: &str) -> u64 {
         let counts = self.stack.counted(part).await;
         counts[name].as_u64().unwrap_or_else(|| panic!("no {name} in {counts}"))
     }
 
     /// Stops everything.
-    pub async fn stop(self) {
+    pub(crate) async fn stop(self) {
         for node in self.nodes {
             node.stop().await;
         }
@@ -88,7 +90,7 @@ impl Cluster {
     }
 
     /// Changes an item of the messages table: an update expression in which `:value` is a number.
-    pub async fn update(&self, room: &str, seq: u64, expression: &str, value: u64) {
+    pub(crate) async fn update(&self, room: &str, seq: u64, expression: &str, value: u64) {
         let request = json!({
             "TableName": self.stack.announced("messages_table"),
             "Key": { "room": { "S": room }, "seq": { "N": seq.to_string() } },
@@ -99,8 +101,12 @@ impl Cluster {
     }
 }
 
+async fn stack(commit_ms: u64) -> Stack {
+    Stack::start(StackOptions { commit_delay_ms: commit_ms, seed: Some(7), ..StackOptions::nodes(0) }).await
+}
+
 /// Waits until `condition` holds.
-pub async fn eventually<F: Future<Output = bool>>(what: &str, mut condition: impl FnMut() -> F) {
+pub(crate) async fn eventually<F: Future<Output = bool>>(what: &str, mut condition: impl FnMut() -> F) {
     let start = Instant::now();
     while !condition().await {
         assert!(start.elapsed() < BOUND, "not within {BOUND:?}: {what}");

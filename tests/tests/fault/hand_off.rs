@@ -5,14 +5,18 @@ use std::time::Duration;
 use tests::wire::Condition;
 
 use super::cluster::{Cluster, eventually};
-use super::load::{Load, LoadOptions};
+use super::load::{Load, LoadOptions, Places};
 use super::scale::scale;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_batch_that_was_handed_over_and_whose_answer_is_lost_or_late_is_logged_once() {
     let cluster = Cluster::start(2, &[]).await;
     // A node that does not answer is left alone for a while, in each room by itself: many rooms meet the fault often.
-    let options = LoadOptions { rooms: 10, pause: Duration::from_millis(5), ..LoadOptions::chat(cluster.homes()) };
+    let options = LoadOptions {
+        places: Places::AllRooms(10),
+        pause: Duration::from_millis(5),
+        ..LoadOptions::chat(cluster.homes())
+    };
     let mut load = Load::start(options).await;
     load.lasts(scale().calm).await;
     let answered = cluster.sum("link_hand_offs_answered").await;

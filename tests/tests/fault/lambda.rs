@@ -1,13 +1,14 @@
 //! The Lambda function is down, fails after its work, or cannot publish part of it.
 
 use super::cluster::{Cluster, eventually};
-use super::load::{Load, LoadOptions};
+use super::load::{Load, LoadOptions, Places};
 use super::scale::scale;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn while_lambda_is_down_audits_carry_everything_and_afterwards_sns_does_again() {
     let cluster = Cluster::start(2, &["--peer-hints", "off"]).await;
-    let mut load = Load::start(LoadOptions::chat(cluster.homes())).await;
+    let places = Places::RoomOfOwnHome;
+    let mut load = Load::start(LoadOptions { places, ..LoadOptions::chat(cluster.homes()) }).await;
     load.lasts(scale().calm).await;
 
     load.chapter("down");
@@ -38,7 +39,8 @@ async fn while_lambda_is_down_audits_carry_everything_and_afterwards_sns_does_ag
 async fn a_lambda_that_fails_after_its_work_or_in_the_middle_of_it_costs_latency_only() {
     let cluster = Cluster::start(2, &["--peer-hints", "off"]).await;
     // So many bytes that a batch needs several publishes.
-    let options = LoadOptions { bytes: 4_000, ..LoadOptions::chat(cluster.homes()) };
+    let places = Places::RoomOfOwnHome;
+    let options = LoadOptions { places, bytes: 4_000, ..LoadOptions::chat(cluster.homes()) };
     let mut load = Load::start(options).await;
     load.lasts(scale().calm).await;
     for (chapter, faults) in

@@ -18,33 +18,42 @@ use tokio::task::JoinSet;
 
 use super::cluster::{BOUND, eventually};
 
+/// Where publishers publish.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Places {
+    /// In one of so many rooms after the other.
+    AllRooms(usize),
+    /// In a room in which only those publish who are at home on the same node.
+    RoomOfOwnHome,
+}
+
 /// What the load is to be.
 #[derive(Debug, Clone)]
-pub struct LoadOptions {
+pub(crate) struct LoadOptions {
     /// For each node the URLs of those who are at home there; they go from one to the next when a connection is lost.
-    pub homes: Vec<Vec<String>>,
+    pub(crate) homes: Vec<Vec<String>>,
     /// Publishers at home on each node. They see everything, too.
-    pub publishers: usize,
+    pub(crate) publishers: usize,
     /// Others at home on each node.
-    pub viewers: usize,
-    /// Rooms; everybody is in all of them.
-    pub rooms: usize,
+    pub(crate) viewers: usize,
+    /// Where is published what; everybody is in all rooms.
+    pub(crate) places: Places,
     /// Between two messages of one publisher, on average.
-    pub pause: Duration,
+    pub(crate) pause: Duration,
     /// Messages of one publisher that wait for their acknowledgement.
-    pub in_flight: usize,
+    pub(crate) in_flight: usize,
     /// Bytes of text in each message.
-    pub bytes: usize,
+    pub(crate) bytes: usize,
 }
 
 impl LoadOptions {
     /// A busy room: on each node two publishers, with 25 messages a second each, and a viewer.
-    pub fn chat(homes: Vec<Vec<String>>) -> Self {
+    pub(crate) fn chat(homes: Vec<Vec<String>>) -> Self {
         Self {
             homes,
             publishers: 2,
             viewers: 1,
-            rooms: 1,
+            places: Places::AllRooms(1),
             pause: Duration::from_millis(40),
             in_flight: 400,
             bytes: 100,
@@ -53,7 +62,7 @@ impl LoadOptions {
 }
 
 /// A running load.
-pub struct Load {
+pub(crate) struct Load {
     shared: Arc<Shared>,
     publishers: JoinSet<()>,
     clients: Vec<Client>,
@@ -63,26 +72,32 @@ pub struct Load {
 struct Shared {
     options: LoadOptions,
     audience: Arc<Audience>,
-    rooms: Vec<RoomName>,
-    published: AtomicUsize,
+    /// Each with the number of publishes into it.
+    rooms: Vec<(RoomName, AtomicUsize)>,
+    /// Publishes so far.
+    numbers: AtomicUsize,
     acked: AtomicU64,
     stop: AtomicBool,
 }
 
 /// What a load came to, all promises kept.
-pub struct Done {
-    pub outcome: Outcome,
+pub(crate) struct Done {
+    pub(crate) outcome: Outcome,
     /// The log of each room.
-    pub logs: Vec<Vec<Logged>>,
+    pub(crate) logs: Vec<Vec<Logged>>,
     chapters: Vec<String>,
 }
 
 impl Load {
     /// Seats everybody, then begins to publish. The first chapter is called `calm`.
-    pub async fn start(options: LoadOptions) -> Self {
-        let rooms = (0..options.rooms).map(|number| room(&format!("room-{number}"))).collect();
-        let (audience, published, acked, stop) = <(Arc<Audience>, AtomicUsize, AtomicU64, AtomicBool)>::default();
-        let shared = Arc::new(Shared { options, audience, rooms, published, acked, stop });
+    pub(crate) async fn start(options: LoadOptions) -> Self {
+        let count = match options.places {
+            Places::AllRooms(count) => count,
+            Places::RoomOfOwnHome => options.homes.len(),
+        };
+        let rooms = (0..count).map(|number| (room(&format!("room-{number}")), AtomicUsize::new(0))).collect();
+        let (audience, numbers, acked, stop) = <(Arc<Audience>, AtomicUsize, AtomicU64, AtomicBool)>::default();
+        let shared = Arc::new(Shared { options, audience, rooms, numbers, acked, stop });
         let mut load = Self { shared, publishers: JoinSet::new(), clients: Vec::new(), chapters: vec!["calm".into()] };
         let mut begin = Vec::new();
         let Shared { options, .. } = &*load.shared.clone();
@@ -105,36 +120,36 @@ impl Load {
     }
 
     /// From here on messages are timed apart, under this name.
-    pub fn chapter(&mut self, name: &str) {
+    pub(crate) fn chapter(&mut self, name: &str) {
         self.shared.audience.begin_chapter();
         self.chapters.push(name.to_owned());
     }
 
     /// Messages acknowledged so far.
-    pub fn acked(&self) -> u64 {
+    pub(crate) fn acked(&self) -> u64 {
         self.shared.acked.load(Ordering::Relaxed)
     }
 
     /// The first room.
-    pub fn room(&self) -> &RoomName {
-        &self.shared.rooms[0]
+    pub(crate) fn room(&self) -> &RoomName {
+        &self.shared.rooms[0].0
     }
 
     /// Goes on until so many more messages are acknowledged.
-    pub async fn advances(&self, messages: u64) {
+    pub(crate) async fn advances(&self, messages: u64) {
         let before = self.acked();
         eventually("publishes are acknowledged", || async { self.acked() >= before + messages }).await;
     }
 
     /// Goes on for this long, and until at least 50 more messages are acknowledged.
-    pub async fn lasts(&self, time: Duration) {
+    pub(crate) async fn lasts(&self, time: Duration) {
         let end = Instant::now() + time;
         self.advances(50).await;
         tokio::time::sleep_until(end.into()).await;
     }
 
     /// Ends the publishing, waits until everybody has everything, and holds it against all promises and the log.
-    pub async fn done(mut self, stack: &Stack) -> Done {
+    pub(crate) async fn done(mut self, stack: &Stack) -> Done {
         self.shared.stop.store(true, Ordering::Relaxed);
         let ended = async {
             while let Some(ended) = self.publishers.join_next().await {
@@ -147,10 +162,8 @@ impl Load {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
         let outcome = audience.outcome();
-        let published = self.shared.published.load(Ordering::Relaxed);
-        let count = self.shared.rooms.len();
-        let share = |index: usize| (published + count - 1 - index) / count;
-        let expected: Vec<_> = self.shared.rooms.iter().cloned().zip((0..count).map(share)).collect();
+        let rooms = self.shared.rooms.iter();
+        let expected: Vec<_> = rooms.map(|(room, count)| (room.clone(), count.load(Ordering::Relaxed))).collect();
         assert_eq!(outcome.problems(&expected), [""; 0], "{}", outcome.setbacks());
         let mut logs = Vec::new();
         for (room, published) in expected {
@@ -179,7 +192,7 @@ impl Shared {
                 }
             }
         });
-        for room in &self.rooms {
+        for (room, _) in &self.rooms {
             client.join(room, JoinFrom::Head).await.expect("the room takes everybody");
             self.audience.expect_viewer(seat, room);
         }
@@ -195,8 +208,12 @@ impl Shared {
             if self.stop.load(Ordering::Relaxed) {
                 return;
             }
-            let number = self.published.fetch_add(1, Ordering::Relaxed);
-            let room = &self.rooms[number % self.rooms.len()];
+            let number = self.numbers.fetch_add(1, Ordering::Relaxed);
+            let (room, count) = match self.options.places {
+                Places::AllRooms(_) => &self.rooms[number % self.rooms.len()],
+                Places::RoomOfOwnHome => &self.rooms[seat.node],
+            };
+            count.fetch_add(1, Ordering::Relaxed);
             let text = chat_text(number as u64, self.options.bytes);
             // At full speed everything is due when there is room for it.
             let due = if self.options.pause.is_zero() { Instant::now() } else { due };
@@ -212,14 +229,14 @@ impl Done {
     ///
     /// # Panics
     /// When there is none of that name, or nothing was published in it.
-    pub fn times(&self, chapter: &str) -> &Times {
+    pub(crate) fn times(&self, chapter: &str) -> &Times {
         let index = self.chapters.iter().position(|name| name == chapter);
         let times = index.and_then(|index| self.outcome.chapters.get(index));
         times.unwrap_or_else(|| panic!("nothing was published in chapter {chapter}"))
     }
 
     /// Prints what the fault of each chapter but those that are called calm did cost, beside what there was without it.
-    pub fn print(&self, row: &str) {
+    pub(crate) fn print(&self, row: &str) {
         let calm = self.times("calm");
         for chapter in self.chapters.iter().filter(|name| !name.starts_with("calm")) {
             let Times { acks, cross_node, .. } = self.times(chapter);

@@ -6,6 +6,7 @@ use std::time::Instant;
 use client::session::Event;
 use client::{JoinFrom, RawSocket, encode};
 use protocol::{ClientFrame, ServerFrame};
+use tests::chat_text::chat_text;
 use tests::crowd::{room, text_body};
 use tests::room_log::room_log;
 use tests::{Crowd, Node};
@@ -13,6 +14,8 @@ use tests::{Crowd, Node};
 use super::cluster::{BOUND, Cluster};
 
 const PUBLISHES: usize = 200;
+/// Bytes: so many that they do not fit a single segment, nor five.
+const BODY: usize = 4_000;
 const ROOMS: usize = 100;
 const ROUNDS: usize = 3;
 
@@ -30,7 +33,7 @@ async fn publisher(node: &Node) -> RawSocket {
 async fn send_all(socket: &mut RawSocket) {
     for number in 0..PUBLISHES {
         let id = protocol::MessageId::new(&format!("p{number}")).unwrap();
-        let body = text_body(&format!("message {number}"));
+        let body = text_body(&chat_text(number as u64, BODY));
         socket.send_text(encode(&ClientFrame::Publish { room: room("lobby"), id, body })).await.unwrap();
     }
 }

@@ -14,10 +14,10 @@ use super::cluster::{BOUND, Cluster, eventually};
 use super::load::{Load, LoadOptions};
 use super::scale::scale;
 
-const SLOW: usize = 10;
+const SLOW: usize = 4;
 const BODY: usize = 15_000;
-/// The node may hold so much more than before the slow ones came: ten outboxes of 1 MiB, and what its allocator keeps.
-const MORE_MEMORY: u64 = 32 << 20;
+/// The node may hold so much more than before the slow ones came. Their outboxes hold 1 MiB each, and the same messages.
+const MORE_MEMORY: u64 = 20 << 20;
 
 /// Somebody who entered the room and has not read since.
 struct Slow {
