@@ -135,10 +135,13 @@ impl Load {
         &self.shared.rooms[0].0
     }
 
-    /// Goes on until so many more messages are acknowledged.
+    /// Goes on until so many more messages are acknowledged, however long that takes.
     pub(crate) async fn advances(&self, messages: u64) {
-        let before = self.acked();
-        eventually("publishes are acknowledged", || async { self.acked() >= before + messages }).await;
+        let end = self.acked() + messages;
+        while self.acked() < end {
+            let before = self.acked();
+            eventually("publishes are acknowledged", || async { self.acked() > before }).await;
+        }
     }
 
     /// Goes on for this long, and until at least 50 more messages are acknowledged.

@@ -41,7 +41,7 @@ const LONG: Scale = Scale {
     lambda_down: Duration::from_secs(30),
     dynamodb_down: Duration::from_secs(20),
     kills: 20,
-    missed: 20_000,
+    missed: 10_000,
     unread: 12_000,
     refused: 100,
 };
