@@ -42,7 +42,7 @@ const LONG: Scale = Scale {
     dynamodb_down: Duration::from_secs(20),
     kills: 20,
     missed: 10_000,
-    unread: 12_000,
+    unread: 4_000,
     refused: 100,
 };
 
