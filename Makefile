@@ -3,7 +3,7 @@
 NEXTEST_VERSION := 0.9.143
 CARGO ?= cargo
 
-.PHONY: test tools format lint build unit web infra templates publisher deploy cost release measure replay bench-append hunt
+.PHONY: test tools format lint build unit web infra soak templates publisher deploy cost release measure replay bench-append hunt
 
 ## Everything that must hold before a change lands. Installs what it needs, into the user's cargo folder.
 test: tools format lint build unit web infra
@@ -26,6 +26,10 @@ unit:
 
 web:
 	node --test tests/web/*.test.mjs
+
+## The failure table at length, one fault after the other, some half an hour. Prints what each of them cost.
+soak: tools build
+	ROOMCAST_SOAK=1 $(CARGO) nextest run --workspace --profile soak -E 'binary(fault)'
 
 # Packages of Node and Python, fetched again only when their lists change.
 INFRA_PACKAGES := infra/node_modules/.package-lock.json

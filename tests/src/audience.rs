@@ -51,9 +51,11 @@ struct State {
     verifier: Verifier,
     sent: BTreeMap<usize, Sent>,
     outcome: Outcome,
+    chapter: usize,
 }
 
 struct Sent {
+    chapter: usize,
     due: Instant,
     node: usize,
     bytes: usize,
@@ -80,6 +82,8 @@ pub struct Outcome {
     pub after_ack: Latencies,
     /// From due to the call that publishes: how far the load itself was behind.
     pub late: Latencies,
+    /// The times of each chapter's messages; a run that was never divided has one.
+    pub chapters: Vec<Times>,
     /// How many messages each viewer saw in each room.
     pub seen: BTreeMap<(Party, RoomName), usize>,
     /// Messages whose text had another size for a viewer than for its publisher.
@@ -94,6 +98,17 @@ pub struct Outcome {
     pub others: u64,
     /// The nodes that greeted.
     pub nodes: BTreeSet<NodeId>,
+}
+
+/// How long the messages of one chapter took, from due on.
+#[derive(Clone, Default)]
+pub struct Times {
+    /// To the acknowledgement.
+    pub acks: Latencies,
+    /// To viewers on the publisher's node.
+    pub same_node: Latencies,
+    /// To viewers on other nodes.
+    pub cross_node: Latencies,
 }
 
 impl Audience {
@@ -131,6 +146,11 @@ impl Audience {
         self.state().outcome.seen.entry((seat.party, room.clone())).or_default();
     }
 
+    /// A new chapter begins: messages that are published from now on are timed apart from those before.
+    pub fn begin_chapter(&self) {
+        self.state().chapter += 1;
+    }
+
     /// A client is about to publish; the id and body that it must use.
     pub fn handle_publish(&self, seat: Seat, user: &UserId, publish: &Publish<'_>) -> (MessageId, Body) {
         let id = MessageId::new(&format!("m{}", publish.number)).expect("a short word");
@@ -138,7 +158,8 @@ impl Audience {
         let timed = publish.number >= self.timed_from;
         let (due, node, bytes) = (publish.due, seat.node, publish.text.len());
         let mut state = self.state();
-        state.sent.insert(publish.number, Sent { due, node, bytes, timed, acked: None, seen_before: 0 });
+        let sent = Sent { chapter: state.chapter, due, node, bytes, timed, acked: None, seen_before: 0 };
+        state.sent.insert(publish.number, sent);
         if timed {
             state.outcome.late.record(publish.due.elapsed());
         }
@@ -229,7 +250,9 @@ impl Outcome {
         *self.acked_on.entry(sent.node).or_default() += 1;
         sent.acked = Some(now);
         if sent.timed {
-            self.acks.record(now.saturating_duration_since(sent.due));
+            let took = now.saturating_duration_since(sent.due);
+            self.acks.record(took);
+            self.times(sent.chapter).acks.record(took);
             (0..sent.seen_before).for_each(|_| self.after_ack.record(Duration::ZERO));
         }
     }
@@ -244,13 +267,22 @@ impl Outcome {
         }
         let late = now.saturating_duration_since(sent.due);
         if sent.node == seat.node {
+            self.times(sent.chapter).same_node.record(late);
             return self.same_node.record(late);
         }
+        self.times(sent.chapter).cross_node.record(late);
         self.cross_node.record(late);
         match sent.acked {
             Some(acked) => self.after_ack.record(now.saturating_duration_since(acked)),
             None => sent.seen_before += 1,
         }
+    }
+
+    fn times(&mut self, chapter: usize) -> &mut Times {
+        if self.chapters.len() <= chapter {
+            self.chapters.resize(chapter + 1, Times::default());
+        }
+        &mut self.chapters[chapter]
     }
 
     /// Every promise that was broken, if so many messages should have been published in each room; one line each, but
@@ -418,6 +450,22 @@ mod tests {
         let all = [&outcome.acks, &outcome.same_node, &outcome.cross_node, &outcome.after_ack, &outcome.late];
         assert_eq!(all.map(Latencies::count), [1; 5]);
         assert_eq!(outcome.shares(), "2");
+    }
+
+    #[test]
+    fn messages_count_to_the_chapter_in_which_they_were_published() {
+        let world = world();
+        let (early, body) = world.publish(0, "a", 50);
+        world.audience.begin_chapter();
+        let (late, _) = world.publish(1, "a", 0);
+        for (id, seq) in [(&early, 1), (&late, 2)] {
+            world.sees(FAR, seq, id, &body);
+        }
+        world.acked(&early, 1);
+        let chapters = world.audience.outcome().chapters;
+        let counts = |times: &Times| [&times.acks, &times.same_node, &times.cross_node].map(Latencies::count);
+        assert_eq!(chapters.iter().map(counts).collect::<Vec<_>>(), [[1, 0, 1], [0, 0, 1]]);
+        assert!(chapters[0].cross_node.quantile(1.0) >= Duration::from_millis(49));
     }
 
     #[test]

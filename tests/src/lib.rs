@@ -20,10 +20,12 @@ pub mod open_load;
 pub mod ports;
 pub mod process;
 pub mod replay;
+pub mod room_log;
 pub mod sns;
 pub mod stack;
 pub mod stack_counts;
 pub mod trace;
+pub mod wire;
 
 use std::future::Future;
 use std::time::{Duration, Instant};
@@ -33,6 +35,7 @@ pub use link::LinkRequest;
 pub use node::Node;
 pub use process::Process;
 pub use stack::{Stack, StackOptions};
+pub use wire::Wire;
 
 /// How long anything may take that is bound to happen. Machines that run tests are slow; nothing here measures speed.
 pub const PATIENCE: Duration = Duration::from_secs(30);

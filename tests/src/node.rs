@@ -144,10 +144,18 @@ impl Node {
     /// # Panics
     /// When there is no such counter.
     pub async fn counter(&self, name: &str) -> u64 {
+        self.gauge(&format!("{name}_total")).await
+    }
+
+    /// What a gauge of its metrics says that is a whole number: its name without `roomcast_`.
+    ///
+    /// # Panics
+    /// When there is no such gauge.
+    pub async fn gauge(&self, name: &str) -> u64 {
         let text = http::get(&format!("{}/metrics", self.url())).await.expect("a node tells its metrics").text();
-        let line = text.lines().find(|line| line.starts_with(&format!("roomcast_{name}_total ")));
+        let line = text.lines().find(|line| line.starts_with(&format!("roomcast_{name} ")));
         let value = line.unwrap_or_else(|| panic!("no {name} in {text}")).rsplit(' ').next();
-        value.and_then(|value| value.parse().ok()).expect("a counter is a number")
+        value.and_then(|value| value.parse().ok()).expect("it is a whole number")
     }
 
     /// Stops it and waits until it has ended.

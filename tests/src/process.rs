@@ -70,10 +70,28 @@ impl Process {
         self.child.id()
     }
 
+    /// Bytes of memory that it holds at this moment.
+    ///
+    /// # Panics
+    /// When it has ended.
+    #[must_use]
+    pub fn resident_bytes(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("the process runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("the form of proc(5)");
+        let kib = line.trim().strip_suffix(" kB").and_then(|kib| kib.parse::<u64>().ok());
+        kib.expect("the form of proc(5)") * 1024
+    }
+
     /// What it has written to standard error so far.
     #[must_use]
     pub fn stderr(&self) -> String {
         self.stderr.text()
+    }
+
+    /// Tells at any time what it has written to standard error so far.
+    pub fn stderr_reader(&self) -> impl Fn() -> String + Send + Sync + 'static {
+        let text = Arc::clone(&self.stderr.text);
+        move || text.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// What it has written to standard output so far.

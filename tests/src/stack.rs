@@ -180,6 +180,17 @@ impl Stack {
         stats.json()[part].take()
     }
 
+    /// Breaks these things, as `--fault` names them, and mends all others; an empty text mends everything. Faults of the
+    /// link are others. For DynamoDB's faults the stack must count commits.
+    ///
+    /// # Panics
+    /// When the stack refuses.
+    pub async fn break_now(&self, faults: &str) {
+        let url = format!("{}/_local/faults", self.announced("sns"));
+        let told = http::post(&url, &[], faults.as_bytes()).await.expect("a running stack answers");
+        assert_eq!(told.status, 204, "{}", told.text());
+    }
+
     /// Cuts the link between these pairs of nodes, numbered from 1, and mends all others. Some fault of the link must
     /// have been asked for at the start.
     ///

@@ -2,7 +2,7 @@
 //!
 //! `/healthz` never touches the log: an outage of DynamoDB must not make a load balancer kill the nodes. `/readyz` is for
 //! start-up and alarms. A broken chain of stream, publisher and SNS is a warning: the node stays in service, because audits
-//! carry everything.
+//! carry everything. So is a log that does not answer: another node would not fare better.
 
 use std::sync::Arc;
 
@@ -14,18 +14,20 @@ use tokio_util::sync::CancellationToken;
 
 use crate::backplane::chain::Chain;
 use crate::backplane::subscription::SubscriptionState;
+use crate::message_log::LogStats;
 
 /// What readiness depends on.
 pub(crate) struct Readiness {
     /// Per topic: the name, and where its subscription stands. Empty until the subscriptions have been started.
     subscriptions: std::sync::OnceLock<Vec<(String, watch::Receiver<SubscriptionState>)>>,
     chain: Arc<Chain>,
+    log: Arc<LogStats>,
     draining: CancellationToken,
 }
 
 impl Readiness {
-    pub(crate) fn new(chain: Arc<Chain>, draining: CancellationToken) -> Self {
-        Self { subscriptions: std::sync::OnceLock::new(), chain, draining }
+    pub(crate) fn new(chain: Arc<Chain>, log: Arc<LogStats>, draining: CancellationToken) -> Self {
+        Self { subscriptions: std::sync::OnceLock::new(), chain, log, draining }
     }
 
     /// The subscriptions have been started. Only the first call counts.
@@ -53,7 +55,10 @@ impl Readiness {
             let topic = name(topic);
             format!("nothing has come through {topic} for {} s, audits carry everything", since.as_secs())
         };
-        self.chain.broken().into_iter().map(warning).collect()
+        let silent =
+            |silence: std::time::Duration| format!("the message log has not answered for {} s", silence.as_secs());
+        let chain = self.chain.broken().into_iter().map(warning);
+        self.log.silence.lasts().map(silent).into_iter().chain(chain).collect()
     }
 
     /// Waits until every subscription is confirmed (or its task has ended).

@@ -138,7 +138,7 @@ pub async fn start(config: Config, aws: SdkConfig) -> Result<Server, StartError>
     let endpoint_url = format!("{}{}", config.network.sns_endpoint, relay_path.unwrap_or_else(|| endpoint.path()));
 
     let connections = Connections::new(node.clone(), rooms.clone(), limits);
-    let readiness = Arc::new(Readiness::new(Arc::clone(&chain), connections.draining.clone()));
+    let readiness = Arc::new(Readiness::new(Arc::clone(&chain), Arc::clone(&log_stats), connections.draining.clone()));
     let info = Arc::new(PageInfo { node: node.to_string(), links: config.network.page_link });
     let instruments = Arc::new(others.instruments(&connections, &endpoint, &chain, log_stats));
     let (relay, link) = others.serve(&rooms, &endpoint, &connections.draining);

@@ -44,9 +44,9 @@ pub struct Cli {
     /// Count what becomes of commits (in /_local/stats, part `log`); with a commit delay they always are
     #[arg(long)]
     pub count_commits: bool,
-    /// Break something: sns.drop=P, sns.repeat=P, sns.delay_ms=A..B, lambda.fail=P, lambda.fail_after=P,
-    /// lambda.down=FROM..TO (seconds), dynamodb.throttle=P, dynamodb.fail=P, dynamodb.down=FROM..TO, link.drop=P,
-    /// link.delay_ms=A..B, link.cut=A-B (nodes, from 1), link.down=FROM..TO, link.proxy=1; several with commas
+    /// Break something: sns.drop=P, sns.repeat=P, sns.delay_ms=A..B, sns.fail=P, lambda.fail=P,
+    /// lambda.fail_after=P, lambda.down=FROM..TO (seconds), dynamodb.throttle=P, dynamodb.fail=P, dynamodb.refuse=WORD,
+    /// dynamodb.down=FROM..TO, link.drop=P, link.delay_ms=A..B, link.cut=A-B (nodes, from 1), link.down=FROM..TO, link.proxy=1; several with commas
     #[arg(long = "fault", value_name = "KEY=VALUE")]
     pub faults: Vec<String>,
     /// Makes faults strike in the same order again; random unless given

@@ -9,7 +9,7 @@ use aws_config::SdkConfig;
 use futures_util::future::join_all;
 
 use crate::dynamodb::{DynamoDb, DynamoDbError, DynamoDbOptions};
-use crate::faults::Faults;
+use crate::faults::{Current, CurrentFaults, DynamoDbFaults, Faults};
 use crate::link::LinkProxies;
 use crate::ports::{self, PortError};
 use crate::sdk_config::{REGION, local_sdk_config};
@@ -110,14 +110,23 @@ impl Stack {
         let sns_port = ports::take(options.sns_port, "SNS", "--sns-port")?;
         let certificate_port = ports::take(0, "SNS certificate", "--sns-port")?;
 
-        let dynamodb = DynamoDb::start(&folder.database_file(), dynamodb_options(&options, dynamodb_port)).await?;
+        let Faults { sns: sns_faults, lambda: lambda_faults, dynamodb: dynamodb_faults, .. } = options.faults.clone();
+        let dynamodb_options = dynamodb_options(&options, dynamodb_port, dynamodb_faults.into());
+        let current = CurrentFaults {
+            sns: sns_faults.into(),
+            lambda: lambda_faults.into(),
+            dynamodb: dynamodb_options.faults.clone(),
+            dynamodb_can_fail: dynamodb_options.needs_front(),
+        };
+        let dynamodb = DynamoDb::start(&folder.database_file(), dynamodb_options).await?;
         let link = link_proxies(&options)?;
+        let link_routes = link.as_ref().map(LinkProxies::routes).unwrap_or_default();
         let sns = Sns::start(SnsOptions {
             listener: sns_port,
             certificate_listener: certificate_port,
-            faults: options.faults.sns.clone(),
+            faults: current.sns.clone(),
             seed: options.seed,
-            local_routes: link.as_ref().map(LinkProxies::routes).unwrap_or_default(),
+            local_routes: link_routes.merge(current.clone().routes()),
         })
         .await?;
         let trust_root = folder.write_trust_root(&sns.authority().root_pem())?;
@@ -128,7 +137,7 @@ impl Stack {
         let pump = StreamPump::start(
             dynamodb.database().clone(),
             PumpOptions { poll: options.stream_poll, ..PumpOptions::new(MESSAGES_TABLE) },
-            Arc::new(FaultyHandler::new(handler, options.faults.lambda.clone(), options.seed)),
+            Arc::new(FaultyHandler::new(handler, current.lambda, options.seed)),
             CheckpointFile::in_folder(folder.database_folder()),
             dynamodb.consumed(),
         );
@@ -229,11 +238,11 @@ fn link_proxies(options: &StackOptions) -> Result<Option<LinkProxies>, StackErro
     Ok(Some(LinkProxies::start(listeners, options.faults.link.clone(), options.seed)?))
 }
 
-fn dynamodb_options(options: &StackOptions, listener: TcpListener) -> DynamoDbOptions {
+fn dynamodb_options(options: &StackOptions, listener: TcpListener, faults: Current<DynamoDbFaults>) -> DynamoDbOptions {
     DynamoDbOptions {
         commit_delay: options.commit_delay,
         count_commits: options.count_commits,
-        faults: options.faults.dynamodb.clone(),
+        faults,
         seed: options.seed,
         ..DynamoDbOptions::new(listener, MESSAGES_TABLE)
     }

@@ -58,28 +58,6 @@ async fn a_cut_connection_resumes_on_the_other_node_without_loss_or_repeat() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_position_older_than_memory_is_replayed_from_the_log() {
-    let stack = Stack::start(StackOptions::default()).await;
-    let (crowd, lobby) = (Crowd::new(), room("lobby"));
-    let speaker = crowd.member(&stack.ws(0), &lobby).await;
-    for number in 1..=1_300 {
-        speaker.shout(&lobby, &format!("message {number}")).await;
-    }
-    crowd.settled().await;
-    let epoch = speaker.client.position(&lobby).await.unwrap().unwrap().epoch;
-    let after = Position { epoch, seq: Seq::new(5).unwrap() };
-    for node in [0, 1] {
-        let viewer = crowd.guest(&[stack.ws(node)]).await;
-        let joined = viewer.join(&lobby, JoinFrom::After(after.clone())).await;
-        assert_eq!((joined.recovered, joined.replayed, joined.position.seq.get()), (true, 1_295, 1_300));
-        viewer.has_seen(&lobby, 1_295).await;
-        assert_eq!(viewer.seqs(&lobby), (6..=1_300).collect::<Vec<_>>(), "node {node}");
-    }
-    crowd.verified().await;
-    stack.stop().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_position_that_the_log_contradicts_is_reset() {
     let stack = Stack::start(StackOptions::default()).await;
     let (crowd, lobby) = (Crowd::new(), room("lobby"));

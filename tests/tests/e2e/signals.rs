@@ -68,6 +68,8 @@ async fn a_slow_viewer_loses_signals_and_neither_messages_nor_its_connection() {
     let slow = crowd.guest_with(slow).await;
     slow.join(&lobby, JoinFrom::Head).await;
     let (ada, ben) = (crowd.member(&stack.ws(0), &lobby).await, crowd.member(&stack.ws(0), &lobby).await);
+    // The verifier has to know that it is there before it falls silent.
+    slow.until("its own joining", |event| matches!(event, Event::Joined { .. })).await;
     slow.pause(true);
     for number in 0..2_000 {
         let key = (number % 2 == 0).then(|| format!("key {number}"));

@@ -12,6 +12,8 @@ async fn a_slow_consumer_is_closed_and_resumes_without_loss_while_others_go_on()
     let slow = crowd.guest_with(slow).await;
     slow.join(&lobby, JoinFrom::Head).await;
     let (ada, ben) = (crowd.member(&stack.ws(0), &lobby).await, crowd.member(&stack.ws(1), &lobby).await);
+    // The verifier has to know that it is there before it falls silent.
+    slow.until("its own joining", |event| matches!(event, Event::Joined { .. })).await;
     slow.pause(true);
     for number in 0..400 {
         ada.shout(&lobby, &format!("{number} {}", "x".repeat(16_000))).await;

@@ -2,11 +2,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use protocol::{RoomName, Seq};
 use room_core::log::{AppendOutcome, HeaderOutcome, Probe, RoomHeader, StoredSegment};
 
+use super::silence::LogSilence;
 use super::{LogError, MessageLog};
 use crate::telemetry::Histogram;
 
@@ -27,8 +27,12 @@ pub(crate) struct LogStats {
     pub(crate) reads: AtomicU64,
     /// Keys that were probed.
     pub(crate) probes: AtomicU64,
-    /// Reads and probes that were not answered, throttled ones aside.
+    /// Headers written, or tried to be.
+    pub(crate) headers: AtomicU64,
+    /// Reads, probes and headers that were not answered, throttled ones aside.
     pub(crate) reads_failed: AtomicU64,
+    /// Since when nothing has been answered.
+    pub(crate) silence: LogSilence,
 }
 
 /// Any log, with all that is asked of it counted.
@@ -46,43 +50,65 @@ impl MeteredLog {
         Arc::clone(&self.stats)
     }
 
-    fn asked<'a, T: Send + 'a>(
+    /// Passes a call on, and notes how it ended.
+    fn watch<'a, T: Send + 'a>(
         &'a self,
-        counter: &AtomicU64,
-        by: u64,
-        answer: BoxFuture<'a, Result<T, LogError>>,
+        call: BoxFuture<'a, T>,
+        ended: impl FnOnce(&LogStats, &T, Instant) -> Answered + Send + 'a,
+    ) -> BoxFuture<'a, T> {
+        Box::pin(async move {
+            let began = Instant::now();
+            let outcome = call.await;
+            let answered = ended(&self.stats, &outcome, began);
+            self.stats.silence.note(began, answered);
+            outcome
+        })
+    }
+
+    fn ask<'a, T: Send + 'a>(
+        &'a self,
+        asked: (&AtomicU64, usize),
+        call: BoxFuture<'a, Result<T, LogError>>,
     ) -> BoxFuture<'a, Result<T, LogError>> {
-        counter.fetch_add(by, Ordering::Relaxed);
-        answer.inspect(|answer| self.stats.handle_answer(answer)).boxed()
+        asked.0.fetch_add(asked.1 as u64, Ordering::Relaxed);
+        self.watch(call, |stats, outcome, _| stats.handle_answer(outcome))
     }
 }
 
+/// Whether the log answered a call at all. That it is throttling is an answer.
+type Answered = bool;
+
 impl LogStats {
-    fn handle_answer<T>(&self, answer: &Result<T, LogError>) {
-        match answer {
-            Ok(_) => return,
-            Err(LogError::Throttled) => &self.throttled,
-            Err(LogError::Unavailable(_)) => &self.reads_failed,
-        }
-        .fetch_add(1, Ordering::Relaxed);
+    fn handle_answer<T>(&self, answer: &Result<T, LogError>) -> Answered {
+        let (counter, answered) = match answer {
+            Ok(_) => return true,
+            Err(LogError::Throttled) => (&self.throttled, true),
+            Err(LogError::Unavailable(_)) => (&self.reads_failed, false),
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+        answered
     }
 
-    fn handle_appended(&self, outcome: &AppendOutcome, sent: Instant) {
-        match outcome {
-            AppendOutcome::Committed => return self.commits.observe(sent.elapsed()),
-            AppendOutcome::Conflict(_) => &self.conflicts,
-            AppendOutcome::Throttled => &self.throttled,
-            AppendOutcome::Unknown(_) => &self.unknown,
-            AppendOutcome::Refused(_) | AppendOutcome::Failed(_) => &self.failed,
-        }
-        .fetch_add(1, Ordering::Relaxed);
+    fn handle_appended(&self, outcome: &AppendOutcome, began: Instant) -> Answered {
+        let (counter, answered) = match outcome {
+            AppendOutcome::Committed => {
+                self.commits.observe(began.elapsed());
+                return true;
+            }
+            AppendOutcome::Conflict(_) => (&self.conflicts, true),
+            AppendOutcome::Throttled => (&self.throttled, true),
+            AppendOutcome::Refused(_) => (&self.failed, true),
+            AppendOutcome::Failed(_) => (&self.failed, false),
+            AppendOutcome::Unknown(_) => (&self.unknown, false),
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+        answered
     }
 }
 
 impl MessageLog for MeteredLog {
     fn append<'a>(&'a self, segment: &'a StoredSegment) -> BoxFuture<'a, AppendOutcome> {
-        let sent = Instant::now();
-        self.log.append(segment).inspect(move |outcome| self.stats.handle_appended(outcome, sent)).boxed()
+        self.watch(self.log.append(segment), LogStats::handle_appended)
     }
 
     fn read<'a>(
@@ -91,7 +117,7 @@ impl MessageLog for MeteredLog {
         from: Seq,
         limit: u32,
     ) -> BoxFuture<'a, Result<Vec<StoredSegment>, LogError>> {
-        self.asked(&self.stats.reads, 1, self.log.read(room, from, limit))
+        self.ask((&self.stats.reads, 1), self.log.read(room, from, limit))
     }
 
     fn read_back<'a>(
@@ -100,11 +126,11 @@ impl MessageLog for MeteredLog {
         before: Option<Seq>,
         limit: u32,
     ) -> BoxFuture<'a, Result<Vec<StoredSegment>, LogError>> {
-        self.asked(&self.stats.reads, 1, self.log.read_back(room, before, limit))
+        self.ask((&self.stats.reads, 1), self.log.read_back(room, before, limit))
     }
 
     fn header<'a>(&'a self, room: &'a RoomName) -> BoxFuture<'a, Result<Option<RoomHeader>, LogError>> {
-        self.asked(&self.stats.reads, 1, self.log.header(room))
+        self.ask((&self.stats.reads, 1), self.log.header(room))
     }
 
     fn put_header<'a>(
@@ -113,11 +139,11 @@ impl MessageLog for MeteredLog {
         header: &'a RoomHeader,
         expected: Option<&'a RoomHeader>,
     ) -> BoxFuture<'a, Result<HeaderOutcome, LogError>> {
-        self.log.put_header(room, header, expected)
+        self.ask((&self.stats.headers, 1), self.log.put_header(room, header, expected))
     }
 
     fn probe<'a>(&'a self, keys: &'a [(RoomName, Seq)]) -> BoxFuture<'a, Result<Vec<Probe>, LogError>> {
-        self.asked(&self.stats.probes, keys.len() as u64, self.log.probe(keys))
+        self.ask((&self.stats.probes, keys.len()), self.log.probe(keys))
     }
 }
 

@@ -7,6 +7,7 @@ mod dynamodb;
 mod fault;
 mod item;
 mod metered;
+mod silence;
 mod timeouts;
 
 #[cfg(test)]

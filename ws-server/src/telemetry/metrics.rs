@@ -65,7 +65,8 @@ impl Instruments {
             ("throttled", "Requests of any kind for which the message log had no capacity", &stats.throttled),
             ("reads", "Reads of the message log, probes aside", &stats.reads),
             ("probes", "Keys whose presence the message log was asked for", &stats.probes),
-            ("reads_failed", "Reads and probes that the message log did not answer", &stats.reads_failed),
+            ("headers", "Headers written to the message log, or tried to be", &stats.headers),
+            ("reads_failed", "Reads, probes and headers that the message log did not answer", &stats.reads_failed),
         ] {
             text.counter(&format!("log_{name}"), what, counter.load(Ordering::Relaxed));
         }

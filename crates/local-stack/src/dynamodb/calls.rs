@@ -71,6 +71,11 @@ impl Answer {
         Self::error(&DynoxideError::ProvisionedThroughputExceededException(message.to_owned()))
     }
 
+    /// What was asked for can never be done.
+    pub(super) fn invalid(reason: &str) -> Self {
+        Self::error(&DynoxideError::ValidationException(reason.to_owned()))
+    }
+
     /// Something is wrong with DynamoDB itself.
     pub(super) fn internal_error(reason: &str) -> Self {
         Self::error(&DynoxideError::InternalServerError(reason.to_owned()))

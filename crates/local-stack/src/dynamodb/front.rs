@@ -16,19 +16,22 @@ use tokio_util::sync::CancellationToken;
 
 use super::calls::{self, Answer, Kind, Operation, Outcome};
 use super::write_line::WriteLine;
-use crate::faults::{Dice, DynamoDbFaults, Outage};
+use crate::faults::{Current, Dice, DynamoDbFaults};
 
 /// DynamoDB's own limit.
 const MAX_BODY: usize = 16 * 1024 * 1024;
 /// The operation that commits.
 const PUT: &str = "PutItem";
+/// The operation that reads a page of a room.
+const QUERY: &str = "Query";
 
-/// What became of PutItem calls on the messages table.
+/// What became of PutItem calls on the messages table, and how often it was read in pages.
 #[derive(Debug, Default)]
 pub struct LogCounts {
     committed: AtomicU64,
     conflicts: AtomicU64,
     others: AtomicU64,
+    queries: AtomicU64,
 }
 
 impl LogCounts {
@@ -47,10 +50,16 @@ impl LogCounts {
         self.others.load(Ordering::Relaxed)
     }
 
+    /// Query calls: rooms being opened, gaps, replays, history. Audits are others.
+    pub fn queries(&self) -> u64 {
+        self.queries.load(Ordering::Relaxed)
+    }
+
     /// All of them, for people and measurements.
     pub(crate) fn to_json(&self) -> serde_json::Value {
         serde_json::json!({
             "committed": self.committed(), "conflicts": self.conflicts(), "others": self.others(),
+            "queries": self.queries(),
         })
     }
 
@@ -70,7 +79,7 @@ pub(super) struct FrontSettings {
     /// The table whose commits are counted and whose calls fail.
     pub(super) messages_table: String,
     pub(super) commit_delay: Duration,
-    pub(super) faults: DynamoDbFaults,
+    pub(super) faults: Current<DynamoDbFaults>,
     pub(super) seed: u64,
     pub(super) counts: Arc<LogCounts>,
     pub(super) stop: CancellationToken,
@@ -130,13 +139,20 @@ async fn answer(State(front): State<Arc<Front>>, headers: HeaderMap, body: Bytes
 
 impl Front {
     async fn call(&self, operation: &'static Operation, body: Bytes) -> Answer {
-        if self.strikes.outage.is_on() {
+        let (faults, is_down) = self.strikes.faults.faults_and_outage(|faults| faults.down);
+        if is_down {
             // Ends when the caller hangs up.
             self.stop.cancelled().await;
             return Answer::internal_error("fault dynamodb.down");
         }
         let on_messages = operation.kind != Kind::Administers && self.names_messages_table(&body);
-        let strike = if on_messages { self.strikes.next() } else { None };
+        if on_messages && operation.name == QUERY {
+            self.counts.queries.fetch_add(1, Ordering::Relaxed);
+        }
+        if on_messages && operation.kind == Kind::Writes && contains(&body, faults.refuse.as_deref()) {
+            return self.refused(operation, Answer::invalid("fault dynamodb.refuse"));
+        }
+        let strike = if on_messages { self.strikes.next(&faults) } else { None };
         match strike {
             Some(Strike::Throttled) => self.refused(operation, Answer::throttled()),
             Some(Strike::FailsBefore) => self.refused(operation, Answer::internal_error("fault dynamodb.fail")),
@@ -181,13 +197,16 @@ impl Front {
     }
 }
 
+fn contains(body: &[u8], word: Option<&str>) -> bool {
+    word.is_some_and(|word| std::str::from_utf8(body).is_ok_and(|body| body.contains(word)))
+}
+
 /// Which calls fail.
 struct Strikes {
-    faults: DynamoDbFaults,
+    faults: Current<DynamoDbFaults>,
     throttle: Dice,
     fail: Dice,
     fail_after: Dice,
-    outage: Outage,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -198,19 +217,18 @@ enum Strike {
 }
 
 impl Strikes {
-    fn new(faults: DynamoDbFaults, seed: u64) -> Self {
+    fn new(faults: Current<DynamoDbFaults>, seed: u64) -> Self {
         Self {
             throttle: Dice::new(seed, "dynamodb.throttle"),
             fail: Dice::new(seed, "dynamodb.fail"),
             fail_after: Dice::new(seed, "dynamodb.fail_after"),
-            outage: Outage::from_now(faults.down),
             faults,
         }
     }
 
-    fn next(&self) -> Option<Strike> {
-        let throttled = self.throttle.happens(self.faults.throttle);
-        let fails = self.fail.happens(self.faults.fail);
+    fn next(&self, faults: &DynamoDbFaults) -> Option<Strike> {
+        let throttled = self.throttle.happens(faults.throttle);
+        let fails = self.fail.happens(faults.fail);
         let after = self.fail_after.happens(0.5);
         match (throttled, fails, after) {
             (true, _, _) => Some(Strike::Throttled),
@@ -227,10 +245,10 @@ mod tests {
 
     #[test]
     fn every_other_failed_call_has_done_its_work() {
-        let strikes = Strikes::new(DynamoDbFaults { fail: 1.0, ..DynamoDbFaults::default() }, 7);
-        let after = (0..1_000).filter(|_| strikes.next() == Some(Strike::FailsAfter)).count();
+        let strikes = Strikes::new(DynamoDbFaults::default().into(), 7);
+        let failing = DynamoDbFaults { fail: 1.0, ..DynamoDbFaults::default() };
+        let after = (0..1_000).filter(|_| strikes.next(&failing) == Some(Strike::FailsAfter)).count();
         assert!((400..600).contains(&after), "{after}");
-        let strikes = Strikes::new(DynamoDbFaults::default(), 7);
-        assert!((0..100).all(|_| strikes.next().is_none()));
+        assert!((0..100).all(|_| strikes.next(&DynamoDbFaults::default()).is_none()));
     }
 }

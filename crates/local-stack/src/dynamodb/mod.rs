@@ -19,7 +19,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub use front::LogCounts;
 
-use crate::faults::DynamoDbFaults;
+use crate::faults::{Current, DynamoDbFaults};
 use front::FrontSettings;
 
 /// How long requests that are being answered may hold up the stop.
@@ -53,7 +53,7 @@ pub struct DynamoDbOptions {
     /// Count what becomes of PutItem calls on the log.
     pub count_commits: bool,
     /// What to do to calls.
-    pub faults: DynamoDbFaults,
+    pub faults: Current<DynamoDbFaults>,
     /// Decides when faults strike.
     pub seed: u64,
 }
@@ -67,13 +67,15 @@ impl DynamoDbOptions {
             messages_table: messages_table.to_owned(),
             commit_delay: Duration::ZERO,
             count_commits: false,
-            faults: DynamoDbFaults::default(),
+            faults: DynamoDbFaults::default().into(),
             seed: 0,
         }
     }
 
-    fn needs_front(&self) -> bool {
-        !self.commit_delay.is_zero() || self.count_commits || self.faults != DynamoDbFaults::default()
+    /// Whether calls pass where they can be counted and broken.
+    #[must_use]
+    pub fn needs_front(&self) -> bool {
+        !self.commit_delay.is_zero() || self.count_commits || self.faults.faults() != DynamoDbFaults::default()
     }
 }
 

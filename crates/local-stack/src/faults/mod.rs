@@ -3,17 +3,21 @@
 //! Every purpose has its own stream of random numbers, derived from one seed, so that switching one fault on does not
 //! change when another one strikes.
 
+mod at_runtime;
+mod current;
 mod dice;
 mod outage;
 mod values;
 
 use std::time::Duration;
 
+pub use at_runtime::CurrentFaults;
+pub use current::Current;
 pub use dice::Dice;
 pub use outage::Outage;
 pub use values::FaultError;
 
-use values::{delay, pair, probability, seconds, switch};
+use values::{delay, pair, probability, seconds, switch, word};
 
 /// The faults asked for; the default breaks nothing.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -37,6 +41,8 @@ pub struct SnsFaults {
     pub repeat: f64,
     /// Held back for a random time in this range; a wide range reorders.
     pub delay: Option<(Duration, Duration)>,
+    /// Probability that a Publish is refused with an internal error, and nothing is sent.
+    pub fail: f64,
 }
 
 /// Faults of the Lambda function, per invocation.
@@ -46,7 +52,7 @@ pub struct LambdaFaults {
     pub fail: f64,
     /// Probability that it publishes and then fails, so that everything is published again.
     pub fail_after: f64,
-    /// Fails every invocation in this range of time since the stack's start.
+    /// Fails every invocation in this range of time since the stack's start, or since it was asked for.
     pub down: Option<(Duration, Duration)>,
 }
 
@@ -58,7 +64,9 @@ pub struct DynamoDbFaults {
     pub throttle: f64,
     /// Probability that a call fails with an internal error; every other time it has done its work before.
     pub fail: f64,
-    /// No call of any table is answered in this range of time since the stack's start.
+    /// Items of the messages table that contain this word are refused as invalid.
+    pub refuse: Option<String>,
+    /// No call of any table is answered in this range of time since the stack's start, or since it was asked for.
     pub down: Option<(Duration, Duration)>,
 }
 
@@ -118,11 +126,13 @@ impl Faults {
             "sns.drop" => self.sns.drop = probability(key, value)?,
             "sns.repeat" => self.sns.repeat = probability(key, value)?,
             "sns.delay_ms" => self.sns.delay = Some(delay(key, value)?),
+            "sns.fail" => self.sns.fail = probability(key, value)?,
             "lambda.fail" => self.lambda.fail = probability(key, value)?,
             "lambda.fail_after" => self.lambda.fail_after = probability(key, value)?,
             "lambda.down" => self.lambda.down = Some(seconds(key, value)?),
             "dynamodb.throttle" => self.dynamodb.throttle = probability(key, value)?,
             "dynamodb.fail" => self.dynamodb.fail = probability(key, value)?,
+            "dynamodb.refuse" => self.dynamodb.refuse = Some(word(key, value)?),
             "dynamodb.down" => self.dynamodb.down = Some(seconds(key, value)?),
             "link.drop" => self.link.drop = probability(key, value)?,
             "link.delay_ms" => self.link.delay = Some(delay(key, value)?),
@@ -153,9 +163,10 @@ mod tests {
 
     #[test]
     fn dynamodb_throttles_fails_and_stands_still() {
-        let faults = Faults::parse(&["dynamodb.throttle=0.2,dynamodb.fail=0.1,dynamodb.down=2..4"]).unwrap().dynamodb;
+        let text = "dynamodb.throttle=0.2,dynamodb.fail=0.1,dynamodb.refuse=poison,dynamodb.down=2..4";
+        let faults = Faults::parse(&[text]).unwrap().dynamodb;
         let down = Some((Duration::from_secs(2), Duration::from_secs(4)));
-        assert_eq!(faults, DynamoDbFaults { throttle: 0.2, fail: 0.1, down });
+        assert_eq!(faults, DynamoDbFaults { throttle: 0.2, fail: 0.1, refuse: Some("poison".into()), down });
     }
 
     #[test]
@@ -184,6 +195,7 @@ mod tests {
             ("sns.repeat=NaN", "`NaN` is not a probability"),
             ("sns.delay_ms=9..3", "`9..3` is not a range"),
             ("lambda.down=7", "`7` is not a range"),
+            ("dynamodb.refuse=a b", "`a b` is not a word"),
             ("link.cut=1", "`1` is not a pair A-B"),
             ("link.cut=2-2", "`2-2` is not a pair A-B"),
             ("link.cut=0-1", "`0-1` is not a pair A-B"),

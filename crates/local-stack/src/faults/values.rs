@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 /// All faults that there are.
-const KEYS: &str = "sns.drop, sns.repeat, sns.delay_ms, lambda.fail, lambda.fail_after, lambda.down, \
-                    dynamodb.throttle, dynamodb.fail, dynamodb.down, link.drop, link.delay_ms, link.cut, link.down, \
-                    link.proxy";
+const KEYS: &str = "sns.drop, sns.repeat, sns.delay_ms, sns.fail, lambda.fail, lambda.fail_after, \
+                    lambda.down, dynamodb.throttle, dynamodb.fail, dynamodb.refuse, dynamodb.down, link.drop, \
+                    link.delay_ms, link.cut, link.down, link.proxy";
 
 /// Why a `--fault` was not understood.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -45,6 +45,14 @@ pub enum FaultError {
     /// A switch is 0 or 1.
     #[error("fault {key}: `{value}` is neither 0 nor 1")]
     NotASwitch {
+        /// The fault.
+        key: String,
+        /// What was given.
+        value: String,
+    },
+    /// A word stands in JSON as it is.
+    #[error("fault {key}: `{value}` is not a word of letters and digits")]
+    NotAWord {
         /// The fault.
         key: String,
         /// What was given.
@@ -93,6 +101,13 @@ pub(super) fn switch(key: &str, value: &str) -> Result<bool, FaultError> {
         "1" => Ok(true),
         _ => Err(FaultError::NotASwitch { key: key.to_owned(), value: value.to_owned() }),
     }
+}
+
+pub(super) fn word(key: &str, value: &str) -> Result<String, FaultError> {
+    if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+        return Ok(value.to_owned());
+    }
+    Err(FaultError::NotAWord { key: key.to_owned(), value: value.to_owned() })
 }
 
 fn range(

@@ -231,6 +231,9 @@ impl Service {
             let registry = self.registry();
             (registry.topic(topic)?, registry.confirmed(topic))
         };
+        if self.deliveries.refuses() {
+            return Err(ApiError::internal("fault sns.fail"));
+        }
         let room = self.deliveries.reserve(subscriptions.len()).ok_or_else(ApiError::throttled)?;
         self.deliveries.counts.count_message(text.len());
         let message = Message::notification(topic, text.to_owned(), fields.get("Subject").map(str::to_owned));
@@ -285,7 +288,7 @@ mod tests {
         let authority = Authority::new().unwrap();
         let signer = Signer::new(authority.signing_identity().unwrap().keys, String::new());
         let (tls, stop) = (authority.client_config().unwrap(), CancellationToken::new());
-        let deliveries = Deliveries::new(tls, String::new(), SnsFaults::default(), 1, stop);
+        let deliveries = Deliveries::new(tls, String::new(), SnsFaults::default().into(), 1, stop);
         let service = Service::new(signer, Arc::new(deliveries));
         let topic = service.registry().create_topic("t", None).unwrap();
         let endpoint = service.registry().subscribe(&topic, "http", "http://127.0.0.1:9/", Policy::default()).unwrap();

@@ -21,7 +21,7 @@ use tokio_util::task::TaskTracker;
 
 use super::message::{Body, SignedMessage};
 use super::registry::Subscription;
-use crate::faults::{Dice, SnsFaults};
+use crate::faults::{Current, Dice, SnsFaults};
 
 /// Deliveries that are posted at the same time.
 const IN_FLIGHT: usize = 256;
@@ -42,6 +42,8 @@ pub struct DeliveryCounts {
     attempts: AtomicU64,
     failed: AtomicU64,
     dropped: AtomicU64,
+    repeated: AtomicU64,
+    refused: AtomicU64,
 }
 
 impl DeliveryCounts {
@@ -79,19 +81,30 @@ impl DeliveryCounts {
     pub fn dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)
     }
+
+    /// Notifications sent twice on request.
+    pub fn repeated(&self) -> u64 {
+        self.repeated.load(Ordering::Relaxed)
+    }
+
+    /// Messages whose Publish was refused on request.
+    pub fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
+    }
 }
 
 struct SnsDice {
     drop: Dice,
     repeat: Dice,
     delay: Dice,
+    fail: Dice,
     jitter: Dice,
 }
 
 pub(super) struct Deliveries {
     client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
     api: String,
-    faults: SnsFaults,
+    faults: Current<SnsFaults>,
     dice: SnsDice,
     under_way: Arc<Semaphore>,
     in_flight: Semaphore,
@@ -109,7 +122,13 @@ enum Attempt {
 
 impl Deliveries {
     /// `stop` ends every delivery where it is.
-    pub(super) fn new(tls: ClientConfig, api: String, faults: SnsFaults, seed: u64, stop: CancellationToken) -> Self {
+    pub(super) fn new(
+        tls: ClientConfig,
+        api: String,
+        faults: Current<SnsFaults>,
+        seed: u64,
+        stop: CancellationToken,
+    ) -> Self {
         let connector = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().build();
         Self {
             client: Client::builder(TokioExecutor::new()).build(connector),
@@ -119,6 +138,7 @@ impl Deliveries {
                 drop: Dice::new(seed, "sns.drop"),
                 repeat: Dice::new(seed, "sns.repeat"),
                 delay: Dice::new(seed, "sns.delay_ms"),
+                fail: Dice::new(seed, "sns.fail"),
                 jitter: Dice::new(seed, "sns.jitter"),
             },
             under_way: Arc::new(Semaphore::new(UNDER_WAY)),
@@ -138,6 +158,13 @@ impl Deliveries {
         Arc::clone(&self.under_way).try_acquire_many_owned(u32::try_from(deliveries).ok()?).ok()
     }
 
+    /// Whether the next Publish is to be refused on request.
+    pub(super) fn refuses(&self) -> bool {
+        let refuses = self.dice.fail.happens(self.faults.faults().fail);
+        self.counts.refused.fetch_add(u64::from(refuses), Ordering::Relaxed);
+        refuses
+    }
+
     /// Starts the delivery of a notification to every subscription; `room` has to be for that many.
     pub(super) fn notify(
         self: &Arc<Self>,
@@ -145,15 +172,16 @@ impl Deliveries {
         message: &Arc<SignedMessage>,
         mut room: OwnedSemaphorePermit,
     ) {
+        let faults = self.faults.faults();
         for subscription in subscriptions {
             let Some(room) = room.split(1) else { return };
-            let (lost, again) =
-                (self.dice.drop.happens(self.faults.drop), self.dice.repeat.happens(self.faults.repeat));
+            let (lost, again) = (self.dice.drop.happens(faults.drop), self.dice.repeat.happens(faults.repeat));
             if lost {
                 self.counts.dropped.fetch_add(1, Ordering::Relaxed);
                 continue;
             }
             if let Some(room) = again.then(|| self.reserve(1)).flatten() {
+                self.counts.repeated.fetch_add(1, Ordering::Relaxed);
                 self.start(subscription.clone(), Arc::clone(message), self.fault_delay(), room);
             }
             self.start(subscription, Arc::clone(message), self.fault_delay(), room);
@@ -177,7 +205,7 @@ impl Deliveries {
     }
 
     fn fault_delay(&self) -> Duration {
-        self.faults.delay.map(|range| self.dice.delay.between(range)).unwrap_or_default()
+        self.faults.faults().delay.map(|range| self.dice.delay.between(range)).unwrap_or_default()
     }
 
     fn start(

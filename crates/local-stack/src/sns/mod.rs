@@ -30,7 +30,7 @@ pub use delivery::DeliveryCounts;
 pub use delivery_policy::{DeliveryPolicy, InvalidPolicy};
 pub use signer::SignatureVersion;
 
-use crate::faults::SnsFaults;
+use crate::faults::{Current, SnsFaults};
 use actions::Service;
 use delivery::Deliveries;
 use query::Query;
@@ -72,7 +72,7 @@ pub struct SnsOptions {
     /// For the certificate.
     pub certificate_listener: TcpListener,
     /// What to do to notifications.
-    pub faults: SnsFaults,
+    pub faults: Current<SnsFaults>,
     /// Decides when faults strike.
     pub seed: u64,
     /// Routes of other parts of the stack, below `/_local`, beside the counts.

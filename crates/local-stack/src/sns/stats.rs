@@ -36,6 +36,8 @@ impl Stats {
             "attempts": counts.attempts(),
             "failed": counts.failed(),
             "dropped": counts.dropped(),
+            "repeated": counts.repeated(),
+            "refused": counts.refused(),
         });
         let others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
         let others = others.iter().map(|(part, counts)| ((*part).to_owned(), counts()));

@@ -52,6 +52,16 @@ impl ApiError {
         }
     }
 
+    /// Something is wrong with SNS itself.
+    pub(super) fn internal(reason: &str) -> Self {
+        Self {
+            status: StatusCode::INTERNAL_SERVER_ERROR,
+            code: "InternalError",
+            message: reason.to_owned(),
+            fault: Fault::Receiver,
+        }
+    }
+
     pub(super) fn response(&self) -> Response<Body> {
         let fault = match self.fault {
             Fault::Sender => "Sender",

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use aws_lambda_events::event::dynamodb::Event;
 use aws_lambda_events::event::streams::DynamoDbEventResponse;
 
-use crate::faults::{Dice, LambdaFaults, Outage};
+use crate::faults::{Current, Dice, LambdaFaults};
 
 /// An invocation under way.
 pub type HandlerFuture<'a> = Pin<Box<dyn Future<Output = Result<DynamoDbEventResponse, String>> + Send + 'a>>;
@@ -21,28 +21,26 @@ pub trait StreamHandler: Send + Sync + 'static {
 /// Fails as often as asked, before or after its handler did the work.
 pub struct FaultyHandler {
     inner: Arc<dyn StreamHandler>,
-    faults: LambdaFaults,
+    faults: Current<LambdaFaults>,
     fail: Dice,
     fail_after: Dice,
-    outage: Outage,
 }
 
 impl FaultyHandler {
-    /// The time that `lambda.down` refers to begins now.
+    /// Breaks what it is asked to at each moment.
     #[must_use]
-    pub fn new(inner: Arc<dyn StreamHandler>, faults: LambdaFaults, seed: u64) -> Self {
+    pub fn new(inner: Arc<dyn StreamHandler>, faults: Current<LambdaFaults>, seed: u64) -> Self {
         let (fail, fail_after) = (Dice::new(seed, "lambda.fail"), Dice::new(seed, "lambda.fail_after"));
-        let outage = Outage::from_now(faults.down);
-        Self { inner, faults, fail, fail_after, outage }
+        Self { inner, faults, fail, fail_after }
     }
 }
 
 impl StreamHandler for FaultyHandler {
     fn invoke(&self, event: Event) -> HandlerFuture<'_> {
-        let fails = self.fail.happens(self.faults.fail);
-        let fails_after = self.fail_after.happens(self.faults.fail_after);
+        let (faults, is_down) = self.faults.faults_and_outage(|faults| faults.down);
+        let (fails, fails_after) = (self.fail.happens(faults.fail), self.fail_after.happens(faults.fail_after));
         Box::pin(async move {
-            if self.outage.is_on() {
+            if is_down {
                 return Err("fault lambda.down".to_owned());
             }
             if fails {

@@ -40,7 +40,7 @@ async fn world(change: impl FnOnce(&mut DynamoDbOptions)) -> World {
 }
 
 fn faults(options: &mut DynamoDbOptions, text: &str) {
-    options.faults = Faults::parse(&[text]).unwrap().dynamodb;
+    options.faults = Faults::parse(&[text]).unwrap().dynamodb.into();
     options.seed = 7;
 }
 
@@ -129,6 +129,16 @@ async fn every_other_call_that_fails_has_written_before() {
     let in_spite_of_it = usize::try_from(committed).unwrap() - written;
     assert!((failed.len() / 4..failed.len() * 3 / 4).contains(&in_spite_of_it), "{in_spite_of_it}");
     assert_eq!((conflicts, usize::try_from(others).unwrap()), (0, failed.len() - in_spite_of_it));
+    world.dynamodb.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_contains_the_refused_word_is_invalid_and_nothing_else() {
+    let world = world(|options| faults(options, "dynamodb.refuse=17")).await;
+    world.put(TABLE, 16).await.unwrap();
+    assert_eq!(world.put(TABLE, 17).await, Err("ValidationException".to_owned()));
+    world.put("others", 17).await.unwrap();
+    assert_eq!(world.counts(), (1, 0, 1));
     world.dynamodb.stop().await;
 }
 

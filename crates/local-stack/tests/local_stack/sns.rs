@@ -30,7 +30,7 @@ async fn world(version: SignatureVersion, faults: SnsFaults) -> World {
     let options = SnsOptions {
         listener: port(),
         certificate_listener: port(),
-        faults,
+        faults: faults.into(),
         seed: 1,
         local_routes: axum::Router::new(),
     };
@@ -153,7 +153,8 @@ async fn what_was_counted_can_be_asked_for() {
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
     };
-    let sns = serde_json::json!({"messages": 2, "message_bytes": 5, "delivered": 3, "attempts": 3, "failed": 0, "dropped": 0});
+    let sns = serde_json::json!({"messages": 2, "message_bytes": 5, "delivered": 3, "attempts": 3, "failed": 0,
+        "dropped": 0, "repeated": 0, "refused": 0});
     assert_eq!(stats, serde_json::json!({ "sns": sns, "other": { "seven": 7 } }));
 }
 
@@ -379,6 +380,17 @@ async fn the_unsubscribe_link_of_a_notification_is_no_way_round_a_signed_request
     assert_eq!(endpoint.next().await.field("Message"), "two");
     world.client.unsubscribe().subscription_arn(&arn).send().await.unwrap();
     world.publish("three").await;
+    assert!(endpoint.next_within(Duration::from_millis(300)).await.is_none());
+}
+
+#[tokio::test]
+async fn a_publish_that_fails_on_request_sends_nothing() {
+    let failing = world(SignatureVersion::V2, faults("sns.fail=1")).await;
+    let mut endpoint = Endpoint::answering(&[]).await;
+    failing.subscribe(&mut endpoint, "{}").await;
+    let publish = failing.client.publish().topic_arn(&failing.topic).message("unsent").send().await;
+    assert!(format!("{:?}", publish.unwrap_err()).contains("fault sns.fail"));
+    assert!(failing.sns.deliveries().refused() > 0, "the client tried more than once, perhaps");
     assert!(endpoint.next_within(Duration::from_millis(300)).await.is_none());
 }
 

@@ -213,13 +213,13 @@ async fn a_function_that_fails_after_its_work_is_given_the_same_records_again() 
     let world = World::with_table();
     world.put(0..1);
     let function = function(|_, _| Ok(json!([])));
-    let faults = Faults::parse(&["lambda.fail_after=1"]).unwrap().lambda;
+    let faults = Faults::parse(&["lambda.fail_after=1"]).unwrap().lambda.into();
     let pump = world.start(Arc::new(FaultyHandler::new(function.clone(), faults, 1)));
     until("it is given up", || pump.counts().given_up() == 1).await;
     assert_eq!(function.keys(), vec![vec![0]; 4]);
     pump.stop().await;
 
-    let faults = Faults::parse(&["lambda.down=0..1"]).unwrap().lambda;
+    let faults = Faults::parse(&["lambda.down=0..1"]).unwrap().lambda.into();
     let down = FaultyHandler::new(function.clone(), faults, 1);
     world.put(1..2);
     let mut options = world.options.clone();
