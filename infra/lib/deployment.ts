@@ -1,0 +1,42 @@
+import { App, type Environment } from 'aws-cdk-lib';
+import flags from 'aws-cdk-lib/recommended-feature-flags.json' with { type: 'json' };
+import { checkSettings } from './check-settings.ts';
+import { DataStack } from './data-stack.ts';
+import { publisherCode } from './data/publisher-code.ts';
+import { given, override, refuseUnknown } from './overrides.ts';
+import { SettingsError } from './settings-error.ts';
+import type { Settings } from './settings.ts';
+
+/** Where `cargo lambda build` leaves the publisher. */
+const PUBLISHER = new URL('../../target/lambda/stream-publisher', import.meta.url).pathname;
+
+/** An app with CDK's current behaviour, in programs and tests alike. */
+export function newApp(context: Record<string, unknown> = {}): App {
+  return new App({ context: { ...flags, ...context } });
+}
+
+/** The settings of `-c environment`, with the other `-c`, checked. */
+export function chosenSettings(app: App, environments: Readonly<Record<string, Settings>>): Settings {
+  refuseUnknown(app.node.getAllContext() as Record<string, unknown>);
+  const name = given(app.node, 'environment') ?? 'trial';
+  const settings = Object.hasOwn(environments, name) ? environments[name] : undefined;
+  if (settings === undefined) {
+    throw new SettingsError(`-c environment=${name}: there is no such environment; there are ${Object.keys(environments).join(', ')}`);
+  }
+  const chosen = override(settings, app.node);
+  checkSettings(chosen);
+  return chosen;
+}
+
+/** Both stacks of an environment; only the data for `local`. */
+export function deployment(app: App, settings: Settings): void {
+  const name = `roomcast-${settings.environment}`;
+  const env: Environment = {
+    ...(settings.account && { account: settings.account }),
+    ...(settings.region && { region: settings.region }),
+  };
+  const shared = { settings, env, terminationProtection: settings.protect };
+  const code = publisherCode(given(app.node, 'lambda') ?? PUBLISHER, settings.data.publisherArchitecture);
+  const data = new DataStack(app, `${name}-data`, { ...shared, code: () => code });
+  void data;
+}
