@@ -3,10 +3,16 @@
 NEXTEST_VERSION := 0.9.143
 CARGO ?= cargo
 
-.PHONY: test tools format lint build unit web release measure replay bench-append hunt
+# Parts that are not ours are kept below the build folder: a second run installs nothing.
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+PARTS := $(abspath $(TARGET))/parts
+INSTALL = STREAM_PUBLISHER=$(abspath $(TARGET))/debug/stream-publisher tests/parts/install.sh $(PARTS)
+
+.PHONY: test tools format lint build unit web foreign e2e-aws-local test-dynamodb-local test-sns-moto release measure \
+	replay bench-append hunt
 
 ## Everything that must hold before a change lands. Installs what it needs, into the user's cargo folder.
-test: tools format lint build unit web
+test: tools format lint build unit web foreign
 
 tools:
 	@$(CARGO) nextest --version >/dev/null 2>&1 || $(CARGO) install --locked cargo-nextest --version $(NEXTEST_VERSION)
@@ -26,6 +32,24 @@ unit:
 
 web:
 	node --test tests/web/*.test.mjs
+
+## The same tests against parts of AWS that are not ours.
+foreign: test-dynamodb-local test-sns-moto e2e-aws-local
+
+## End to end in ministack: the data plane by its CloudFormation template, the compiled Lambda behind the Runtime API.
+e2e-aws-local: tools build
+	$(INSTALL) python lambda-zip
+	ROOMCAST_PARTS=$(PARTS) ROOMCAST_TEST_STACK=ministack $(CARGO) nextest run --workspace --profile aws-local
+
+## The message log, the tables and the leases against Amazon's DynamoDB Local.
+test-dynamodb-local: tools build
+	$(INSTALL) dynamodb-local
+	tests/parts/with-dynamodb-local.sh $(PARTS) $(CARGO) nextest run --workspace --profile dynamodb-local
+
+## What the endpoint thinks of posts that another implementation of SNS has signed.
+test-sns-moto: tools build
+	$(INSTALL) python
+	ROOMCAST_PARTS=$(PARTS) $(CARGO) nextest run --workspace --profile moto
 
 release:
 	$(CARGO) build --release

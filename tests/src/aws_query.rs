@@ -1,9 +1,10 @@
-//! The APIs that a deployment needs, spoken by hand.
+//! AWS's Query protocol, spoken by hand.
 
 use crate::http;
 
 /// A header whose form is looked at, no more.
-pub(crate) fn authorization(service: &str) -> String {
+#[must_use]
+pub fn authorization(service: &str) -> String {
     format!(
         "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/{service}/aws4_request, \
          SignedHeaders=host;x-amz-date, Signature=0000"
@@ -14,7 +15,7 @@ pub(crate) fn authorization(service: &str) -> String {
 ///
 /// # Panics
 /// When the answer is not a success.
-pub(crate) async fn query(url: &str, service: &str, version: &str, action: &str, fields: &[(&str, &str)]) -> String {
+pub async fn query(url: &str, service: &str, version: &str, action: &str, fields: &[(&str, &str)]) -> String {
     let fields = fields.iter().map(|(name, value)| format!("&{name}={}", form_encoded(value))).collect::<String>();
     let form = format!("Action={action}&Version={version}{fields}");
     let authorization = authorization(service);
@@ -25,7 +26,8 @@ pub(crate) async fn query(url: &str, service: &str, version: &str, action: &str,
 }
 
 /// The text between an element's tags, if it is there.
-pub(crate) fn element<'a>(xml: &'a str, name: &str) -> Option<&'a str> {
+#[must_use]
+pub fn element<'a>(xml: &'a str, name: &str) -> Option<&'a str> {
     let (open, close) = (format!("<{name}>"), format!("</{name}>"));
     Some(xml.split_once(&open)?.1.split_once(&close)?.0)
 }

@@ -11,7 +11,7 @@
 pub mod append_bench;
 pub mod append_load;
 pub mod audience;
-mod aws_query;
+pub mod aws_query;
 pub mod chat_text;
 pub mod crowd;
 pub mod http;

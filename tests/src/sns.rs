@@ -93,11 +93,11 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Subscribes to a topic and confirms that.
+    /// An endpoint that is not subscribed yet, and its URL.
     ///
     /// # Panics
-    /// When SNS does not ask for confirmation or refuses it.
-    pub async fn subscribe(stack: &Stack, topic: &str) -> Self {
+    /// When there is no free port.
+    pub async fn open() -> (Self, String) {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("there is a free port");
         let address = listener.local_addr().expect("a listener has an address");
         let (sender, posts) = mpsc::unbounded_channel();
@@ -106,8 +106,16 @@ impl Listener {
                 tokio::spawn(hear(socket, sender.clone()));
             }
         });
-        let mut listener = Self { posts, task };
-        subscribe(stack, topic, &format!("http://{address}/listener")).await;
+        (Self { posts, task }, format!("http://{address}/listener"))
+    }
+
+    /// Subscribes to a topic and confirms that.
+    ///
+    /// # Panics
+    /// When SNS does not ask for confirmation or refuses it.
+    pub async fn subscribe(stack: &Stack, topic: &str) -> Self {
+        let (mut listener, url) = Self::open().await;
+        subscribe(stack, topic, &url).await;
         let question = listener.next("SubscriptionConfirmation").await;
         let token = question["Token"].as_str().expect("a question has a token");
         call(stack, "ConfirmSubscription", &[("TopicArn", topic), ("Token", token)]).await;

@@ -3,10 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use serde_json::json;
-
 use super::TARGET;
-use crate::aws_query::{authorization, element, query};
+use crate::aws_query::{element, query};
 use crate::{http, parts};
 
 /// How long a deployment may take.
@@ -20,7 +18,6 @@ pub(super) struct Deployed {
     pub(super) messages_table: String,
     pub(super) nodes_table: String,
     pub(super) topic_arns: String,
-    pub(super) cluster_key: String,
 }
 
 /// Deploys the data plane and waits until it stands.
@@ -53,7 +50,6 @@ pub(super) async fn deploy(url: &str) -> Deployed {
         messages_table: output("MessagesTable"),
         nodes_table: output("NodesTable"),
         topic_arns: output("TopicArns"),
-        cluster_key: secret(url, &output("ClusterKeyArn")).await,
     }
 }
 
@@ -65,20 +61,6 @@ async fn upload(url: &str) {
         let answer = http::request("PUT", &to, &[], body).await.expect("S3 answers");
         assert_eq!(answer.status, 200, "{to}: {}", answer.text());
     }
-}
-
-/// The generated key, as a task gets it.
-async fn secret(url: &str, arn: &str) -> String {
-    let authorization = authorization("secretsmanager");
-    let headers = [
-        ("content-type", "application/x-amz-json-1.1"),
-        ("x-amz-target", "secretsmanager.GetSecretValue"),
-        ("authorization", authorization.as_str()),
-    ];
-    let request = json!({ "SecretId": arn }).to_string();
-    let answer = http::post(url, &headers, request.as_bytes()).await.expect("Secrets Manager answers");
-    let value = answer.json()["SecretString"].take();
-    value.as_str().unwrap_or_else(|| panic!("no secret {arn}: {}", answer.text())).to_owned()
 }
 
 /// The data stack as it is deployed to AWS, but for its alarms.

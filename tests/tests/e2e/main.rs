@@ -26,4 +26,5 @@ mod resume;
 mod signals;
 mod signals_across;
 mod slow_consumer;
+mod through_sns;
 mod winner;
