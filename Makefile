@@ -8,8 +8,8 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 PARTS := $(abspath $(TARGET))/parts
 INSTALL = STREAM_PUBLISHER=$(abspath $(TARGET))/debug/stream-publisher tests/parts/install.sh $(PARTS)
 
-.PHONY: test tools format lint build unit web foreign e2e-aws-local test-dynamodb-local test-sns-moto release measure \
-	replay bench-append hunt
+.PHONY: test tools format lint build unit web foreign e2e-aws-local test-dynamodb-local test-sns-moto \
+	test-lambda-runtime release measure replay bench-append hunt
 
 ## Everything that must hold before a change lands. Installs what it needs, into the user's cargo folder.
 test: tools format lint build unit web foreign
@@ -34,7 +34,7 @@ web:
 	node --test tests/web/*.test.mjs
 
 ## The same tests against parts of AWS that are not ours.
-foreign: test-dynamodb-local test-sns-moto e2e-aws-local
+foreign: test-dynamodb-local test-sns-moto test-lambda-runtime e2e-aws-local
 
 ## End to end in ministack: the data plane by its CloudFormation template, the compiled Lambda behind the Runtime API.
 e2e-aws-local: tools build
@@ -50,6 +50,11 @@ test-dynamodb-local: tools build
 test-sns-moto: tools build
 	$(INSTALL) python
 	ROOMCAST_PARTS=$(PARTS) $(CARGO) nextest run --workspace --profile moto
+
+## The compiled Lambda behind another implementation of the Lambda Runtime API (cargo-lambda's).
+test-lambda-runtime: tools build
+	$(INSTALL) python
+	ROOMCAST_PARTS=$(PARTS) $(CARGO) nextest run --workspace --profile lambda-runtime
 
 release:
 	$(CARGO) build --release

@@ -2,7 +2,7 @@
 # Installs the parts that tests run against and that are not ours, from registries that everybody can reach, into one
 # folder. Whatever is there already is kept, so a second run takes no time. Needs Python 3 with venv, npm, nothing else.
 #
-#     install.sh <folder> <part>...        parts: python (ministack and moto), dynamodb-local, lambda-zip
+#     install.sh <folder> <part>...        parts: python (ministack, moto, cargo-lambda), dynamodb-local, lambda-zip
 #
 # lambda-zip packs the Lambda's program that cargo has built: $STREAM_PUBLISHER.
 set -euo pipefail

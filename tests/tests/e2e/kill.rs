@@ -70,7 +70,7 @@ async fn when_all_nodes_are_killed_at_once_new_ones_go_on_where_they_were() {
     }
     let report = crowd.verified().await;
     assert_eq!((report.published, report.messages, report.sightings), (180, 180, 360), "{report}");
-    assert!(members.iter().all(|member| !member.lost_its_place() && member.losses() == 3));
+    assert!(members.iter().all(|member| !member.lost_its_place() && member.losses() >= 3));
     for node in nodes {
         node.stop().await;
     }
