@@ -9,7 +9,7 @@ PARTS := $(abspath $(TARGET))/parts
 INSTALL = STREAM_PUBLISHER=$(abspath $(TARGET))/debug/stream-publisher tests/parts/install.sh $(PARTS)
 
 .PHONY: test tools format lint build unit web foreign e2e-aws-local test-dynamodb-local test-sns-moto \
-	test-lambda-runtime release measure replay bench-append hunt
+	test-lambda-runtime release lambda measure replay bench-append hunt
 
 ## Everything that must hold before a change lands. Installs what it needs, into the user's cargo folder.
 test: tools format lint build unit web foreign
@@ -58,6 +58,12 @@ test-lambda-runtime: tools build
 
 release:
 	$(CARGO) build --release
+
+## The Lambda for AWS, in target/lambda: needs cargo-lambda (`pip install cargo-lambda`). Without rustup's target for
+## arm64, and on Debian: scripts/lambda-arm64.sh.
+lambda:
+	$(CARGO) lambda build --release --arm64 --package stream-publisher
+	$(CARGO) lambda build --release --arm64 --package stream-publisher --output-format zip
 
 APPEND_LOAD = $(CARGO) run --release --package tests --bin append-load --
 
