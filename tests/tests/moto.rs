@@ -55,9 +55,11 @@ impl Moto {
     /// The post that a subscriber gets of a message to that topic.
     async fn post(&self, topic: &str, message: &str) -> Value {
         let (mut listener, url) = Listener::open().await;
-        self.sns("Subscribe", &[("TopicArn", topic), ("Protocol", "http"), ("Endpoint", &url)]).await;
+        let made = self.sns("Subscribe", &[("TopicArn", topic), ("Protocol", "http"), ("Endpoint", &url)]).await;
         self.sns("Publish", &[("TopicArn", topic), ("Message", message)]).await;
-        listener.next("Notification").await
+        let post = listener.next("Notification").await;
+        self.sns("Unsubscribe", &[("SubscriptionArn", element(&made, "SubscriptionArn").unwrap())]).await;
+        post
     }
 
     /// An endpoint for these topics with the roots and names of production.
