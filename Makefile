@@ -8,11 +8,11 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 PARTS := $(abspath $(TARGET))/parts
 INSTALL = STREAM_PUBLISHER=$(abspath $(TARGET))/debug/stream-publisher tests/parts/install.sh $(PARTS)
 
-.PHONY: test tools format lint build unit web foreign e2e-aws-local test-dynamodb-local test-sns-moto \
-	test-lambda-runtime release lambda measure replay bench-append hunt
+.PHONY: test tools format lint build unit web infra foreign e2e-aws-local test-dynamodb-local test-sns-moto \
+	test-lambda-runtime templates publisher lambda deploy cost release measure replay bench-append hunt
 
 ## Everything that must hold before a change lands. Installs what it needs, into the user's cargo folder.
-test: tools format lint build unit web foreign
+test: tools format lint build unit web infra foreign
 
 tools:
 	@$(CARGO) nextest --version >/dev/null 2>&1 || $(CARGO) install --locked cargo-nextest --version $(NEXTEST_VERSION)
@@ -56,14 +56,53 @@ test-lambda-runtime: tools build
 	$(INSTALL) python
 	ROOMCAST_PARTS=$(PARTS) $(CARGO) nextest run --workspace --profile lambda-runtime
 
+# Packages of Node and Python, fetched again only when their lists change.
+INFRA_PACKAGES := infra/node_modules/.package-lock.json
+CFN_LINT := target/cfn-lint/bin/cfn-lint
+
+$(INFRA_PACKAGES): infra/package.json infra/package-lock.json
+	cd infra && npm ci
+	@touch $@
+
+$(CFN_LINT): infra/requirements.txt
+	python3 -m venv target/cfn-lint
+	target/cfn-lint/bin/pip install --quiet --requirement infra/requirements.txt
+	@touch $@
+
+## The stacks: types, assertions, AWS Solutions' rules, the kept templates, cfn-lint; and the model of costs. Needs no account.
+infra: $(INFRA_PACKAGES) $(CFN_LINT)
+	cd infra && node_modules/.bin/tsc
+	cd infra && node --import tsx --test test/all.ts
+	cd infra && ../$(CFN_LINT) cloudformation/*.json
+	python3 -B -m unittest discover --start-directory scripts --pattern 'test_*.py'
+
+## Writes infra/cloudformation anew: templates for those who do not use CDK.
+templates: $(INFRA_PACKAGES)
+	cd infra && node --import tsx bin/templates.ts
+
+LAMBDA = $(CARGO) lambda build --release --arm64 --package stream-publisher
+
+## The Lambda for AWS. Needs cargo-lambda (`pip install cargo-lambda`, which brings zig) and rustup's target for arm64;
+## without the target, on Debian: scripts/lambda-arm64.sh.
+publisher:
+	$(LAMBDA)
+
+## The same, with a zip file for those who do not use CDK.
+lambda: publisher
+	$(LAMBDA) --output-format zip
+
+ENVIRONMENT ?= trial
+
+## Builds the Lambda and deploys both stacks with the credentials of the shell; ARGS go to CDK (`ARGS='-c domainName=…'`).
+deploy: publisher $(INFRA_PACKAGES)
+	cd infra && node_modules/.bin/cdk deploy --all -c environment=$(ENVIRONMENT) $(ARGS)
+
+## What a month costs, beside API Gateway, AppSync and ElastiCache: `make cost ARGS='--clients 100000 --messages 100'`.
+cost:
+	@python3 -B scripts/cost.py $(ARGS)
+
 release:
 	$(CARGO) build --release
-
-## The Lambda for AWS, in target/lambda: needs cargo-lambda (`pip install cargo-lambda`). Without rustup's target for
-## arm64, and on Debian: scripts/lambda-arm64.sh.
-lambda:
-	$(CARGO) lambda build --release --arm64 --package stream-publisher
-	$(CARGO) lambda build --release --arm64 --package stream-publisher --output-format zip
 
 APPEND_LOAD = $(CARGO) run --release --package tests --bin append-load --
 

@@ -44,6 +44,9 @@ function checkData(data: DataSettings): void {
 }
 
 function checkNetwork(network: NetworkSettings, { account, region }: Settings): void {
+  if (network.kind !== 'new' && !/^vpc-[0-9a-f]{8,17}$/.test(network.vpcId)) {
+    refuse('network.vpcId', `${network.vpcId} is no id of a network (vpc-…)`);
+  }
   const placed = account !== undefined && region !== undefined;
   switch (network.kind) {
     case 'new':

@@ -5,14 +5,21 @@ import { DataStack } from './data-stack.ts';
 import { publisherCode } from './data/publisher-code.ts';
 import { given, override, refuseUnknown } from './overrides.ts';
 import { SettingsError } from './settings-error.ts';
+import { serverImage } from './service/server-image.ts';
+import { ServiceStack } from './service-stack.ts';
 import type { Settings } from './settings.ts';
 
 /** Where `cargo lambda build` leaves the publisher. */
 const PUBLISHER = new URL('../../target/lambda/stream-publisher', import.meta.url).pathname;
 
 /** An app with CDK's current behaviour, in programs and tests alike. */
-export function newApp(context: Record<string, unknown> = {}): App {
-  return new App({ context: { ...flags, ...context } });
+export function newApp(): App {
+  return new App({ context: { ...flags } });
+}
+
+/** An app whose templates are not checked against CDK's own rules, which takes seconds: for what is checked elsewhere. */
+export function uncheckedApp(): App {
+  return new App({ context: { ...flags }, builtinCloudFormationValidation: false, treeMetadata: false });
 }
 
 /** The settings of `-c environment`, with the other `-c`, checked. */
@@ -38,5 +45,15 @@ export function deployment(app: App, settings: Settings): void {
   const shared = { settings, env, terminationProtection: settings.protect };
   const code = publisherCode(given(app.node, 'lambda') ?? PUBLISHER, settings.data.publisherArchitecture);
   const data = new DataStack(app, `${name}-data`, { ...shared, code: () => code });
-  void data;
+  if (settings.environment === 'local') {
+    return;
+  }
+  const service = new ServiceStack(app, `${name}-service`, {
+    ...shared,
+    settings: () => settings,
+    image: (stack) => serverImage(stack, settings.service.task),
+    dataStack: () => data.stackName,
+  });
+  // They find each other by exports, which say nothing of who comes first.
+  service.addStackDependency(data);
 }

@@ -9,6 +9,7 @@ mod body;
 pub mod config;
 pub mod connection;
 mod health;
+pub mod health_check;
 pub mod lease;
 pub mod link;
 pub mod message_log;

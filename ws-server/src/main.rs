@@ -6,7 +6,7 @@ use aws_config::{BehaviorVersion, SdkConfig};
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use clap::Parser;
 use ws_server::config::{Config, usage_error};
-use ws_server::{shutdown, start, telemetry};
+use ws_server::{health_check, shutdown, start, telemetry};
 
 /// Every publish allocates, in the AWS SDK above all, and from several threads: the system's allocator would cost a
 /// quarter of the processor time.
@@ -14,6 +14,9 @@ use ws_server::{shutdown, start, telemetry};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    if std::env::args_os().nth(1).is_some_and(|argument| argument == "health-check") {
+        return health();
+    }
     let config = match Config::try_parse() {
         Ok(config) => config,
         Err(error) => return misused(&error),
@@ -44,6 +47,14 @@ async fn run(config: Config) -> Result<(), String> {
 async fn aws() -> SdkConfig {
     let http = aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
     aws_config::defaults(BehaviorVersion::latest()).http_client(http).load().await
+}
+
+/// For containers: whether the node beside this process is alive.
+fn health() -> ExitCode {
+    match health_check::ask(std::env::var("ROOMCAST_LISTEN").ok().as_deref()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(reason) => failed(&reason),
+    }
 }
 
 /// As other programs do: 2 for a wrong command line.

@@ -1,0 +1,111 @@
+import { Duration, Fn } from 'aws-cdk-lib';
+import * as cloudwatch from 'aws-cdk-lib/aws-cloudwatch';
+import { Construct } from 'constructs';
+import type { DataPlane } from '../data-exports.ts';
+import { LOG_LINES } from './log-lines.ts';
+import type { LogMetrics } from './log-metrics.ts';
+import type { ServiceMetrics } from './service-metrics.ts';
+
+const period = Duration.minutes(1);
+const WIDTH = 8;
+
+export interface DashboardProps {
+  readonly metrics: ServiceMetrics;
+  readonly lines: LogMetrics;
+  readonly data: DataPlane;
+}
+
+/** One page: clients, nodes, the log, the way through the publisher, and what nodes complain of. */
+export class Dashboard extends Construct {
+  constructor(scope: Construct, id: string, { metrics, lines, data }: DashboardProps) {
+    super(scope, id);
+    const complaints = LOG_LINES.map((line) => lines.metric(line.id).with({ label: line.id }));
+    new cloudwatch.Dashboard(this, 'Dashboard', {
+      defaultInterval: Duration.hours(3),
+      widgets: [
+        [
+          graph('Clients', [metrics.clients], [metrics.connects.with({ label: 'new connections' })]),
+          graph('Nodes', [metrics.nodes, metrics.unhealthy]),
+          graph('Processor and memory, %', [metrics.cpu, metrics.memory, metrics.mostMemory]),
+        ],
+        logRow(data),
+        publisherRow(data),
+        [
+          graph('Load balancer', [metrics.bytes], [metrics.capacityUnits]),
+          graph('Errors', [metrics.balancerErrors, metrics.nodeErrors, metrics.rejected, metrics.unreachable]),
+          graph('What nodes complain of', complaints),
+        ],
+      ],
+    });
+  }
+}
+
+function graph(title: string, left: cloudwatch.IMetric[], right: cloudwatch.IMetric[] = []): cloudwatch.GraphWidget {
+  return new cloudwatch.GraphWidget({ title, left, right, width: WIDTH });
+}
+
+function logRow(data: DataPlane): cloudwatch.IWidget[] {
+  const of = (metricName: string, dimensions: Record<string, string>, statistic: string) =>
+    new cloudwatch.Metric({
+      namespace: 'AWS/DynamoDB',
+      metricName,
+      dimensionsMap: { TableName: data.messagesTableName, ...dimensions },
+      statistic,
+      period,
+      label: [...Object.values(dimensions), metricName, statistic].join(' '),
+    });
+  const put = { Operation: 'PutItem' };
+  return [
+    graph('Commits, ms', ['p50', 'p99'].map((p) => of('SuccessfulRequestLatency', put, p))),
+    graph(
+      'Log: units a minute',
+      [of('ConsumedWriteCapacityUnits', {}, 'Sum'), of('ConsumedReadCapacityUnits', {}, 'Sum')],
+      [of('ThrottledRequests', put, 'Sum')],
+    ),
+    graph('Lost races', [of('ConditionalCheckFailedRequests', {}, 'Sum')]),
+  ];
+}
+
+function publisherRow(data: DataPlane): cloudwatch.IWidget[] {
+  const of = (metricName: string, statistic: string) =>
+    new cloudwatch.Metric({
+      namespace: 'AWS/Lambda',
+      metricName,
+      dimensionsMap: { FunctionName: data.publisherName },
+      statistic,
+      period,
+    });
+  const given = new cloudwatch.Metric({
+    namespace: 'AWS/SQS',
+    metricName: 'ApproximateNumberOfMessagesVisible',
+    dimensionsMap: { QueueName: data.deadLettersName },
+    statistic: 'Maximum',
+    period,
+    label: 'batches given up',
+  });
+  return [
+    graph('Publisher: age of the stream, ms', [of('IteratorAge', 'Maximum')]),
+    graph('Publisher: invocations', [of('Invocations', 'Sum'), of('Errors', 'Sum'), given], [of('Duration', 'p99')]),
+    topicsGraph(data),
+  ];
+}
+
+function topicsGraph(data: DataPlane): cloudwatch.IWidget {
+  const of = (metricName: string, shard: number) => {
+    const arn = data.topicArns[shard]!;
+    return new cloudwatch.Metric({
+      namespace: 'AWS/SNS',
+      metricName,
+      dimensionsMap: { TopicName: Fn.select(5, Fn.split(':', arn)) },
+      statistic: 'Sum',
+      period,
+      label: `${metricName} ${shard}`,
+    });
+  };
+  const shards = data.topicArns.map((_, shard) => shard);
+  return graph(
+    'SNS a minute',
+    shards.flatMap((shard) => [of('NumberOfNotificationsDelivered', shard), of('NumberOfNotificationsFailed', shard)]),
+    shards.map((shard) => of('NumberOfMessagesPublished', shard)),
+  );
+}

@@ -1,0 +1,60 @@
+/** A line of the nodes' logs that is counted. A test holds the texts to the nodes' own. */
+export interface LogLine {
+  /** Name of the metric, and of its alarm. */
+  readonly id: string;
+  /** The line's message, exactly. */
+  readonly message: string;
+  /** Why somebody is told; without it the line is only counted, for the dashboard. */
+  readonly alarm?: { readonly description: string; readonly above: number; readonly bad: number; readonly minutes: number };
+}
+
+/** What nodes say when something is wrong that no metric of AWS shows. */
+export const LOG_LINES: readonly LogLine[] = [
+  {
+    id: 'ChainBroken',
+    message: 'nothing comes through stream, publisher and SNS: audits carry everything',
+    alarm: { description: 'A node gets nothing through SNS, pulses neither.', above: 0, bad: 2, minutes: 15 },
+  },
+  {
+    id: 'SubscriptionFails',
+    message: 'a call for the subscription did not succeed',
+    alarm: { description: 'Nodes cannot subscribe to a topic, so they are not ready.', above: 0, bad: 3, minutes: 5 },
+  },
+  {
+    id: 'SegmentRefused',
+    message: 'the message log refused a segment',
+    alarm: { description: 'DynamoDB refuses what a node writes: a mistake in the program.', above: 0, bad: 1, minutes: 1 },
+  },
+  {
+    id: 'SegmentNotTaken',
+    message: 'the message log did not take a segment',
+    alarm: { description: 'Publishers hear that their messages were not taken.', above: 0, bad: 3, minutes: 5 },
+  },
+  {
+    id: 'MessagesUnreadable',
+    message: 'messages that cannot be read were passed over',
+    alarm: {
+      description: 'Rooms hold messages that this version cannot read; their members were reset.',
+      above: 0, bad: 1, minutes: 1,
+    },
+  },
+  {
+    id: 'LeaseNotRenewed',
+    message: "the node's lease was not renewed",
+    alarm: { description: 'A node cannot tell the others that it lives.', above: 0, bad: 5, minutes: 10 },
+  },
+  {
+    id: 'PostsRefused',
+    message: 'SNS post refused',
+    alarm: { description: 'Posts are refused: forged, too old (clocks), or of another topic.', above: 0, bad: 10, minutes: 15 },
+  },
+  {
+    id: 'PostsNotPassedOn',
+    message: 'an SNS post was not passed on',
+    alarm: { description: 'Nodes cannot pass posts on to each other.', above: 0, bad: 5, minutes: 10 },
+  },
+  { id: 'OutcomeUnknown', message: "a commit's outcome is unknown" },
+  { id: 'LogThrottling', message: 'the message log is throttling' },
+  { id: 'PeersSilent', message: 'another node did not answer well' },
+  { id: 'SessionsCutOff', message: 'sessions were cut off' },
+];
