@@ -87,7 +87,7 @@ LAMBDA = $(CARGO) lambda build --release --arm64 --package stream-publisher
 publisher:
 	$(LAMBDA)
 
-## The same, with a zip file for those who do not use CDK.
+## The same, as a zip file too, for those who do not use CDK.
 lambda: publisher
 	$(LAMBDA) --output-format zip
 

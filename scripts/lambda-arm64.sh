@@ -4,7 +4,7 @@
 #
 #     scripts/lambda-arm64.sh        on Debian on x86_64, as any user; downloads some 400 MB into target/lambda-arm64
 #
-# What is made is the same as cargo-lambda makes: target/lambda/stream-publisher/bootstrap.zip.
+# What is made is the same as `make lambda` makes: bootstrap and bootstrap.zip in target/lambda/stream-publisher.
 set -euo pipefail
 
 cd "$(dirname "$0")/.."
@@ -29,6 +29,7 @@ options=(
     -o APT::Architecture=amd64 -o "APT::Architectures=amd64,arm64" -o APT::Sandbox::User=root
     -o Debug::NoLocking=1 -o Acquire::Languages=none
 )
+
 # What a package depends on, by the beginning of its name.
 dependency() {
     local found
@@ -59,10 +60,9 @@ if [ ! -f "$python/.complete" ]; then
     touch "$python/.complete"
 fi
 
-libraries="$root/usr/lib/x86_64-linux-gnu:$root/usr/lib:$(dirname "$(find "$root/usr/lib" -name 'libLLVM*.so*' | head -n 1)")"
 cat >"$work/rustc" <<WRAPPER
 #!/bin/sh
-LD_LIBRARY_PATH="$libraries\${LD_LIBRARY_PATH:+:\$LD_LIBRARY_PATH}" exec "$root/usr/bin/rustc" "\$@"
+LD_LIBRARY_PATH="$root/usr/lib/x86_64-linux-gnu\${LD_LIBRARY_PATH:+:\$LD_LIBRARY_PATH}" exec "$root/usr/bin/rustc" "\$@"
 WRAPPER
 chmod +x "$work/rustc"
 "$work/rustc" --version || fail "Debian's rustc does not run"
@@ -71,4 +71,8 @@ chmod +x "$work/rustc"
 PATH="$python/bin:$PATH" RUSTUP_DIST_SERVER=http://127.0.0.1:9 RUSTC="$work/rustc" CARGO_TARGET_DIR="$work/build" \
     "$python/bin/cargo-lambda" lambda build --release --arm64 --output-format zip --package stream-publisher \
     --lambda-dir "$target/lambda"
-ls -l "$target/lambda/stream-publisher/bootstrap.zip"
+
+# As a folder too: that is what CDK takes.
+cd "$target/lambda/stream-publisher"
+python3 -m zipfile -e bootstrap.zip . && chmod +x bootstrap
+ls -l bootstrap bootstrap.zip
