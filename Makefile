@@ -3,10 +3,16 @@
 NEXTEST_VERSION := 0.9.143
 CARGO ?= cargo
 
-.PHONY: test tools format lint build unit web infra soak templates publisher deploy cost release measure replay bench-append hunt
+# Parts that are not ours are kept below the build folder: a second run installs nothing.
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+PARTS := $(abspath $(TARGET))/parts
+INSTALL = STREAM_PUBLISHER=$(abspath $(TARGET))/debug/stream-publisher tests/parts/install.sh $(PARTS)
+
+.PHONY: test tools format lint build unit web infra foreign soak e2e-aws-local test-dynamodb-local test-sns-moto \
+	test-lambda-runtime templates publisher lambda deploy cost release measure replay bench-append hunt
 
 ## Everything that must hold before a change lands. Installs what it needs, into the user's cargo folder.
-test: tools format lint build unit web infra
+test: tools format lint build unit web infra foreign
 
 tools:
 	@$(CARGO) nextest --version >/dev/null 2>&1 || $(CARGO) install --locked cargo-nextest --version $(NEXTEST_VERSION)
@@ -30,6 +36,29 @@ web:
 ## The failure table at length, one fault after the other, some half an hour. Prints what each of them cost.
 soak: tools build
 	ROOMCAST_SOAK=1 $(CARGO) nextest run --workspace --profile soak -E 'binary(fault)'
+
+## The same tests against parts of AWS that are not ours.
+foreign: test-dynamodb-local test-sns-moto test-lambda-runtime e2e-aws-local
+
+## End to end in ministack: the data plane by its CloudFormation template, the compiled Lambda behind the Runtime API.
+e2e-aws-local: tools build
+	$(INSTALL) python lambda-zip
+	ROOMCAST_PARTS=$(PARTS) ROOMCAST_TEST_STACK=ministack $(CARGO) nextest run --workspace --profile aws-local
+
+## The message log, the tables and the leases against Amazon's DynamoDB Local.
+test-dynamodb-local: tools build
+	$(INSTALL) dynamodb-local
+	tests/parts/with-dynamodb-local.sh $(PARTS) $(CARGO) nextest run --workspace --profile dynamodb-local
+
+## What the endpoint thinks of posts that another implementation of SNS has signed.
+test-sns-moto: tools build
+	$(INSTALL) python
+	ROOMCAST_PARTS=$(PARTS) $(CARGO) nextest run --workspace --profile moto
+
+## The compiled Lambda behind another implementation of the Lambda Runtime API (cargo-lambda's).
+test-lambda-runtime: tools build
+	$(INSTALL) python
+	ROOMCAST_PARTS=$(PARTS) $(CARGO) nextest run --workspace --profile lambda-runtime
 
 # Packages of Node and Python, fetched again only when their lists change.
 INFRA_PACKAGES := infra/node_modules/.package-lock.json
@@ -55,9 +84,16 @@ infra: $(INFRA_PACKAGES) $(CFN_LINT)
 templates: $(INFRA_PACKAGES)
 	cd infra && node --import tsx bin/templates.ts
 
-## The Lambda for AWS. Needs cargo-lambda (`pip install cargo-lambda`, which brings zig) and rustup's target.
+LAMBDA = $(CARGO) lambda build --release --arm64 --package stream-publisher
+
+## The Lambda for AWS. Needs cargo-lambda (`pip install cargo-lambda`, which brings zig) and rustup's target for arm64;
+## without the target, on Debian: scripts/lambda-arm64.sh.
 publisher:
-	cargo lambda build --release --arm64 --package stream-publisher
+	$(LAMBDA)
+
+## The same, as a zip file too, for those who do not use CDK.
+lambda: publisher
+	$(LAMBDA) --output-format zip
 
 ENVIRONMENT ?= trial
 

@@ -20,6 +20,10 @@ const RUNTIME_API: &str = "AWS_LAMBDA_RUNTIME_API";
 /// Kept back from Lambda's deadline, to answer in: a killed invocation is repeated whole.
 const DEADLINE_MARGIN: Duration = Duration::from_millis(500);
 
+/// No invocation may run for longer. A deadline that is over for longer than that is none: the Runtime API of
+/// `cargo lambda watch` names a moment in 1970.
+const LONGEST_RUN: Duration = Duration::from_secs(15 * 60);
+
 /// Why the process does not start.
 #[derive(Debug, thiserror::Error)]
 enum StartError {
@@ -71,7 +75,11 @@ async fn client() -> aws_sdk_sns::Client {
 /// When to stop: in good time before Lambda kills the invocation, and not later than the usual budget, so that one bad
 /// minute of SNS does not stall the shard for long.
 fn deadline(killed_at: SystemTime, wall: SystemTime, now: Instant) -> Instant {
-    let left = killed_at.duration_since(wall).unwrap_or_default().saturating_sub(DEADLINE_MARGIN);
+    let left = match killed_at.duration_since(wall) {
+        Ok(left) => left.saturating_sub(DEADLINE_MARGIN),
+        Err(over) if over.duration() > LONGEST_RUN => DEFAULT_BUDGET,
+        Err(_) => Duration::ZERO,
+    };
     now + left.min(DEFAULT_BUDGET)
 }
 
@@ -87,5 +95,12 @@ mod tests {
         assert_eq!(left(Duration::from_secs(900)), DEFAULT_BUDGET);
         assert_eq!(left(Duration::from_millis(100)), Duration::ZERO);
         assert_eq!(deadline(wall - Duration::from_secs(1), wall, now), now);
+    }
+
+    #[test]
+    fn a_deadline_of_long_ago_is_none() {
+        let (wall, now) = (SystemTime::now(), Instant::now());
+        let in_1970 = SystemTime::UNIX_EPOCH + Duration::from_millis(600_000);
+        assert_eq!(deadline(in_1970, wall, now) - now, DEFAULT_BUDGET);
     }
 }

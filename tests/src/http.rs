@@ -107,6 +107,23 @@ async fn exchange(method: &str, url: &str, headers: &[(&str, &str)], body: &[u8]
     }
 }
 
+/// A request that somebody sent to a test.
+pub(crate) struct Request<'a> {
+    /// Request line and headers.
+    pub(crate) head: String,
+    pub(crate) body: &'a [u8],
+    /// Bytes of both.
+    pub(crate) length: usize,
+}
+
+/// The first request in what was read, if all of it is there.
+pub(crate) fn whole_request(bytes: &[u8]) -> Option<Request<'_>> {
+    let end = bytes.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
+    let head = String::from_utf8_lossy(&bytes[..end]).into_owned();
+    let length = end + length(&head.to_ascii_lowercase())?;
+    Some(Request { head, body: bytes.get(end..length)?, length })
+}
+
 /// Whether there is a whole answer. One without a length ends with its connection.
 fn complete(answer: &[u8]) -> bool {
     split(answer).is_some_and(|(head, body)| length(&head).is_some_and(|length| body.len() >= length))

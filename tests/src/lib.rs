@@ -5,18 +5,22 @@
 //! it is asked to fails the test, and one that a failing test leaves behind is killed.
 //!
 //! This crate refuses to contain anything of the server: of our crates it imports the client and the protocol, and
-//! starts everything else as its users do. Whatever goes wrong in here panics: it is a test that fails.
+//! starts everything else as its users do. (One thing it borrows from the local stack: what signs posts of SNS, for
+//! another SNS that does not.) Whatever goes wrong in here panics: it is a test that fails.
 
 pub mod append_bench;
 pub mod append_load;
 pub mod audience;
+pub mod aws_query;
 pub mod chat_text;
 pub mod crowd;
 pub mod http;
 pub mod latencies;
 pub mod link;
+pub mod ministack;
 pub mod node;
 pub mod open_load;
+pub mod parts;
 pub mod ports;
 pub mod process;
 pub mod replay;

@@ -98,8 +98,11 @@ impl Node {
             ("--drain-ms", "300"),
             ("--log", "warn,ws_server=info"),
         ];
+        // Deployed tables are taken as they are; and where the parts of AWS are the point, no short cut goes past them.
+        let deployed = stack.is_deployed();
+        let last: &[&str] = if deployed { &["--peer-hints", "off"] } else { &["--create-tables"] };
         let valued = valued.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value.to_owned()]);
-        valued.chain(["--create-tables".to_owned()]).collect()
+        valued.chain(last.iter().map(|&flag| flag.to_owned())).collect()
     }
 
     /// The environment that joins a node to a stack.

@@ -1,7 +1,7 @@
 //! A program that a test runs: started, read, asked to end, and never left behind.
 
 use std::io::{BufRead, BufReader, Read};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ use crate::PATIENCE;
 /// How often a program's state is looked at.
 const POLL: Duration = Duration::from_millis(20);
 
-/// A running program of this workspace. Dropping it kills it.
+/// A running program. Dropping it kills it.
 pub struct Process {
     name: String,
     child: Child,
@@ -48,7 +48,17 @@ impl Process {
     /// When it cannot be started.
     #[must_use]
     pub fn start(name: &str, arguments: &[String], environment: &[(&str, &str)]) -> Self {
-        let mut command = Command::new(program(name));
+        Self::start_at(&program(name), arguments, environment)
+    }
+
+    /// Starts any program, as [`Self::start`] does.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    #[must_use]
+    pub fn start_at(path: &Path, arguments: &[String], environment: &[(&str, &str)]) -> Self {
+        let name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+        let mut command = Command::new(path);
         for (variable, _) in
             std::env::vars().filter(|(name, _)| name.starts_with("AWS_") || name.starts_with("ROOMCAST_"))
         {
@@ -61,7 +71,7 @@ impl Process {
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{name} does not start: {error}"));
         let stdout = Lines::read(child.stdout.take().expect("it is piped"));
         let stderr = Lines::read(child.stderr.take().expect("it is piped"));
-        Self { name: name.to_owned(), child, stdout, stderr }
+        Self { name, child, stdout, stderr }
     }
 
     /// Its process id.

@@ -7,6 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 
+use crate::aws_query::{self, query};
 use crate::{PATIENCE, Stack, http};
 
 /// One subscription of a topic.
@@ -78,26 +79,11 @@ pub async fn publish(stack: &Stack, topic: &str, text: &str) {
 }
 
 async fn call(stack: &Stack, action: &str, fields: &[(&str, &str)]) -> String {
-    let fields = fields.iter().map(|(name, value)| format!("&{name}={}", form_encoded(value))).collect::<String>();
-    let form = format!("Action={action}&Version=2010-03-31{fields}");
-    let headers = [
-        ("content-type", "application/x-www-form-urlencoded"),
-        ("authorization", "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/sns/aws4_request"),
-    ];
-    let response = http::post(stack.announced("sns"), &headers, form.as_bytes()).await.expect("SNS answers");
-    assert_eq!(response.status, 200, "{action}: {}", response.text());
-    response.text()
-}
-
-fn form_encoded(text: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
-    text.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+    query(stack.announced("sns"), "sns", "2010-03-31", action, fields).await
 }
 
 fn element<'a>(xml: &'a str, name: &str) -> &'a str {
-    let (open, close) = (format!("<{name}>"), format!("</{name}>"));
-    let inside = xml.split_once(&open).and_then(|(_, rest)| rest.split_once(&close));
-    inside.unwrap_or_else(|| panic!("no {name} in {xml}")).0
+    aws_query::element(xml, name).unwrap_or_else(|| panic!("no {name} in {xml}"))
 }
 
 /// An endpoint of the test's own, subscribed like a node's: what it hears is genuine.
@@ -107,11 +93,11 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Subscribes to a topic and confirms that.
+    /// An endpoint that is not subscribed yet, and its URL.
     ///
     /// # Panics
-    /// When SNS does not ask for confirmation or refuses it.
-    pub async fn subscribe(stack: &Stack, topic: &str) -> Self {
+    /// When there is no free port.
+    pub async fn open() -> (Self, String) {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("there is a free port");
         let address = listener.local_addr().expect("a listener has an address");
         let (sender, posts) = mpsc::unbounded_channel();
@@ -120,8 +106,16 @@ impl Listener {
                 tokio::spawn(hear(socket, sender.clone()));
             }
         });
-        let mut listener = Self { posts, task };
-        subscribe(stack, topic, &format!("http://{address}/listener")).await;
+        (Self { posts, task }, format!("http://{address}/listener"))
+    }
+
+    /// Subscribes to a topic and confirms that.
+    ///
+    /// # Panics
+    /// When SNS does not ask for confirmation or refuses it.
+    pub async fn subscribe(stack: &Stack, topic: &str) -> Self {
+        let (mut listener, url) = Self::open().await;
+        subscribe(stack, topic, &url).await;
         let question = listener.next("SubscriptionConfirmation").await;
         let token = question["Token"].as_str().expect("a question has a token");
         call(stack, "ConfirmSubscription", &[("TopicArn", topic), ("Token", token)]).await;
@@ -153,10 +147,11 @@ impl Drop for Listener {
 async fn hear(mut socket: TcpStream, posts: mpsc::UnboundedSender<Value>) {
     let mut bytes = Vec::new();
     loop {
-        if let Some((length, post)) = whole_post(&bytes) {
+        if let Some(request) = http::whole_request(&bytes) {
+            let (length, post) = (request.length, serde_json::from_slice(request.body));
             bytes.drain(..length);
             // The test may have heard enough.
-            let _ = posts.send(post);
+            let _ = posts.send(post.expect("SNS posts JSON"));
             if socket.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await.is_err() {
                 return;
             }
@@ -167,13 +162,4 @@ async fn hear(mut socket: TcpStream, posts: mpsc::UnboundedSender<Value>) {
             _ => return,
         }
     }
-}
-
-/// A request that is there as a whole: its length and its body.
-fn whole_post(bytes: &[u8]) -> Option<(usize, Value)> {
-    let head = bytes.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
-    let text = String::from_utf8_lossy(&bytes[..head]).to_ascii_lowercase();
-    let length: usize = text.lines().find_map(|line| line.strip_prefix("content-length:"))?.trim().parse().ok()?;
-    let body = bytes.get(head..head + length)?;
-    Some((head + length, serde_json::from_slice(body).ok()?))
 }

@@ -1,4 +1,5 @@
-//! The local stack as a program: server nodes and the parts of AWS that they need.
+//! Server nodes and the parts of AWS that they need: the local stack as a program, or, when `ROOMCAST_TEST_STACK` says
+//! `ministack`, parts that are not ours with nodes beside them. The same tests run on either.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -6,13 +7,17 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::aws_query::authorization;
+use crate::ministack::Ministack;
 use crate::process::{Finished, Process};
-use crate::{PATIENCE, http, ports};
+use crate::{Node, PATIENCE, http, ports};
 
 /// How long a stack may take to start.
 const START: Duration = Duration::from_secs(60);
 /// Attempts to find ports that nobody takes in the meantime.
 const ATTEMPTS: usize = 10;
+/// Chooses the parts of AWS.
+const CHOICE: &str = "ROOMCAST_TEST_STACK";
 
 /// What a stack is to be.
 #[derive(Debug, Clone)]
@@ -54,6 +59,11 @@ impl StackOptions {
         Self { faults: Some(faults.to_owned()), ..Self::default() }
     }
 
+    /// Whether only the local stack can be so.
+    fn local_only(&self) -> bool {
+        self.faults.is_some() || self.data.is_some() || self.commit_delay_ms > 0
+    }
+
     fn arguments(&self, port: u16, data: &Path) -> Vec<String> {
         let mut arguments = vec![
             "--nodes".to_owned(),
@@ -77,21 +87,59 @@ impl StackOptions {
     }
 }
 
-/// A running local stack. Dropping it kills it.
+/// A running stack. Dropping it kills it.
 pub struct Stack {
-    process: Process,
+    aws: Aws,
+    /// Nodes of this stack that are programs of their own.
+    beside: Vec<Node>,
     nodes: Vec<String>,
     announced: Value,
     data: PathBuf,
     _own_data: Option<TempDir>,
 }
 
+/// Who plays AWS.
+enum Aws {
+    /// The local stack, its nodes included.
+    Local(Process),
+    /// Parts that are not ours.
+    Ministack(Box<Ministack>),
+}
+
 impl Stack {
     /// Starts a stack and waits until it is ready.
     ///
     /// # Panics
-    /// When it does not become ready.
+    /// When it does not become ready, or when options ask for what the chosen parts of AWS cannot do.
     pub async fn start(options: StackOptions) -> Self {
+        match std::env::var(CHOICE).as_deref() {
+            Ok("ministack") => Self::on_ministack(options).await,
+            Err(_) | Ok("local") => Self::local(options).await,
+            Ok(other) => panic!("{CHOICE} is `local` or `ministack`, not `{other}`"),
+        }
+    }
+
+    async fn on_ministack(options: StackOptions) -> Self {
+        assert!(!options.local_only(), "only the local stack can be {options:?}");
+        let (ministack, announced) = Ministack::start().await;
+        let own_data = tempfile::tempdir().expect("there is room for a folder");
+        let mut stack = Self {
+            aws: Aws::Ministack(Box::new(ministack)),
+            beside: Vec::new(),
+            nodes: Vec::new(),
+            announced,
+            data: own_data.path().to_owned(),
+            _own_data: Some(own_data),
+        };
+        for _ in 0..options.nodes {
+            let node = Node::start(&stack, &[]).await;
+            stack.nodes.push(node.url());
+            stack.beside.push(node);
+        }
+        stack
+    }
+
+    async fn local(options: StackOptions) -> Self {
         let own_data = options.data.is_none().then(|| tempfile::tempdir().expect("there is room for a folder"));
         let data = own_data.as_ref().map(|folder| folder.path().to_owned()).or_else(|| options.data.clone());
         let data = data.expect("one of the two is there");
@@ -101,7 +149,8 @@ impl Stack {
             if let Some((process, nodes)) = ready(process).await {
                 let text = std::fs::read(data.join("stack.json")).expect("a stack that is ready has announced itself");
                 let announced = serde_json::from_slice(&text).expect("stack.json is JSON");
-                return Self { process, nodes, announced, data, _own_data: own_data };
+                let aws = Aws::Local(process);
+                return Self { aws, beside: Vec::new(), nodes, announced, data, _own_data: own_data };
             }
         }
         panic!("no free ports in {ATTEMPTS} attempts");
@@ -141,10 +190,19 @@ impl Stack {
         &self.data
     }
 
-    /// Its process.
+    /// The process of its parts of AWS.
     #[must_use]
     pub fn process(&self) -> &Process {
-        &self.process
+        match &self.aws {
+            Aws::Local(process) => process,
+            Aws::Ministack(ministack) => ministack.process(),
+        }
+    }
+
+    /// Whether somebody has deployed the tables, and nodes need not make them.
+    #[must_use]
+    pub(crate) fn is_deployed(&self) -> bool {
+        matches!(self.aws, Aws::Ministack(_))
     }
 
     /// Calls DynamoDB: `action` is the operation's name.
@@ -152,17 +210,12 @@ impl Stack {
     /// # Panics
     /// When the answer is not a success.
     pub async fn dynamodb(&self, action: &str, request: &Value) -> Value {
-        let target = format!("DynamoDB_20120810.{action}");
+        let (target, authorization) = (format!("DynamoDB_20120810.{action}"), authorization("dynamodb"));
         let headers = [
             ("content-type", "application/x-amz-json-1.0"),
             ("x-amz-target", target.as_str()),
             ("x-amz-date", "20260101T000000Z"),
-            // Its form is looked at, no more.
-            (
-                "authorization",
-                "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/dynamodb/aws4_request, \
-                 SignedHeaders=host;x-amz-date, Signature=0000",
-            ),
+            ("authorization", authorization.as_str()),
         ];
         let body = request.to_string();
         let response = http::post(self.announced("dynamodb"), &headers, body.as_bytes()).await;
@@ -171,7 +224,7 @@ impl Stack {
         response.json()
     }
 
-    /// What the stack counted of one of its parts: see `/_local/stats`.
+    /// What a local stack counted of one of its parts: see `/_local/stats`.
     ///
     /// # Panics
     /// When it does not tell.
@@ -205,9 +258,22 @@ impl Stack {
     /// Stops it and waits until it has ended.
     ///
     /// # Panics
-    /// When it does not end in time or not well.
+    /// When it does not end in time or not well; or when its nodes, which were not to push, have done so.
     pub async fn stop(self) -> Finished {
-        self.process.stop().await
+        for node in self.beside {
+            assert_eq!(node.counter("link_segments_received").await, 0, "SNS and the log carry everything");
+            for refused in ["sns_forged", "sns_foreign", "sns_stale", "sns_malformed", "sns_unreadable_envelopes"] {
+                assert_eq!(node.counter(refused).await, 0, "{refused}: what SNS posts is genuine and readable");
+            }
+            node.stop().await;
+        }
+        match self.aws {
+            Aws::Local(process) => process.stop().await,
+            Aws::Ministack(ministack) => {
+                assert!(ministack.posts().accepted > 0, "nothing came through SNS: {:?}", ministack.posts());
+                ministack.stop().await
+            }
+        }
     }
 
     /// Waits until it has ended, having been asked to before.
@@ -215,14 +281,21 @@ impl Stack {
     /// # Panics
     /// When it does not end in time or not well.
     pub async fn stop_requested(self) -> Finished {
-        let finished = self.process.finished(PATIENCE).await;
+        let finished = match self.aws {
+            Aws::Local(process) => process.finished(PATIENCE).await,
+            Aws::Ministack(ministack) => ministack.finished(PATIENCE).await,
+        };
         assert!(finished.status.success(), "the stack ended with {}:\n{}", finished.status, finished.stderr);
         finished
     }
 
     /// Kills it with SIGKILL.
     pub fn kill(self) {
-        self.process.kill();
+        self.beside.into_iter().for_each(Node::kill);
+        match self.aws {
+            Aws::Local(process) => process.kill(),
+            Aws::Ministack(ministack) => ministack.kill(),
+        }
     }
 }
 

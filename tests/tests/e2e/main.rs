@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test's failure is a panic")]
 
+mod all_killed;
 mod bad_frames;
 mod bad_websocket;
 mod bystanders;
@@ -23,3 +24,4 @@ mod resume;
 mod signals;
 mod signals_across;
 mod slow_consumer;
+mod through_sns;

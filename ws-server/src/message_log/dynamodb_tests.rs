@@ -25,7 +25,7 @@ struct Embedded {
 }
 
 async fn embedded() -> Embedded {
-    let (dynamo, names) = (EmbeddedDynamo::start_or_share().await, fresh_names());
+    let (dynamo, names) = (EmbeddedDynamo::start().await, fresh_names());
     ensure_tables(&dynamo.client, &names, true).await.unwrap();
     let log = DynamoLog::with_timeouts(&dynamo.client, names.messages.clone(), patient());
     Embedded { dynamo, log, table: names.messages }

@@ -8,8 +8,8 @@ use tokio::task::JoinHandle;
 
 use super::TableNames;
 
-/// Names a DynamoDB (plain HTTP, any credentials) to use instead of the embedded one, to hold both to the same tests:
-/// Amazon's DynamoDB Local is the reference.
+/// Names a DynamoDB (plain HTTP) to use instead of the embedded one, to hold both to the same tests: Amazon's DynamoDB
+/// Local (`make test-dynamodb-local`) is the reference.
 const ENDPOINT: &str = "ROOMCAST_TEST_DYNAMODB";
 
 /// A DynamoDB on a loopback port, gone when dropped.
@@ -21,20 +21,16 @@ pub(crate) struct EmbeddedDynamo {
 }
 
 impl EmbeddedDynamo {
-    /// Starts an empty one.
+    /// An empty one: embedded, or at the address that [`ENDPOINT`] names.
     pub(crate) async fn start() -> Self {
+        if let Ok(endpoint) = std::env::var(ENDPOINT) {
+            // DynamoDB Local keeps a database for each access key, so that tests do not see each other's tables.
+            return Self { client: client_as(&endpoint, &format!("test{:x}", fastrand::u64(..))), server: None };
+        }
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = client_of(&format!("http://{}", listener.local_addr().unwrap()));
         let server = tokio::spawn(dynoxide::server::serve_on(listener, Database::memory().unwrap()));
         Self { client, server: Some(server) }
-    }
-
-    /// Starts one, unless [`ENDPOINT`] names another, which other tests use too.
-    pub(crate) async fn start_or_share() -> Self {
-        match std::env::var(ENDPOINT) {
-            Ok(endpoint) => Self { client: client_of(&endpoint), server: None },
-            Err(_) => Self::start().await,
-        }
     }
 }
 
@@ -54,10 +50,14 @@ impl Drop for EmbeddedDynamo {
 
 /// A client of whatever answers at `endpoint` (plain HTTP), with the SDK's own retries as they are by default.
 pub(crate) fn client_of(endpoint: &str) -> Client {
+    client_as(endpoint, "test")
+}
+
+fn client_as(endpoint: &str, access_key: &str) -> Client {
     let config = Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new("us-east-1"))
-        .credentials_provider(Credentials::new("test", "test", None, None, "test"))
+        .credentials_provider(Credentials::new(access_key, "test", None, None, "test"))
         .http_client(aws_smithy_http_client::Builder::new().build_http())
         .endpoint_url(endpoint)
         .build();

@@ -7,6 +7,7 @@ mod certificate_server;
 mod delivery;
 mod delivery_policy;
 mod message;
+mod notary;
 mod query;
 mod registry;
 mod signer;
@@ -22,19 +23,19 @@ use axum::extract::{DefaultBodyLimit, RawQuery, State};
 use axum::http::{HeaderMap, Response, header};
 use axum::routing::get;
 use tokio::task::JoinHandle;
-use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub use authority::{Authority, AuthorityError};
 pub use delivery::DeliveryCounts;
 pub use delivery_policy::{DeliveryPolicy, InvalidPolicy};
+pub use notary::{NotAPost, Resigner};
 pub use signer::SignatureVersion;
 
 use crate::faults::{Current, SnsFaults};
 use actions::Service;
 use delivery::Deliveries;
+use notary::Notary;
 use query::Query;
-use signer::Signer;
 use stats::Stats;
 
 /// A form-encoded batch of 256 KiB may be three times as long.
@@ -85,43 +86,27 @@ impl Sns {
     /// # Errors
     /// No key, no certificate, or the listeners cannot be used.
     pub async fn start(options: SnsOptions) -> Result<Self, SnsError> {
-        let (authority, identity) = tokio::task::spawn_blocking(|| {
-            let authority = Authority::new()?;
-            let identity = authority.signing_identity()?;
-            Ok::<_, AuthorityError>((authority, identity))
-        })
-        .await
-        .expect("making keys does not panic")?;
-        let listener = tokio::net::TcpListener::from_std(options.listener)?;
-        let certificate_listener = tokio::net::TcpListener::from_std(options.certificate_listener)?;
-        let (address, certificate_address) = (listener.local_addr()?, certificate_listener.local_addr()?);
-
-        let path = certificate_server::certificate_path(&identity.certificate_der);
-        let signer = Signer::new(identity.keys, format!("https://{certificate_address}{path}"));
         let stop = CancellationToken::new();
-        let tls = authority.client_config()?;
+        let notary = Notary::start(options.certificate_listener, stop.clone()).await?;
+        let listener = tokio::net::TcpListener::from_std(options.listener)?;
+        let address = listener.local_addr()?;
+
+        let tls = notary.authority.client_config()?;
         let api = format!("http://{address}");
         let deliveries = Arc::new(Deliveries::new(tls, api, options.faults, options.seed, stop.clone()));
         let stats = Arc::new(Stats::new(Arc::clone(&deliveries)));
-        let service = Arc::new(Service::new(signer, deliveries));
+        let service = Arc::new(Service::new(notary.signer, deliveries));
 
         let routes = router(Arc::clone(&service), Arc::clone(&stats)).merge(options.local_routes);
-        let acceptor = TlsAcceptor::from(authority.server_config(&["127.0.0.1", "localhost"])?);
         let api = axum::serve(listener, routes).with_graceful_shutdown(stop.clone().cancelled_owned());
-        let certificates = axum::serve(
-            certificate_server::TlsListener::new(certificate_listener, acceptor),
-            certificate_server::router(&path, identity.certificate_pem),
-        )
-        .with_graceful_shutdown(stop.clone().cancelled_owned());
         // axum's servers end without an error, ever.
-        let servers =
-            vec![tokio::spawn(async move { drop(api.await) }), tokio::spawn(async move { drop(certificates.await) })];
+        let servers = vec![tokio::spawn(async move { drop(api.await) }), notary.server];
         Ok(Self {
             service,
             stats,
-            authority: Arc::new(authority),
+            authority: Arc::new(notary.authority),
             address,
-            certificate_address,
+            certificate_address: notary.address,
             stop: stop.drop_guard(),
             servers,
         })
