@@ -3,7 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import type { Template } from 'aws-cdk-lib/assertions';
 import type { Settings } from '../lib/settings.ts';
-import { LOG_LINES } from '../lib/watch/log-lines.ts';
+import { LOG_LINES, REPORT, REPORTED } from '../lib/watch/log-lines.ts';
 import { dataTemplate, PRODUCTION, serviceTemplate, TRIAL } from './stacks.ts';
 
 const ALARM = 'AWS::CloudWatch::Alarm';
@@ -56,11 +56,24 @@ test('lines that are counted are lines that nodes write', () => {
 
 test('lines are counted by their message field, as the JSON format writes it', () => {
   const template = serviceTemplate(TRIAL);
-  template.resourceCountIs('AWS::Logs::MetricFilter', LOG_LINES.length + 1);
+  template.resourceCountIs('AWS::Logs::MetricFilter', LOG_LINES.length + REPORTED.length + 1);
   template.hasResourceProperties('AWS::Logs::MetricFilter', {
     FilterPattern:
       '{ $.message = "nothing comes through stream, publisher and SNS: audits carry everything" }',
     MetricTransformations: [{ MetricName: 'ChainBroken', MetricNamespace: 'Roomcast/service', MetricValue: '1', DefaultValue: 0 }],
+  });
+});
+
+test('numbers that are taken from the report are numbers that nodes report', () => {
+  const source = readFileSync(new URL('ws-server/src/telemetry/report.rs', REPOSITORY), 'utf8');
+  const line = /tracing::info!\(([^;]*)"([^"]+)"\s*\);/.exec(source);
+  assert.equal(line?.[2], REPORT);
+  for (const { field } of REPORTED) {
+    assert.match(line![1]!, new RegExp(`^\\s*${field} = `, 'm'), field);
+  }
+  serviceTemplate(TRIAL).hasResourceProperties('AWS::Logs::MetricFilter', {
+    FilterPattern: '{ ($.message = "the last minute") && ($.commit_p99_ms >= 0) }',
+    MetricTransformations: [{ MetricName: 'CommitsWaitLong', MetricNamespace: 'Roomcast/service', MetricValue: '$.commit_p99_ms' }],
   });
 });
 

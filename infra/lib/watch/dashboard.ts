@@ -2,7 +2,7 @@ import { Duration, Fn } from 'aws-cdk-lib';
 import * as cloudwatch from 'aws-cdk-lib/aws-cloudwatch';
 import { Construct } from 'constructs';
 import type { DataPlane } from '../data-exports.ts';
-import { LOG_LINES } from './log-lines.ts';
+import { LOG_LINES, REPORTED } from './log-lines.ts';
 import { ALL_ERRORS, type LogMetrics } from './log-metrics.ts';
 import type { ServiceMetrics } from './service-metrics.ts';
 
@@ -21,6 +21,10 @@ export class Dashboard extends Construct {
     super(scope, id);
     const counted = [...LOG_LINES.map((line) => line.id), ALL_ERRORS];
     const complaints = counted.map((id) => lines.metric(id).with({ label: id }));
+    const reported = (...fields: string[]) =>
+      REPORTED.filter(({ field }) => fields.includes(field)).map(({ id, field, statistic }) =>
+        lines.metric(id, statistic).with({ label: field }),
+      );
     new cloudwatch.Dashboard(this, 'Dashboard', {
       defaultInterval: Duration.hours(3),
       widgets: [
@@ -31,6 +35,11 @@ export class Dashboard extends Construct {
         ],
         logRow(data),
         publisherRow(data),
+        [
+          graph('Sessions, as nodes count them', reported('sessions'), reported('not_ready')),
+          graph('Commits, ms, the slowest node', reported('commit_p50_ms', 'commit_p99_ms')),
+          graph('Own segments late, races lost', reported('own_segments_late', 'conflicts')),
+        ],
         [
           graph('Load balancer', [metrics.bytes], [metrics.capacityUnits]),
           graph('Errors', [metrics.balancerErrors, metrics.nodeErrors, metrics.rejected, metrics.unreachable]),

@@ -58,3 +58,41 @@ export const LOG_LINES: readonly LogLine[] = [
   { id: 'PeersSilent', message: 'another node did not answer well' },
   { id: 'SessionsCutOff', message: 'sessions were cut off' },
 ];
+
+/** The line by which each node sums up a minute, at its end. */
+export const REPORT = 'the last minute';
+
+/** A number of that line that becomes a metric. */
+export interface ReportedNumber {
+  /** Name of the metric, and of its alarm. */
+  readonly id: string;
+  readonly field: string;
+  /** How the numbers of several nodes make one. */
+  readonly statistic: 'Sum' | 'Maximum';
+  readonly alarm?: { readonly description: string; readonly above: number; readonly bad: number; readonly minutes: number };
+}
+
+/** What only nodes know. */
+export const REPORTED: readonly ReportedNumber[] = [
+  { id: 'Sessions', field: 'sessions', statistic: 'Sum' },
+  {
+    id: 'NodesNotReady',
+    field: 'not_ready',
+    statistic: 'Sum',
+    alarm: { description: 'Nodes serve without a confirmed subscription, or have been stopping for minutes.', above: 0, bad: 5, minutes: 5 },
+  },
+  { id: 'CommitsP50', field: 'commit_p50_ms', statistic: 'Maximum' },
+  {
+    id: 'CommitsWaitLong',
+    field: 'commit_p99_ms',
+    statistic: 'Maximum',
+    alarm: { description: 'The slowest hundredth of commits takes a node more than 500 ms.', above: 500, bad: 5, minutes: 10 },
+  },
+  {
+    id: 'OwnSegmentsLate',
+    field: 'own_segments_late',
+    statistic: 'Sum',
+    alarm: { description: 'What nodes commit does not come back to them through SNS within 10 s.', above: 5, bad: 5, minutes: 10 },
+  },
+  { id: 'RacesLost', field: 'conflicts', statistic: 'Sum' },
+];

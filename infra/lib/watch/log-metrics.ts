@@ -2,12 +2,12 @@ import { Duration, Stack } from 'aws-cdk-lib';
 import * as cloudwatch from 'aws-cdk-lib/aws-cloudwatch';
 import * as logs from 'aws-cdk-lib/aws-logs';
 import { Construct } from 'constructs';
-import { LOG_LINES } from './log-lines.ts';
+import { LOG_LINES, REPORT, REPORTED } from './log-lines.ts';
 
 /** Name of the metric that counts all lines of level ERROR. */
 export const ALL_ERRORS = 'Errors';
 
-/** Counts of log lines, as metrics of the namespace `Roomcast/<stack>`. */
+/** Counts of log lines, and the numbers of the nodes' reports, as metrics of the namespace `Roomcast/<stack>`. */
 export class LogMetrics extends Construct {
   private readonly namespace: string;
 
@@ -25,6 +25,19 @@ export class LogMetrics extends Construct {
         defaultValue: 0,
       });
     }
+    for (const { id: name, field } of REPORTED) {
+      new logs.MetricFilter(this, name, {
+        logGroup,
+        metricNamespace: this.namespace,
+        metricName: name,
+        // A minute without commits has no times of commits.
+        filterPattern: logs.FilterPattern.all(
+          logs.FilterPattern.stringValue('$.message', '=', REPORT),
+          logs.FilterPattern.numberValue(`$.${field}`, '>=', 0),
+        ),
+        metricValue: `$.${field}`,
+      });
+    }
     new logs.MetricFilter(this, ALL_ERRORS, {
       logGroup,
       metricNamespace: this.namespace,
@@ -35,12 +48,12 @@ export class LogMetrics extends Construct {
     });
   }
 
-  /** How often a line came in a minute. */
-  metric(id: string): cloudwatch.Metric {
+  /** How often a line came in a minute; or a reported number, of all nodes together as `statistic` says. */
+  metric(id: string, statistic: 'Sum' | 'Maximum' = 'Sum'): cloudwatch.Metric {
     return new cloudwatch.Metric({
       namespace: this.namespace,
       metricName: id,
-      statistic: 'Sum',
+      statistic,
       period: Duration.minutes(1),
     });
   }

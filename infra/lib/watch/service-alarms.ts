@@ -2,7 +2,7 @@ import * as cloudwatch from 'aws-cdk-lib/aws-cloudwatch';
 import type * as sns from 'aws-cdk-lib/aws-sns';
 import { Construct } from 'constructs';
 import { alarm } from './alarm.ts';
-import { LOG_LINES } from './log-lines.ts';
+import { LOG_LINES, REPORTED } from './log-lines.ts';
 import type { LogMetrics } from './log-metrics.ts';
 import type { ServiceMetrics } from './service-metrics.ts';
 
@@ -23,6 +23,11 @@ export class ServiceAlarms extends Construct {
     for (const { id: line, alarm: rule } of LOG_LINES) {
       if (rule) {
         alarm(this, line, { ...rule, metric: props.lines.metric(line) }, props.notify);
+      }
+    }
+    for (const { id: name, statistic, alarm: rule } of REPORTED) {
+      if (rule) {
+        alarm(this, name, { ...rule, metric: props.lines.metric(name, statistic) }, props.notify);
       }
     }
   }
