@@ -12,6 +12,7 @@ use aws_config::SdkConfig;
 use axum::serve::ListenerExt;
 use protocol::NodeId;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -110,7 +111,9 @@ pub async fn start(config: Config, aws: SdkConfig) -> Result<Server, StartError>
     let standing = Standing::of(&config.link).await?;
     ensure_tables(&dynamodb, &names, config.aws.create_tables).await?;
     let node = NodeId::from_random(fastrand::u64(..));
+    let secret = EndpointSecret::random();
     let relay_path = standing.relay_path(&node).filter(|_| config.link.sns_relay);
+    let endpoint_url = config.network.sns_endpoint + &relay_path.unwrap_or_else(|| secret.path());
     let settings = OthersSettings {
         node: node.clone(),
         dynamodb: dynamodb.clone(),
@@ -118,6 +121,8 @@ pub async fn start(config: Config, aws: SdkConfig) -> Result<Server, StartError>
         hints: config.link.peer_hints,
         topics: config.aws.topic_arn.clone(),
         sns: aws_sdk_sns::Client::new(&aws),
+        endpoint_url: endpoint_url.clone(),
+        beat_every: Duration::from_millis(config.link.beat_ms),
     };
     let (lease, others) = others::join(standing, settings).await?;
 
@@ -126,13 +131,12 @@ pub async fn start(config: Config, aws: SdkConfig) -> Result<Server, StartError>
     let rooms = Rooms::start(&node, &log, chain.watch_commits(Arc::clone(&others.peers)), &limits);
     let (endpoint, inboxes) = Endpoint::new(EndpointSettings {
         topics: config.aws.topic_arn,
-        secret: EndpointSecret::random(),
+        secret,
         certificates,
         sink: chain.watch_deliveries(Arc::new(rooms.clone())),
         clock: wall_clock(),
     });
     let endpoint = Arc::new(endpoint);
-    let endpoint_url = format!("{}{}", config.network.sns_endpoint, relay_path.unwrap_or_else(|| endpoint.path()));
 
     let connections = Connections::new(node.clone(), rooms.clone(), limits);
     let readiness = Arc::new(Readiness::new(Arc::clone(&chain), connections.draining.clone()));
@@ -158,9 +162,10 @@ pub async fn start(config: Config, aws: SdkConfig) -> Result<Server, StartError>
         look: Duration::from_secs(1),
         stop: unsubscribe.clone(),
     }));
-    let subscriptions = subscribe(inboxes, &endpoint_url, &aws, &unsubscribe);
+    let (doubts, doubted) = watch::channel(0);
+    let subscriptions = subscribe(inboxes, &endpoint_url, &aws, &doubted, &unsubscribe);
     readiness.started(subscriptions.iter().map(|task| (task.topic.to_string(), task.state.clone())).collect());
-    let lease = lease.keep(subscriptions.iter().map(|task| task.state.clone()).collect());
+    let lease = lease.keep(subscriptions.iter().map(|task| task.state.clone()).collect(), doubts);
     tracing::info!(%node, %address, link = link.as_ref().map(|link| &*link.address), "serving");
     Ok(Server {
         node,
@@ -255,6 +260,7 @@ fn subscribe(
     inboxes: Vec<SubscriptionInbox>,
     endpoint: &str,
     aws: &SdkConfig,
+    doubts: &watch::Receiver<u64>,
     stop: &CancellationToken,
 ) -> Vec<SubscriptionTask> {
     let api = Arc::new(SnsApi::new(aws_sdk_sns::Client::new(aws)));
@@ -263,6 +269,7 @@ fn subscribe(
         endpoint: endpoint.to_owned(),
         api: api.clone(),
         times: SubscriptionTimes::default(),
+        doubts: doubts.clone(),
         stop: stop.clone(),
     };
     inboxes.into_iter().map(|inbox| subscription::start(settings(inbox))).collect()

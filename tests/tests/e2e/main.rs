@@ -20,6 +20,7 @@ mod link;
 mod link_refusals;
 mod outage;
 mod programs;
+mod reaper;
 mod relay;
 mod restart;
 mod resume;

@@ -96,6 +96,7 @@ async fn help_lists_every_flag_and_its_variable() {
     flags.dedup();
     let known = [
         "--audit-units",
+        "--beat-ms",
         "--cluster-key",
         "--commits-in-flight",
         "--create-tables",

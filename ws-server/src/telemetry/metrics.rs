@@ -12,6 +12,7 @@ use axum::response::IntoResponse;
 
 use crate::backplane::BackplaneStats;
 use crate::backplane::chain::Chain;
+use crate::backplane::reaper::ReaperStats;
 use crate::connection::Connections;
 use crate::link::LinkStats;
 use crate::link::directory::Directory;
@@ -22,6 +23,7 @@ pub(crate) struct Instruments {
     pub(crate) backplane: Arc<BackplaneStats>,
     pub(crate) chain: Arc<Chain>,
     pub(crate) link: Arc<LinkStats>,
+    pub(crate) reaper: Arc<ReaperStats>,
     /// `None` when the node is the only one by its configuration.
     pub(crate) directory: Option<Arc<Directory>>,
 }
@@ -43,7 +45,19 @@ impl Instruments {
         for (name, what, value) in self.link.counts().each() {
             text.counter(&format!("link_{name}"), what, value);
         }
+        self.reaper(&mut text);
         text.0
+    }
+
+    fn reaper(&self, text: &mut Exposition) {
+        let counts = self.reaper.counts();
+        for (name, what, value) in [
+            ("subscriptions_removed", "Subscriptions of dead nodes that were removed", counts.subscriptions),
+            ("rows_removed", "Rows of dead nodes that were removed", counts.rows),
+            ("failures", "Looks for dead nodes that SNS or the nodes' table did not let end", counts.failures),
+        ] {
+            text.counter(&format!("reaper_{name}"), what, value);
+        }
     }
 
     fn chain(&self, text: &mut Exposition) {
@@ -139,6 +153,7 @@ mod tests {
             backplane: Arc::default(),
             chain: Chain::new(NodeId::from_random(1), 1),
             link: Arc::default(),
+            reaper: Arc::default(),
             directory: Some(alone()),
         }
     }

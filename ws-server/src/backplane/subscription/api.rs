@@ -71,6 +71,10 @@ impl SnsApi {
     pub fn new(client: Client) -> Self {
         Self { client }
     }
+
+    pub(crate) fn client(&self) -> &Client {
+        &self.client
+    }
 }
 
 impl SubscriptionApi for SnsApi {
@@ -123,7 +127,7 @@ impl SubscriptionApi for SnsApi {
 }
 
 /// Codes as SNS writes them on the wire, without the SDK's `Exception`.
-fn call_error<E, R>(error: &SdkError<E, R>) -> CallError
+pub(crate) fn call_error<E, R>(error: &SdkError<E, R>) -> CallError
 where
     E: std::error::Error + ProvideErrorMetadata + 'static,
     R: std::fmt::Debug,

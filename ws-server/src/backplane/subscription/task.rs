@@ -22,6 +22,8 @@ pub struct SubscriptionTaskSettings {
     pub api: Arc<dyn SubscriptionApi>,
     /// How long to wait for what.
     pub times: SubscriptionTimes,
+    /// Changes when the other nodes may have taken this one for dead.
+    pub doubts: watch::Receiver<u64>,
     /// Stops the task.
     pub stop: CancellationToken,
 }
@@ -59,6 +61,7 @@ pub fn start(settings: SubscriptionTaskSettings) -> SubscriptionTask {
         },
         life: Lifecycle::new(Instant::now(), settings.times, fastrand::u64(..)),
         events: settings.inbox.events,
+        doubts: settings.doubts,
         published,
         stop: settings.stop,
         call: None,
@@ -76,6 +79,7 @@ struct Shell {
     caller: Caller,
     life: Lifecycle,
     events: mpsc::Receiver<SubscriptionEvent>,
+    doubts: watch::Receiver<u64>,
     published: watch::Sender<SubscriptionState>,
     stop: CancellationToken,
     call: Option<BoxFuture<'static, Answer>>,
@@ -96,6 +100,7 @@ impl Shell {
                     tracing::debug!(topic = %self.caller.topic, ?event, "SNS tells about the subscription");
                     self.life.handle_event(Instant::now(), event);
                 }
+                Ok(()) = self.doubts.changed() => self.life.handle_doubt(Instant::now()),
                 () = tokio::time::sleep_until(due.unwrap_or_else(tokio::time::Instant::now)), if due.is_some() => {}
             }
             self.publish();
