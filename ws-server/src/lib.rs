@@ -11,6 +11,7 @@ pub mod connection;
 mod health;
 pub mod lease;
 pub mod link;
+mod listener;
 pub mod message_log;
 mod page;
 pub mod rooms;

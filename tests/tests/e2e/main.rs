@@ -19,6 +19,7 @@ mod kill;
 mod link;
 mod link_refusals;
 mod outage;
+mod ports;
 mod programs;
 mod reaper;
 mod relay;

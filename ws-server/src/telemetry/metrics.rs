@@ -37,6 +37,14 @@ impl Instruments {
     fn exposition(&self, now: Instant) -> String {
         let mut text = Exposition::default();
         text.gauge("sessions", "Connections of clients that are open", self.connections.open());
+        let stats = &self.connections.stats;
+        for (name, what, counter) in [
+            ("connections_refused", "Connections closed because there were too many", &stats.refused),
+            ("publishes_limited", "Publishes refused because their session sends too many", &stats.publishes_limited),
+            ("signals_limited", "Signals dropped because their session sends too many", &stats.signals_limited),
+        ] {
+            text.counter(name, what, counter.load(Ordering::Relaxed));
+        }
         if let Some(directory) = &self.directory {
             text.gauge("nodes", "Nodes that live, this one included", directory.view().others() + 1);
         }

@@ -66,7 +66,7 @@ enum LookError {
 impl Reaper {
     /// Looks again and again until told to stop.
     pub(crate) async fn run(self, stop: CancellationToken) {
-        stop.run_until_cancelled(self.work()).await;
+        stop.run_until_cancelled(Box::pin(self.work())).await;
     }
 
     async fn work(self) {

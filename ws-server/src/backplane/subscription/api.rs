@@ -45,6 +45,12 @@ pub enum CallError {
     /// SNS refused these arguments: the same call will not succeed.
     #[error("refused: {0}")]
     Refused(String),
+    /// The node's role does not allow it.
+    #[error("not allowed: {0}")]
+    Denied(String),
+    /// What the call is about is not there.
+    #[error("not there: {0}")]
+    Missing(String),
     /// Anything else: may pass.
     #[error("failed: {0}")]
     Failed(String),
@@ -132,11 +138,19 @@ where
     E: std::error::Error + ProvideErrorMetadata + 'static,
     R: std::fmt::Debug,
 {
-    let text = DisplayErrorContext(error).to_string();
+    let text = match error.as_service_error().and_then(ProvideErrorMetadata::code) {
+        Some(code) => {
+            let message = error.as_service_error().and_then(ProvideErrorMetadata::message).unwrap_or("no message");
+            format!("{code}: {message}")
+        }
+        None => DisplayErrorContext(error).to_string(),
+    };
     match error.as_service_error().and_then(ProvideErrorMetadata::code) {
-        Some("InvalidParameter" | "NotFound" | "FilterPolicyLimitExceeded" | "SubscriptionLimitExceeded") => {
+        Some("InvalidParameter" | "FilterPolicyLimitExceeded" | "SubscriptionLimitExceeded") => {
             CallError::Refused(text)
         }
+        Some("NotFound") => CallError::Missing(text),
+        Some("AuthorizationError" | "AccessDenied" | "AccessDeniedException") => CallError::Denied(text),
         _ => CallError::Failed(text),
     }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::DisplayErrorContext;
+use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
 use aws_sdk_dynamodb::types::AttributeValue;
 use protocol::NodeId;
 use tokio::time::timeout;
@@ -107,7 +108,7 @@ impl NodesTable {
         match timeout(PATIENCE, delete.send()).await {
             Ok(Ok(_)) => Ok(true),
             Ok(Err(error))
-                if error.as_service_error().is_some_and(|error| error.is_conditional_check_failed_exception()) =>
+                if error.as_service_error().is_some_and(DeleteItemError::is_conditional_check_failed_exception) =>
             {
                 Ok(false)
             }
