@@ -96,6 +96,9 @@ impl Node {
             ("--nodes-table", stack.announced("nodes_table")),
             ("--link-listen", "127.0.0.1:0"),
             ("--drain-ms", "300"),
+            // Tests say more in a second than people do.
+            ("--publishes-per-second", "0"),
+            ("--signals-per-second", "0"),
             ("--log", "warn,ws_server=info"),
         ];
         // Deployed tables are taken as they are; and where the parts of AWS are the point, no short cut goes past them.

@@ -12,6 +12,7 @@ mod health;
 pub mod health_check;
 pub mod lease;
 pub mod link;
+mod listener;
 pub mod message_log;
 mod page;
 pub mod rooms;

@@ -6,7 +6,8 @@ use aws_config::{BehaviorVersion, SdkConfig};
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use clap::Parser;
 use ws_server::config::{Config, usage_error};
-use ws_server::{health_check, shutdown, start, telemetry};
+use ws_server::shutdown::StopSignals;
+use ws_server::{health_check, start, telemetry};
 
 /// Every publish allocates, in the AWS SDK above all, and from several threads: the system's allocator would cost a
 /// quarter of the processor time.
@@ -28,7 +29,10 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return failed(&format!("the runtime cannot start: {error}")),
     };
-    match runtime.block_on(run(config)) {
+    let ended = runtime.block_on(run(config));
+    // A thread that waits for the operating system (names that do not resolve) must not hold the process.
+    runtime.shutdown_background();
+    match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failed(&error),
     }
@@ -39,9 +43,15 @@ async fn run(config: Config) -> Result<(), String> {
     config.limits.limits().map_err(|error| error.to_string())?;
     config.link.mode().map_err(|error| error.to_string())?;
     let server = start(config, aws().await).await.map_err(|error| error.to_string())?;
-    shutdown::requested().await.map_err(|error| format!("signals cannot be listened for: {error}"))?;
-    server.stop().await;
-    Ok(())
+    let mut signals = StopSignals::listen().map_err(|error| format!("signals cannot be listened for: {error}"))?;
+    let refusal = tokio::select! {
+        () = signals.next() => None,
+        refusal = server.refused() => Some(refusal),
+    };
+    tokio::select! {
+        () = server.stop() => refusal.map_or(Ok(()), Err),
+        () = signals.next() => Err("a second signal: ended at once, commits and leases may be left".to_owned()),
+    }
 }
 
 async fn aws() -> SdkConfig {

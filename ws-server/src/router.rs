@@ -20,14 +20,12 @@ pub(crate) struct Routed {
     pub(crate) info: Arc<PageInfo>,
 }
 
-/// Every route of the public port; `link::routes` has those of the port for other nodes.
+/// Every route of the public port, but [`metrics`], which may be elsewhere; `link::routes` has those of the port for other
+/// nodes.
 pub(crate) fn router(to: Routed) -> Router {
-    let routes = Router::new()
+    let routes = health(to.readiness)
         .route("/ws", get(connection::upgrade).with_state(to.connections))
         .route("/sns/{secret}", post(backplane::receive_post).with_state(to.endpoint))
-        .route("/healthz", get(health::healthz))
-        .route("/readyz", get(health::readyz).with_state(to.readiness))
-        .route("/metrics", get(telemetry::metrics).with_state(to.instruments))
         .route("/", get(page::index))
         .route("/chat.css", get(page::style))
         .route("/chat.js", get(page::chat))
@@ -40,4 +38,14 @@ pub(crate) fn router(to: Routed) -> Router {
         Some(relay) => routes.route("/sns/{node}/{address}/{mac}", post(backplane::relay_post).with_state(relay)),
         None => routes,
     }
+}
+
+/// On every port that others than nodes reach.
+pub(crate) fn health(readiness: Arc<Readiness>) -> Router {
+    Router::new().route("/healthz", get(health::healthz)).route("/readyz", get(health::readyz).with_state(readiness))
+}
+
+/// On the port for operations, if there is one.
+pub(crate) fn metrics(instruments: Arc<Instruments>) -> Router {
+    Router::new().route("/metrics", get(telemetry::metrics).with_state(instruments))
 }

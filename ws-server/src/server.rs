@@ -1,84 +1,38 @@
 //! Puts a node together: the only place where adapters are chosen.
 
+mod drain;
 mod others;
+mod ports;
+mod preflight;
+mod start_error;
 
-use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use aws_config::SdkConfig;
-use axum::serve::ListenerExt;
+use futures_util::future::select_all;
 use protocol::NodeId;
-use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::backplane::certificate::{
-    CertificatePolicy, CertificateStore, HttpsFetcher, HttpsFetcherError, StoreLimits, TrustRoots, TrustRootsError,
-};
+use crate::backplane::certificate::{CertificatePolicy, CertificateStore, HttpsFetcher, StoreLimits, TrustRoots};
 use crate::backplane::chain::{Chain, ChainSettings};
 use crate::backplane::subscription::{self, SnsApi, SubscriptionTask, SubscriptionTaskSettings, SubscriptionTimes};
 use crate::backplane::{Endpoint, EndpointSecret, EndpointSettings, SubscriptionInbox, WallClock};
-use crate::config::{AwsConfig, Config, LimitsError, LinkConfigError};
+use crate::config::{AwsConfig, Config};
 use crate::connection::Connections;
 use crate::health::Readiness;
-use crate::lease::{LeaseError, LeaseKeeper};
-use crate::link::directory::DirectoryError;
+use crate::lease::LeaseKeeper;
 use crate::message_log::{DynamoLog, MessageLog, MeteredLog};
 use crate::page::PageInfo;
 use crate::rooms::Rooms;
-use crate::router::{Routed, router};
-use crate::tables::{TableError, TableNames, ensure_tables};
+use crate::router::Routed;
+use crate::tables::{TableNames, ensure_tables};
 use crate::telemetry::report;
 use others::{OthersSettings, ServedLink, Standing};
-
-/// How long a stopping node waits for commits that are under way.
-const FLUSH_WITHIN: Duration = Duration::from_secs(10);
-/// How long it waits for the last connections after their time to leave.
-const LEAVE_WITHIN: Duration = Duration::from_secs(3);
-
-/// Why a node did not start. Each is one line for whoever starts it.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The address is taken, or not ours.
-    #[error("cannot listen on {0}: {1}")]
-    Listen(SocketAddr, #[source] io::Error),
-    /// Flags that contradict each other.
-    #[error(transparent)]
-    Limits(#[from] LimitsError),
-    /// Flags about other nodes that contradict each other.
-    #[error(transparent)]
-    Link(#[from] LinkConfigError),
-    /// No address is known under which other nodes reach this one.
-    #[error("no address for other nodes is known, give one with --link-address: {0}")]
-    LinkAddress(#[source] io::Error),
-    /// Nodes that should have a key have none.
-    #[error(
-        "another node lives in the table of nodes: give all nodes the same --cluster-key, or all of them --stand-alone"
-    )]
-    NotTheOnlyNode,
-    /// The nodes' table cannot be read.
-    #[error(transparent)]
-    Directory(#[from] DirectoryError),
-    /// A table is missing or wrong.
-    #[error(transparent)]
-    Tables(#[from] TableError),
-    /// The nodes' table does not take this node.
-    #[error(transparent)]
-    Lease(#[from] LeaseError),
-    /// The file of root certificates cannot be read.
-    #[error("cannot read --sns-trust-root {0}: {1}")]
-    TrustRootFile(PathBuf, #[source] io::Error),
-    /// The file of root certificates holds none.
-    #[error("--sns-trust-root {0}: {1}")]
-    TrustRoot(PathBuf, #[source] TrustRootsError),
-    /// The root certificates cannot be used.
-    #[error("the trust roots cannot be used: {0}")]
-    Tls(#[from] HttpsFetcherError),
-}
+use ports::{Ports, Serving};
+pub use start_error::StartError;
 
 /// A running node.
 pub struct Server {
@@ -91,8 +45,7 @@ pub struct Server {
     unsubscribe: CancellationToken,
     lease: LeaseKeeper,
     link: Option<ServedLink>,
-    stop_serving: CancellationToken,
-    serving: JoinHandle<()>,
+    serving: Serving,
 }
 
 /// Starts a node. It listens when this returns; [`Server::ready`] tells when SNS delivers to it.
@@ -102,25 +55,30 @@ pub struct Server {
 pub async fn start(config: Config, aws: SdkConfig) -> Result<Server, StartError> {
     let limits = config.limits.limits()?;
     let certificates = certificates(&config.aws)?;
-    let listen = config.network.listen;
-    let listener = TcpListener::bind(listen).await.map_err(|error| StartError::Listen(listen, error))?;
-    let address = listener.local_addr().map_err(|error| StartError::Listen(listen, error))?;
-
-    let dynamodb = aws_sdk_dynamodb::Client::new(&aws);
+    // Boxed, as what is needed once: the state of each would be part of everything that starts a node.
+    Box::pin(preflight::check_account(&aws, &config.aws.topic_arn)).await?;
+    let ports = Ports::bind(&config.network).await?;
+    let address = ports.address();
+    let (dynamodb, sns) = (aws_sdk_dynamodb::Client::new(&aws), aws_sdk_sns::Client::new(&aws));
     let names = TableNames { messages: config.aws.messages_table.clone(), nodes: config.aws.nodes_table.clone() };
     let standing = Standing::of(&config.link).await?;
-    ensure_tables(&dynamodb, &names, config.aws.create_tables).await?;
+    Box::pin(ensure_tables(&dynamodb, &names, config.aws.create_tables)).await?;
+    Box::pin(preflight::check_permissions(&dynamodb, &names, &sns, &config.aws.topic_arn)).await?;
     let node = NodeId::from_random(fastrand::u64(..));
+    let secret = EndpointSecret::random();
     let relay_path = standing.relay_path(&node).filter(|_| config.link.sns_relay);
+    let endpoint_url = config.network.sns_endpoint + &relay_path.unwrap_or_else(|| secret.path());
     let settings = OthersSettings {
         node: node.clone(),
         dynamodb: dynamodb.clone(),
         table: names.nodes,
         hints: config.link.peer_hints,
         topics: config.aws.topic_arn.clone(),
-        sns: aws_sdk_sns::Client::new(&aws),
+        sns: sns.clone(),
+        endpoint_url: endpoint_url.clone(),
+        beat_every: Duration::from_millis(config.link.beat_ms),
     };
-    let (lease, others) = others::join(standing, settings).await?;
+    let (lease, others) = Box::pin(others::join(standing, settings)).await?;
 
     let metered = MeteredLog::new(Arc::new(DynamoLog::new(&dynamodb, names.messages)));
     let log_stats = metered.stats();
@@ -129,56 +87,37 @@ pub async fn start(config: Config, aws: SdkConfig) -> Result<Server, StartError>
     let rooms = Rooms::start(&node, &log, chain.watch_commits(Arc::clone(&others.peers)), &limits);
     let (endpoint, inboxes) = Endpoint::new(EndpointSettings {
         topics: config.aws.topic_arn,
-        secret: EndpointSecret::random(),
+        secret,
         certificates,
         sink: chain.watch_deliveries(Arc::new(rooms.clone())),
         clock: wall_clock(),
     });
     let endpoint = Arc::new(endpoint);
-    let endpoint_url = format!("{}{}", config.network.sns_endpoint, relay_path.unwrap_or_else(|| endpoint.path()));
 
     let connections = Connections::new(node.clone(), rooms.clone(), limits);
     let readiness = Arc::new(Readiness::new(Arc::clone(&chain), Arc::clone(&log_stats), connections.draining.clone()));
     let info = Arc::new(PageInfo { node: node.to_string(), links: config.network.page_link });
     let instruments = Arc::new(others.instruments(&connections, &endpoint, &chain, log_stats));
     let (relay, link) = others.serve(&rooms, &endpoint, &connections.draining);
-    let routes = router(Routed {
+    let routed = Routed {
         connections: Arc::clone(&connections),
         endpoint,
         relay,
         readiness: Arc::clone(&readiness),
         instruments: Arc::clone(&instruments),
         info,
-    });
-    let stop_serving = CancellationToken::new();
-    let serving = tokio::spawn(serve(listener, routes, stop_serving.clone()));
+    };
+    let serving = ports.serve(routed, &connections);
 
     let unsubscribe = CancellationToken::new();
     tokio::spawn(report(instruments, Arc::clone(&readiness), unsubscribe.clone()));
-    tokio::spawn(chain.run(ChainSettings {
-        log,
-        listener: Arc::new(rooms.clone()),
-        clock: wall_clock(),
-        look: Duration::from_secs(1),
-        stop: unsubscribe.clone(),
-    }));
-    let subscriptions = subscribe(inboxes, &endpoint_url, &aws, &unsubscribe);
+    watch_chain(chain, log, &rooms, &unsubscribe);
+    let (doubts, doubted) = watch::channel(0);
+    let subscriptions = subscribe(inboxes, &endpoint_url, sns, &doubted, &unsubscribe);
     readiness.started(subscriptions.iter().map(|task| (task.topic.to_string(), task.state.clone())).collect());
-    let lease = lease.keep(subscriptions.iter().map(|task| task.state.clone()).collect());
+    let lease = lease.keep(subscriptions.iter().map(|task| task.state.clone()).collect(), doubts);
     tracing::info!(%node, %address, link = link.as_ref().map(|link| &*link.address), "serving");
-    Ok(Server {
-        node,
-        address,
-        connections,
-        readiness,
-        rooms,
-        subscriptions,
-        unsubscribe,
-        lease,
-        link,
-        stop_serving,
-        serving,
-    })
+    Ok(Server { node, address, connections, readiness, rooms, subscriptions, unsubscribe, lease, link, serving })
 }
 
 impl Server {
@@ -206,38 +145,19 @@ impl Server {
         self.link.as_ref().map(|link| link.listens)
     }
 
+    /// Waits until SNS says that this node may not subscribe, or that there is no such topic, and has never been subscribed:
+    /// one line that says what to mend. Never ends otherwise.
+    pub async fn refused(&self) -> String {
+        let refusals = self.subscriptions.iter().map(|task| Box::pin(task.refused()));
+        match self.subscriptions.is_empty() {
+            true => std::future::pending().await,
+            false => select_all(refusals).await.0,
+        }
+    }
+
     /// Waits until SNS delivers to this node.
     pub async fn ready(&self) {
         self.readiness.confirmed().await;
-    }
-
-    /// Stops the node: it is no longer ready, asks its sessions to go elsewhere over the drain time, brings commits to
-    /// an end, unsubscribes, and gives up its lease. Everything is bounded in time.
-    pub async fn stop(self) {
-        let open = self.connections.open();
-        tracing::info!(node = %self.node, sessions = open, "draining");
-        self.connections.draining.cancel();
-        self.connections.tasks.close();
-        let drain = Duration::from_millis(self.connections.limits.drain_ms) + LEAVE_WITHIN;
-        if timeout(drain, self.connections.tasks.wait()).await.is_err() {
-            tracing::warn!(sessions = self.connections.open(), "sessions were cut off");
-        }
-        if timeout(FLUSH_WITHIN, self.rooms.flush()).await.is_err() {
-            tracing::warn!("commits were cut off: their publishers will send again");
-        }
-        self.unsubscribe.cancel();
-        for task in self.subscriptions {
-            task.stopped().await;
-        }
-        self.lease.release().await;
-        if let Some(link) = self.link {
-            link.stop().await;
-        }
-        self.stop_serving.cancel();
-        if let Err(error) = self.serving.await {
-            tracing::error!(%error, "serving ended badly");
-        }
-        tracing::info!(node = %self.node, "stopped");
     }
 }
 
@@ -255,38 +175,33 @@ fn certificates(config: &AwsConfig) -> Result<CertificateStore, StartError> {
     Ok(CertificateStore::new(policy, Arc::new(fetcher), wall_clock(), StoreLimits::default()))
 }
 
+fn watch_chain(chain: Arc<Chain>, log: Arc<dyn MessageLog>, rooms: &Rooms, stop: &CancellationToken) {
+    tokio::spawn(chain.run(ChainSettings {
+        log,
+        listener: Arc::new(rooms.clone()),
+        clock: wall_clock(),
+        look: Duration::from_secs(1),
+        stop: stop.clone(),
+    }));
+}
+
 fn subscribe(
     inboxes: Vec<SubscriptionInbox>,
     endpoint: &str,
-    aws: &SdkConfig,
+    sns: aws_sdk_sns::Client,
+    doubts: &watch::Receiver<u64>,
     stop: &CancellationToken,
 ) -> Vec<SubscriptionTask> {
-    let api = Arc::new(SnsApi::new(aws_sdk_sns::Client::new(aws)));
+    let api = Arc::new(SnsApi::new(sns));
     let settings = |inbox| SubscriptionTaskSettings {
         inbox,
         endpoint: endpoint.to_owned(),
         api: api.clone(),
         times: SubscriptionTimes::default(),
+        doubts: doubts.clone(),
         stop: stop.clone(),
     };
     inboxes.into_iter().map(|inbox| subscription::start(settings(inbox))).collect()
-}
-
-async fn serve(listener: TcpListener, routes: axum::Router, stop: CancellationToken) {
-    // Small frames leave at once: coalescing is done by the connections themselves.
-    let listener = listener.tap_io(|socket| {
-        if let Err(error) = socket.set_nodelay(true) {
-            tracing::debug!(%error, "no TCP_NODELAY");
-        }
-    });
-    tokio::select! {
-        served = axum::serve(listener, routes) => {
-            if let Err(error) = served {
-                tracing::error!(%error, "serving ended");
-            }
-        }
-        () = stop.cancelled() => {}
-    }
 }
 
 fn wall_clock() -> WallClock {

@@ -94,6 +94,9 @@ impl NodeSettings {
             ("--link-listen", "127.0.0.1:0"),
             // Nobody's deployment waits here: Ctrl-C is answered at once.
             ("--drain-ms", "300"),
+            // Loads of few sessions that say much are what one starts it for.
+            ("--publishes-per-second", "0"),
+            ("--signals-per-second", "0"),
         ];
         let others = (0..self.nodes).filter(|&other| other != index);
         let links =
@@ -134,8 +137,8 @@ mod tests {
              --nodes-table roomcast-nodes --topic-arn arn:aws:sns:us-east-1:000000000000:roomcast \
              --sns-endpoint http://127.0.0.1:8081 --sns-cert-origin https://127.0.0.1:9443 \
              --sns-trust-root /data/sns-root.pem --cluster-key 0123456789abcdef0123456789abcdef \
-             --link-listen 127.0.0.1:0 --drain-ms 300 --page-link Node 1=http://127.0.0.1:8080 \
-             --page-link Node 3=http://127.0.0.1:8082"
+             --link-listen 127.0.0.1:0 --drain-ms 300 --publishes-per-second 0 --signals-per-second 0 \
+             --page-link Node 1=http://127.0.0.1:8080 --page-link Node 3=http://127.0.0.1:8082"
         );
         assert_eq!(settings().urls(), ["http://127.0.0.1:8080", "http://127.0.0.1:8081", "http://127.0.0.1:8082"]);
     }
@@ -144,10 +147,7 @@ mod tests {
     fn a_node_behind_a_proxy_is_told_the_address_of_the_proxy() {
         let link_addresses = (1..=3).map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port))).collect();
         let arguments = NodeSettings { link_addresses, ..settings() }.arguments(1).join(" ");
-        assert!(
-            arguments.contains("--link-listen 127.0.0.1:0 --drain-ms 300 --link-address 127.0.0.1:2 "),
-            "{arguments}"
-        );
+        assert!(arguments.contains("--signals-per-second 0 --link-address 127.0.0.1:2 "), "{arguments}");
     }
 
     #[test]

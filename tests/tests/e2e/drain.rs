@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use client::session::Event;
 use client::{JoinFrom, RawSocket};
@@ -93,5 +93,44 @@ async fn a_draining_node_is_alive_and_not_ready_and_refuses_newcomers_with_1012(
         leases(&stack).await == 0 && sns::subscriptions(&stack).await.is_empty()
     })
     .await;
+    stack.stop().await;
+}
+
+/// The whole of AWS does not answer any more: nothing can be flushed, removed or given up.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_ends_in_time_although_neither_dynamodb_nor_sns_answers() {
+    let stack = Stack::start(StackOptions::nodes(0)).await;
+    let node = Node::start(&stack, &["--drain-ms", "500"]).await;
+    let (crowd, lobby) = (Crowd::new(), room("lobby"));
+    let guest = crowd.member(&node.ws(), &lobby).await;
+    guest.say(&lobby, "while all is well").await;
+    stack.process().signal("STOP");
+    guest.shout(&lobby, "nobody will ever acknowledge this").await;
+    let asked = Instant::now();
+    node.process().signal("TERM");
+    let finished = node.stop_requested().await;
+    assert!(finished.status.success(), "{}", finished.stderr);
+    // The window, 5 s for the last connections, 15 s for the rest; and the patience of a slow machine.
+    assert!(asked.elapsed() < Duration::from_secs(25), "after {:?}", asked.elapsed());
+    stack.process().signal("CONT");
+    stack.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_signal_ends_a_draining_node_at_once_and_it_says_so() {
+    let stack = Stack::start(StackOptions::nodes(0)).await;
+    let node = Node::start(&stack, &["--drain-ms", "90000"]).await;
+    let mut sockets = Vec::new();
+    for _ in 0..20 {
+        let mut socket = RawSocket::connect(&format!("{}/ws", node.ws()), &[]).await.unwrap();
+        assert!(matches!(socket.recv_frame(PATIENCE).await.unwrap(), ServerFrame::Welcome(_)));
+        sockets.push(socket);
+    }
+    node.process().signal("TERM");
+    assert!(matches!(sockets[0].recv_frame(PATIENCE).await.unwrap(), ServerFrame::Draining(_)));
+    node.process().signal("TERM");
+    let finished = node.stop_requested().await;
+    assert_eq!(finished.status.code(), Some(1));
+    assert!(finished.stderr.lines().last().is_some_and(|line| line.contains("a second signal")), "{}", finished.stderr);
     stack.stop().await;
 }

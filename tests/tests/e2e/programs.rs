@@ -56,6 +56,54 @@ async fn a_node_that_cannot_start_says_why_in_one_line() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_node_in_an_account_that_is_not_as_it_should_be_says_what_to_mend() {
+    let stack = Stack::start(StackOptions::nodes(0)).await;
+    let (quiet, port) = (["--log", "off"], ports::free(1));
+    let without = |names: &[&str]| -> Vec<(&str, &str)> {
+        Node::environment(&stack).into_iter().filter(|(name, _)| !names.contains(name)).collect()
+    };
+    let arguments = [&Node::arguments(&stack, port)[2..], &strings(&["--listen", "127.0.0.1:0", "--log", "off"])];
+    let mut arguments = arguments.concat();
+    let log = arguments.iter().position(|argument| argument == "--log").expect("it is there");
+    arguments.drain(log..log + 2);
+    let told = async |environment: &[(&str, &str)]| {
+        Process::start("ws-server", &arguments, environment).finished(PATIENCE).await
+    };
+    one_line(&told(&without(&["AWS_REGION"])).await, &["no AWS region is configured: set AWS_REGION"]);
+    let keys = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"];
+    one_line(&told(&without(&keys)).await, &["ws-server: no AWS credentials: "]);
+    let mut elsewhere = without(&["AWS_REGION"]);
+    elsewhere.push(("AWS_REGION", "eu-west-1"));
+    one_line(&told(&elsewhere).await, &[stack.announced("topic_arn"), "is not in the region eu-west-1"]);
+    let mut short = without(&["ROOMCAST_CLUSTER_KEY"]);
+    short.push(("ROOMCAST_CLUSTER_KEY", "short"));
+    one_line(&told(&short).await, &["--cluster-key: a key has at least 32 characters"]);
+
+    let nowhere = "arn:aws:sns:us-east-1:000000000000:nowhere";
+    let missing = [&quiet[..], &["--topic-arn", nowhere]].concat();
+    let finished = Node::launch(&stack, port, &missing).finished(PATIENCE).await;
+    one_line(&finished, &["ws-server: topic", nowhere, "does not exist"]);
+    let blocker = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = blocker.local_addr().unwrap().to_string();
+    let finished =
+        Node::launch(&stack, port, &[&quiet[..], &["--ops-listen", &taken]].concat()).finished(PATIENCE).await;
+    one_line(&finished, &["ws-server: cannot listen on", &taken, "in use"]);
+    stack.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_publisher_says_which_variable_is_missing() {
+    let finished = Process::start("stream-publisher", &[], &[]).finished(PATIENCE).await;
+    one_line(&finished, &["stream-publisher: TOPIC_ARNS must list SNS topic ARNs", "no topic is named"]);
+    let fifo = [("TOPIC_ARNS", "arn:aws:sns:us-east-1:000000000000:t.fifo")];
+    let finished = Process::start("stream-publisher", &[], &fifo).finished(PATIENCE).await;
+    one_line(&finished, &["stream-publisher: TOPIC_ARNS", "is a FIFO topic"]);
+    let topics = [("TOPIC_ARNS", "arn:aws:sns:us-east-1:000000000000:t")];
+    let finished = Process::start("stream-publisher", &[], &topics).finished(PATIENCE).await;
+    one_line(&finished, &["stream-publisher: AWS_LAMBDA_RUNTIME_API is not set"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_flag_that_is_not_understood_is_named_with_the_reason() {
     let needed = ["--topic-arn", "arn:aws:sns:us-east-1:000000000000:t", "--sns-endpoint", "http://127.0.0.1:1"];
     for (flag, value) in [
@@ -96,6 +144,7 @@ async fn help_lists_every_flag_and_its_variable() {
     flags.dedup();
     let known = [
         "--audit-units",
+        "--beat-ms",
         "--cluster-key",
         "--commits-in-flight",
         "--create-tables",
@@ -103,6 +152,7 @@ async fn help_lists_every_flag_and_its_variable() {
         "--gap-ms",
         "--heartbeat-ms",
         "--help",
+        "--http-connections",
         "--link-address",
         "--link-listen",
         "--listen",
@@ -112,15 +162,18 @@ async fn help_lists_every_flag_and_its_variable() {
         "--messages-table",
         "--nodes-table",
         "--opens-in-flight",
+        "--ops-listen",
         "--outbox-bytes",
         "--page-link",
         "--peer-hints",
+        "--publishes-per-second",
         "--recent-bytes",
         "--retention-hours",
         "--room-queue",
         "--rooms",
         "--rooms-per-session",
         "--sessions",
+        "--signals-per-second",
         "--sns-cert-origin",
         "--sns-endpoint",
         "--sns-relay",

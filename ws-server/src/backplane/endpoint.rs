@@ -180,7 +180,7 @@ impl Endpoint {
     /// The path that SNS is to post to: `/sns/<secret>`.
     #[must_use]
     pub fn path(&self) -> String {
-        format!("/sns/{}", self.secret.as_str())
+        self.secret.path()
     }
 
     /// Whether the path's secret is ours; compared in constant time.

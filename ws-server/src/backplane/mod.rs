@@ -11,6 +11,7 @@ mod accepted;
 pub mod certificate;
 pub mod chain;
 mod endpoint;
+pub mod reaper;
 mod relay;
 mod secret;
 pub mod signature;
@@ -30,7 +31,7 @@ use protocol::Envelope;
 
 pub use endpoint::{BODY_LIMIT, Endpoint, EndpointSettings, FRESHNESS, SubscriptionInbox, receive_post};
 pub use relay::relay_path;
-pub(crate) use relay::{AbsentNodes, Relay, relay_post};
+pub(crate) use relay::{AbsentNodes, Relay, relay_post, relayed_node};
 pub use secret::EndpointSecret;
 pub(crate) use stats::count;
 pub use stats::{BackplaneCounts, BackplaneStats};

@@ -37,6 +37,19 @@ pub fn relay_path(keys: &ClusterKeys, node: &NodeId, address: &str) -> String {
     format!("/sns/{node}/{address}/{}", hex(&mac[..16]))
 }
 
+/// The node whose endpoint a URL is, if a node of this deployment made its path.
+pub(crate) fn relayed_node(keys: &ClusterKeys, url: &str) -> Option<NodeId> {
+    let (_, path) = url.split_once("/sns/")?;
+    let [node, address, mac] = path.split('/').collect::<Vec<_>>()[..] else { return None };
+    let address = address.replace("%5B", "[").replace("%5D", "]");
+    made_by(keys, node, &address, mac)
+}
+
+fn made_by(keys: &ClusterKeys, node: &str, address: &str, mac: &str) -> Option<NodeId> {
+    let mac = from_hex::<16>(mac)?;
+    keys.verify_short(&mac_text(node, address), &mac).then(|| NodeId::new(node).ok()).flatten()
+}
+
 fn mac_text(node: &str, address: &str) -> String {
     format!("roomcast sns relay 1\n{node}\n{address}")
 }
@@ -98,7 +111,7 @@ pub(crate) async fn relay_post(
     Path((node, address, mac)): Path<(String, String, String)>,
     body: Body,
 ) -> StatusCode {
-    let Some(node) = relay.check(&node, &address, &mac) else { return relay.status(Outcome::Forged) };
+    let Some(node) = made_by(&relay.keys, &node, &address, &mac) else { return relay.status(Outcome::Forged) };
     let body = match read_body(body, BODY_LIMIT, BODY_WITHIN).await {
         Ok(body) => body,
         Err(fault) => return fault.status(),
@@ -108,12 +121,6 @@ pub(crate) async fn relay_post(
 }
 
 impl Relay {
-    fn check(&self, node: &str, address: &str, mac: &str) -> Option<NodeId> {
-        let mac = from_hex::<16>(mac)?;
-        let made_here = self.keys.verify_short(&mac_text(node, address), &mac);
-        made_here.then(|| NodeId::new(node).ok()).flatten()
-    }
-
     async fn pass_on(&self, node: &NodeId, address: &str, body: Bytes) -> Outcome {
         if *node == self.node {
             if address != &*self.address {

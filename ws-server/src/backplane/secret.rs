@@ -32,6 +32,12 @@ impl EndpointSecret {
         &self.text
     }
 
+    /// The path that SNS is to post to: `/sns/<secret>`.
+    #[must_use]
+    pub fn path(&self) -> String {
+        format!("/sns/{}", self.text)
+    }
+
     /// Whether `presented` is the secret, in time that tells nothing about it: two MACs under a random key are compared.
     #[must_use]
     pub fn matches(&self, presented: &str) -> bool {

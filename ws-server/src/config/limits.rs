@@ -9,6 +9,9 @@ const MIN_OUTBOX: u64 = 2 * (MAX_SEGMENT_BYTES + MAX_SEGMENT_MESSAGES * FRAME_EX
 /// What a message is longer as a frame than in a segment, in bytes: its type, the room's name, its number.
 const FRAME_EXTRA: usize = 256;
 
+/// Longest drain window, in milliseconds: what follows it has to end within the two minutes that Fargate gives.
+pub(crate) const MAX_DRAIN_MS: u64 = 90_000;
+
 /// Limits and times. Bytes are bytes, times are milliseconds unless the name says otherwise.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Limits")]
@@ -31,11 +34,20 @@ pub struct LimitsConfig {
     /// Connections that the node takes; more are closed with 1013
     #[arg(long, env = "ROOMCAST_SESSIONS", default_value_t = 50_000, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub sessions: u32,
+    /// Connections without a session: requests, handshakes, posts of SNS; more are closed
+    #[arg(long, env = "ROOMCAST_HTTP_CONNECTIONS", default_value_t = 8_192, value_name = "N", value_parser = clap::value_parser!(u32).range(16..=1_000_000))]
+    pub http_connections: u32,
+    /// Publishes a second of one session, twice as many at once; more get `rate_limited` (0: no limit)
+    #[arg(long, env = "ROOMCAST_PUBLISHES_PER_SECOND", default_value_t = 100, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
+    pub publishes_per_second: u32,
+    /// Signals a second of one session, twice as many at once; more are dropped (0: no limit)
+    #[arg(long, env = "ROOMCAST_SIGNALS_PER_SECOND", default_value_t = 50, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
+    pub signals_per_second: u32,
     /// Hours that messages are kept: at least 24
     #[arg(long, env = "ROOMCAST_RETENTION_HOURS", default_value_t = 30 * 24, value_name = "HOURS", value_parser = clap::value_parser!(u64).range(24..=87_600))]
     pub retention_hours: u64,
     /// Milliseconds over which sessions are closed when the node stops
-    #[arg(long, env = "ROOMCAST_DRAIN_MS", default_value_t = 20_000, value_name = "MS", value_parser = clap::value_parser!(u64).range(0..=90_000))]
+    #[arg(long, env = "ROOMCAST_DRAIN_MS", default_value_t = 20_000, value_name = "MS", value_parser = clap::value_parser!(u64).range(0..=MAX_DRAIN_MS))]
     pub drain_ms: u64,
     /// Publishes that may wait for the log in one room; more get `overloaded`
     #[arg(long, env = "ROOMCAST_ROOM_QUEUE", default_value_t = 4_096, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
@@ -74,6 +86,12 @@ pub struct Limits {
     pub rooms: usize,
     /// Sessions a node.
     pub sessions: usize,
+    /// Connections of the public port that are no sessions.
+    pub http_connections: usize,
+    /// Publishes a second of one session; 0: no limit.
+    pub publishes_per_second: u32,
+    /// Signals a second of one session; 0: no limit.
+    pub signals_per_second: u32,
     /// Milliseconds over which a stopping node closes its sessions.
     pub drain_ms: u64,
     /// Messages that a room keeps in memory.
@@ -139,6 +157,9 @@ impl LimitsConfig {
             rooms_per_session: count(self.rooms_per_session),
             rooms: count(self.rooms),
             sessions: count(self.sessions),
+            http_connections: count(self.http_connections),
+            publishes_per_second: self.publishes_per_second,
+            signals_per_second: self.signals_per_second,
             drain_ms: self.drain_ms,
             recent_messages: ID_WINDOW,
             recent_bytes: 1024 * 1024,

@@ -29,6 +29,9 @@ pub struct LinkConfig {
     /// Whether nodes tell each other at once what they committed: `on`, `off`, or `auto`: up to 32 nodes
     #[arg(long, env = "ROOMCAST_PEER_HINTS", default_value = "auto", value_name = "WHEN")]
     pub peer_hints: PeerHints,
+    /// Milliseconds between signs of life in the table of nodes; who misses three is taken for dead
+    #[arg(long, env = "ROOMCAST_BEAT_MS", default_value_t = 3_000, value_name = "MS", value_parser = clap::value_parser!(u64).range(100..=30_000))]
+    pub beat_ms: u64,
     /// Nodes do not talk to each other although there are several: SNS and the log carry everything
     #[arg(long, env = "ROOMCAST_STAND_ALONE")]
     pub stand_alone: bool,

@@ -11,6 +11,7 @@ mod readme_tests;
 use clap::Parser;
 
 pub use aws::AwsConfig;
+pub(crate) use limits::MAX_DRAIN_MS;
 pub use limits::{Limits, LimitsConfig, LimitsError};
 pub use link::{KeyText, LinkConfig, LinkConfigError, LinkMode, PeerHints};
 pub use network::{NetworkConfig, PageLink};

@@ -6,12 +6,15 @@ mod ending_tests;
 mod outbox;
 #[cfg(test)]
 mod outbox_tests;
+mod rate;
 mod requests;
+#[cfg(test)]
+mod requests_tests;
 mod task;
 mod upgrade;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use protocol::NodeId;
 use tokio_util::sync::CancellationToken;
@@ -34,7 +37,19 @@ pub struct Connections {
     pub(crate) draining: CancellationToken,
     /// The connections' tasks.
     pub(crate) tasks: TaskTracker,
+    pub(crate) stats: ConnectionStats,
     open: AtomicUsize,
+}
+
+/// What was refused to connections; all count from the node's start.
+#[derive(Debug, Default)]
+pub(crate) struct ConnectionStats {
+    /// TCP connections beyond the public port's limit.
+    pub(crate) refused: AtomicU64,
+    /// Publishes beyond a session's rate.
+    pub(crate) publishes_limited: AtomicU64,
+    /// Signals beyond a session's rate.
+    pub(crate) signals_limited: AtomicU64,
 }
 
 impl Connections {
@@ -42,7 +57,15 @@ impl Connections {
     #[must_use]
     pub fn new(node: NodeId, rooms: Rooms, limits: Limits) -> Arc<Self> {
         let (draining, tasks) = (CancellationToken::new(), TaskTracker::new());
-        Arc::new(Self { node, rooms, limits, draining, tasks, open: AtomicUsize::new(0) })
+        Arc::new(Self {
+            node,
+            rooms,
+            limits,
+            draining,
+            tasks,
+            stats: ConnectionStats::default(),
+            open: AtomicUsize::new(0),
+        })
     }
 
     /// How many connections are open.

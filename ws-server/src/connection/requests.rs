@@ -1,12 +1,14 @@
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use protocol::{
     ClientFrame, CloseCode, ErrorCode, ErrorFrame, FrameError, Message, MessageId, Pong, Ref, RoomName, ServerFrame,
 };
 
 use super::Connections;
+use super::rate::Rate;
+use crate::backplane::count;
 use crate::rooms::{Command, Session};
 
 /// What a session asks for, and the rooms that it is in.
@@ -14,11 +16,21 @@ pub(super) struct Requests {
     session: Arc<Session>,
     connections: Arc<Connections>,
     rooms: HashSet<RoomName>,
+    publishes: Rate,
+    signals: Rate,
+    /// When it was last told that it says too much in passing.
+    complained: Option<Instant>,
 }
+
+/// Between two complaints about signals, at least: they must not cost more than what they complain of.
+const COMPLAIN_EVERY: Duration = Duration::from_secs(1);
 
 impl Requests {
     pub(super) fn new(session: Arc<Session>, connections: Arc<Connections>) -> Self {
-        Self { session, connections, rooms: HashSet::new() }
+        let (limits, now) = (&connections.limits, Instant::now());
+        let publishes = Rate::new(limits.publishes_per_second, now);
+        let signals = Rate::new(limits.signals_per_second, now);
+        Self { session, connections, rooms: HashSet::new(), publishes, signals, complained: None }
     }
 
     /// Takes one text frame.
@@ -66,6 +78,11 @@ impl Requests {
                 if !self.rooms.contains(&room) {
                     return self.refuse(not_joined(room, Some(id), None));
                 }
+                if !self.publishes.admits(Instant::now()) {
+                    count(&self.connections.stats.publishes_limited);
+                    let reason = "this session publishes too often: send it again more slowly";
+                    return self.refuse(frame_error(ErrorCode::RateLimited, reason, room, Some(id), None));
+                }
                 let (from, name) = (session.user.clone(), session.name.clone());
                 let message = Message { id, from, name, at: now_ms(), body };
                 self.send(Command::Publish { room, session, message }).await;
@@ -73,6 +90,9 @@ impl Requests {
             ClientFrame::Signal { room, key, body } => {
                 if !self.rooms.contains(&room) {
                     return self.refuse(not_joined(room, None, None));
+                }
+                if !self.signals.admits(Instant::now()) {
+                    return self.drop_signal(room);
                 }
                 self.send(Command::Signal { room, session, key, body }).await;
             }
@@ -85,6 +105,17 @@ impl Requests {
             ClientFrame::Ping { reference } => {
                 self.session.send(&ServerFrame::Pong(Pong { reference }));
             }
+        }
+    }
+
+    /// Signals may be lost, and that is said only now and then.
+    fn drop_signal(&mut self, room: RoomName) {
+        count(&self.connections.stats.signals_limited);
+        let now = Instant::now();
+        if self.complained.is_none_or(|last| now.saturating_duration_since(last) >= COMPLAIN_EVERY) {
+            self.complained = Some(now);
+            let reason = "this session sends signals too often: some are dropped";
+            self.refuse(frame_error(ErrorCode::RateLimited, reason, room, None, None));
         }
     }
 

@@ -1,10 +1,12 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
 use axum::extract::{Query, State};
 use axum::http::{HeaderMap, header};
 use axum::response::Response;
 use protocol::CloseCode;
+use tokio::time::timeout;
 
 use super::{Connections, task};
 use crate::auth::{Claims, authenticate};
@@ -17,6 +19,8 @@ const READ_LIMIT: usize = 2 * 1024 * 1024;
 /// A connection's own buffers, in bytes.
 const READ_BUFFER: usize = 4 * 1024;
 const WRITE_BUFFER: usize = 16 * 1024;
+/// How long a connection that is refused may take to go.
+const REFUSE_WITHIN: Duration = Duration::from_secs(1);
 
 /// `GET /ws`.
 pub(crate) async fn upgrade(
@@ -29,7 +33,6 @@ pub(crate) async fn upgrade(
     let random = u128::from(fastrand::u64(..)) << 64 | u128::from(fastrand::u64(..));
     let identity = authenticate(&claims, bearer, random);
     let admission = connections.admit();
-    let tasks = connections.tasks.clone();
     socket
         .protocols([SUBPROTOCOL])
         .max_message_size(READ_LIMIT)
@@ -37,22 +40,26 @@ pub(crate) async fn upgrade(
         .read_buffer_size(READ_BUFFER)
         .write_buffer_size(WRITE_BUFFER)
         .max_write_buffer_size(2 * READ_LIMIT)
-        .on_upgrade(move |socket| {
-            tasks.track_future(async move {
-                match (identity, admission) {
-                    _ if connections.draining.is_cancelled() => refuse(socket, CloseCode::Restart).await,
-                    (_, None) => refuse(socket, CloseCode::TryLater).await,
-                    (Err(reason), _) => {
-                        tracing::debug!(%reason, "not authenticated");
-                        refuse(socket, CloseCode::NotAuthenticated).await;
-                    }
-                    (Ok(identity), Some(admission)) => {
-                        // The task's state is large, and most connections are idle: one allocation each.
-                        Box::pin(task::run(socket, &connections, identity)).await;
-                        drop(admission);
-                    }
+        .on_upgrade(async move |socket| {
+            // Before the look at `draining`: a drain that begins now waits for this session.
+            let place = connections.tasks.token();
+            let refusal = match (identity, admission) {
+                _ if connections.draining.is_cancelled() => CloseCode::Restart,
+                (_, None) => CloseCode::TryLater,
+                (Err(reason), _) => {
+                    tracing::debug!(%reason, "not authenticated");
+                    CloseCode::NotAuthenticated
                 }
-            })
+                (Ok(identity), Some(admission)) => {
+                    // The task's state is large, and most connections are idle: one allocation each.
+                    Box::pin(task::run(socket, &connections, identity)).await;
+                    drop((admission, place));
+                    return;
+                }
+            };
+            // A drain does not wait for those that it sends away.
+            drop(place);
+            refuse(socket, refusal).await;
         })
 }
 
@@ -61,9 +68,16 @@ fn offers_bearer(headers: &HeaderMap) -> bool {
     offered.flat_map(|value| value.split(',')).any(|offer| offer.trim().starts_with("bearer."))
 }
 
+/// Says why not, and reads what was on its way: closing over unread bytes would reset the connection, and the code would be
+/// lost.
 async fn refuse(mut socket: WebSocket, code: CloseCode) {
-    // Whoever is gone need not be told.
-    let _ = socket.send(close_message(code)).await;
+    let farewell = async {
+        // Whoever is gone need not be told.
+        if socket.send(close_message(code)).await.is_ok() {
+            while let Some(Ok(_)) = socket.recv().await {}
+        }
+    };
+    let _ = timeout(REFUSE_WITHIN, farewell).await;
 }
 
 pub(super) fn close_message(code: CloseCode) -> Message {

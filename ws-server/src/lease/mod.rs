@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::DisplayErrorContext;
-use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 use protocol::NodeId;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::backplane::subscription::SubscriptionState;
 use crate::backplane::{WallClock, WarnGate};
+use crate::link::directory::MISSED_BEATS;
 
 /// Names of the row's attributes.
 pub mod attribute {
@@ -26,6 +27,8 @@ pub mod attribute {
     pub const ADDRESS: &str = "address";
     /// L of S: ARNs of its confirmed subscriptions.
     pub const SUBSCRIPTIONS: &str = "subscriptions";
+    /// S: fingerprint of the URL that it subscribes, so that its subscription is known even if its ARN never came here.
+    pub const ENDPOINT: &str = "endpoint";
     /// N: counts the writes of the row; a node whose beat stands still is dead.
     pub const BEAT: &str = "beat";
     /// N: when the node started, milliseconds since 1970 by its own clock; for people.
@@ -43,6 +46,8 @@ pub struct LeaseSettings {
     pub node: NodeId,
     /// Host and port at which other nodes reach it; `None`: it takes no requests of theirs.
     pub address: Option<String>,
+    /// [`crate::backplane::reaper::endpoint_fingerprint`] of the URL that it subscribes.
+    pub endpoint: String,
     /// Between beats; jittered by a fifth either way.
     pub beat_every: Duration,
     /// From a beat to the row's `expires`.
@@ -52,15 +57,17 @@ pub struct LeaseSettings {
 }
 
 impl LeaseSettings {
-    /// A beat every 3 s, rows that expire after 10 minutes, 2 s for a write.
+    /// A beat every 3 s, rows that expire after a week, 2 s for a write. A week, because a row may be all that tells whose
+    /// a subscription is, and the whole service may rest for a while.
     #[must_use]
-    pub fn new(table: String, node: NodeId, address: Option<String>) -> Self {
+    pub fn new(table: String, node: NodeId, address: Option<String>, endpoint: String) -> Self {
         Self {
             table,
             node,
             address,
+            endpoint,
             beat_every: Duration::from_secs(3),
-            lifetime: Duration::from_secs(600),
+            lifetime: Duration::from_secs(7 * 24 * 3_600),
             patience: Duration::from_secs(2),
         }
     }
@@ -107,7 +114,7 @@ impl NodeLease {
     /// # Errors
     /// `LeaseError` when the write failed or took too long; the row is as it was, or renewed.
     pub async fn renew(&mut self) -> Result<(), LeaseError> {
-        self.row.write(Vec::new()).await
+        self.row.write(Vec::new()).await.map(drop)
     }
 
     /// Removes the row. A failure is only logged: the others see that the beat stands still.
@@ -115,11 +122,16 @@ impl NodeLease {
         self.row.delete().await;
     }
 
-    /// Keeps the row alive in the background, with the ARNs of these subscriptions.
+    /// Keeps the row alive in the background, with the ARNs of these subscriptions. `doubts` is counted up whenever the
+    /// others may have taken this node for dead: then they may have removed its subscriptions.
     #[must_use]
-    pub fn keep(self, subscriptions: Vec<watch::Receiver<SubscriptionState>>) -> LeaseKeeper {
+    pub fn keep(
+        self,
+        subscriptions: Vec<watch::Receiver<SubscriptionState>>,
+        doubts: watch::Sender<u64>,
+    ) -> LeaseKeeper {
         let stop = CancellationToken::new();
-        let task = tokio::spawn(beat(self.row, subscriptions, stop.clone()));
+        let task = tokio::spawn(beat(self.row, subscriptions, doubts, stop.clone()));
         LeaseKeeper { stop, task }
     }
 }
@@ -136,9 +148,15 @@ impl LeaseKeeper {
     }
 }
 
-async fn beat(mut row: Row, subscriptions: Vec<watch::Receiver<SubscriptionState>>, stop: CancellationToken) -> Row {
+async fn beat(
+    mut row: Row,
+    subscriptions: Vec<watch::Receiver<SubscriptionState>>,
+    doubts: watch::Sender<u64>,
+    stop: CancellationToken,
+) -> Row {
     let failures = WarnGate::new(Duration::from_secs(30));
     let mut failing = false;
+    let mut written = Instant::now();
     loop {
         let wait = row.settings.beat_every.mul_f64(0.8 + 0.4 * fastrand::f64());
         // The write itself is not broken off: one that is still under way could bring the deleted row back.
@@ -146,16 +164,25 @@ async fn beat(mut row: Row, subscriptions: Vec<watch::Receiver<SubscriptionState
             () = stop.cancelled() => return row,
             () = tokio::time::sleep(wait) => {}
         }
-        let result = row.write(arns(&subscriptions)).await;
-        if let Err(error) = &result
-            && let Some(others) = failures.open(Instant::now())
-        {
-            tracing::warn!(%error, others, "the node's lease was not renewed");
+        match row.write(arns(&subscriptions)).await {
+            Ok(stood) => {
+                if failing {
+                    tracing::info!("the node's lease is renewed again");
+                }
+                let silent = written.elapsed();
+                if !stood || silent > row.settings.beat_every * MISSED_BEATS {
+                    tracing::warn!(removed = !stood, ?silent, "the others may have taken this node for dead");
+                    doubts.send_modify(|doubts| *doubts += 1);
+                }
+                (failing, written) = (false, Instant::now());
+            }
+            Err(error) => {
+                failing = true;
+                if let Some(others) = failures.open(Instant::now()) {
+                    tracing::warn!(%error, others, "the node's lease was not renewed");
+                }
+            }
         }
-        if result.is_ok() && failing {
-            tracing::info!("the node's lease is renewed again");
-        }
-        failing = result.is_err();
     }
 }
 
@@ -168,8 +195,8 @@ fn arns(subscriptions: &[watch::Receiver<SubscriptionState>]) -> Vec<String> {
 }
 
 impl Row {
-    /// Writes the whole row: whatever removed it, the next beat brings it back complete.
-    async fn write(&mut self, subscriptions: Vec<String>) -> Result<(), LeaseError> {
+    /// Writes the whole row: whatever removed it, the next beat brings it back complete. Tells whether it stood there.
+    async fn write(&mut self, subscriptions: Vec<String>) -> Result<bool, LeaseError> {
         // Counted before the write: one that arrives although it seemed to fail still differs from the next.
         self.beat += 1;
         let number = |number: u128| AttributeValue::N(number.to_string());
@@ -180,6 +207,8 @@ impl Row {
             .table_name(&self.settings.table)
             .item(attribute::NODE, AttributeValue::S(self.settings.node.to_string()))
             .item(attribute::SUBSCRIPTIONS, AttributeValue::L(subscriptions))
+            .item(attribute::ENDPOINT, AttributeValue::S(self.settings.endpoint.clone()))
+            .return_values(ReturnValue::AllOld)
             .item(attribute::BEAT, number(self.beat.into()))
             .item(attribute::STARTED, number(since_1970(self.started).as_millis()))
             .item(attribute::EXPIRES, number(since_1970((self.clock)() + self.settings.lifetime).as_secs().into()));
@@ -187,7 +216,7 @@ impl Row {
             write = write.item(attribute::ADDRESS, AttributeValue::S(address.clone()));
         }
         match timeout(self.settings.patience, write.send()).await {
-            Ok(Ok(_)) => Ok(()),
+            Ok(Ok(answer)) => Ok(answer.attributes.is_some_and(|old| !old.is_empty())),
             Ok(Err(error)) => Err(LeaseError(DisplayErrorContext(error).to_string())),
             Err(_) => Err(LeaseError("no answer in time".to_owned())),
         }

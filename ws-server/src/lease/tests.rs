@@ -9,6 +9,7 @@ use tokio::net::TcpListener;
 use super::*;
 
 const TABLE: &str = "nodes";
+const WEEK: u64 = 7 * 24 * 3_600;
 const ARN: &str = "arn:aws:sns:us-east-1:123456789012:rooms:1";
 
 type Item = HashMap<String, AttributeValue>;
@@ -57,7 +58,15 @@ fn number(row: &Item, name: &str) -> u64 {
 fn settings() -> LeaseSettings {
     let node = NodeId::new("n1").unwrap();
     let beat_every = Duration::from_millis(10);
-    LeaseSettings { beat_every, ..LeaseSettings::new(TABLE.to_owned(), node, Some("10.0.0.7:8090".to_owned())) }
+    LeaseSettings {
+        beat_every,
+        ..LeaseSettings::new(TABLE.to_owned(), node, Some("10.0.0.7:8090".to_owned()), "fingerprint".to_owned())
+    }
+}
+
+/// A count of doubts that nobody reads.
+fn nobody_doubts() -> watch::Sender<u64> {
+    watch::channel(0).0
 }
 
 fn at(seconds: u64) -> SystemTime {
@@ -86,7 +95,7 @@ async fn the_row_is_there_complete_before_anything_else_happens() {
     let row = row(&client).await.unwrap();
     assert_eq!(row["address"].as_s().unwrap(), "10.0.0.7:8090");
     assert_eq!(row["subscriptions"].as_l().unwrap(), &[]);
-    assert_eq!((number(&row, "started"), number(&row, "expires")), (1_000_000, 1_600));
+    assert_eq!((number(&row, "started"), number(&row, "expires")), (1_000_000, 1_000 + WEEK));
     assert_eq!(number(&row, "beat"), 1);
     drop(lease);
 }
@@ -100,27 +109,32 @@ async fn the_beat_goes_on_and_tells_of_confirmed_subscriptions() {
     let lease = NodeLease::acquire(client.clone(), settings(), clock).await.unwrap();
     let (confirmed, one) = watch::channel(SubscriptionState::Pending);
     let (_pending, other) = watch::channel(SubscriptionState::Pending);
-    let keeper = lease.keep(vec![one, other]);
+    let keeper = lease.keep(vec![one, other], nobody_doubts());
     let first = until(&client, |row| number(row, "beat") > 2).await;
     assert_eq!(first["subscriptions"].as_l().unwrap(), &[]);
     *now.lock().unwrap() = at(2_000);
     confirmed.send_replace(SubscriptionState::Confirmed { arn: ARN.to_owned() });
     let later = until(&client, |row| !row["subscriptions"].as_l().unwrap().is_empty()).await;
     assert_eq!(later["subscriptions"].as_l().unwrap(), &[AttributeValue::S(ARN.to_owned())]);
-    assert_eq!((number(&later, "started"), number(&later, "expires")), (1_000_000, 2_600));
+    assert_eq!((number(&later, "started"), number(&later, "expires")), (1_000_000, 2_000 + WEEK));
     confirmed.send_replace(SubscriptionState::Unsubscribed);
     until(&client, |row| row["subscriptions"].as_l().unwrap().is_empty()).await;
     keeper.release().await;
 }
 
 #[tokio::test]
-async fn a_row_that_somebody_removed_comes_back() {
+async fn a_row_that_somebody_removed_comes_back_and_the_node_doubts_its_subscriptions() {
     let client = dynamodb().await;
-    let lease = NodeLease::acquire(client.clone(), settings(), Arc::new(SystemTime::now)).await.unwrap();
-    let keeper = lease.keep(Vec::new());
+    let patient = LeaseSettings { beat_every: Duration::from_millis(200), ..settings() };
+    let lease = NodeLease::acquire(client.clone(), patient, Arc::new(SystemTime::now)).await.unwrap();
+    let (doubts, mut doubted) = watch::channel(0);
+    let keeper = lease.keep(Vec::new(), doubts);
+    until(&client, |row| number(row, "beat") > 2).await;
+    let before = *doubted.borrow_and_update();
     let node = AttributeValue::S("n1".to_owned());
     client.delete_item().table_name(TABLE).key("node", node).send().await.unwrap();
     until(&client, |row| row.contains_key("address")).await;
+    timeout(Duration::from_secs(20), doubted.wait_for(|doubts| *doubts > before)).await.unwrap().unwrap();
     keeper.release().await;
 }
 
@@ -128,7 +142,7 @@ async fn a_row_that_somebody_removed_comes_back() {
 async fn a_released_row_stays_away() {
     let client = dynamodb().await;
     let lease = NodeLease::acquire(client.clone(), settings(), Arc::new(SystemTime::now)).await.unwrap();
-    let keeper = lease.keep(Vec::new());
+    let keeper = lease.keep(Vec::new(), nobody_doubts());
     until(&client, |row| number(row, "beat") > 1).await;
     keeper.release().await;
     assert!(row(&client).await.is_none());
@@ -152,7 +166,7 @@ async fn a_silent_table_neither_blocks_the_start_nor_the_stop() {
     assert!(NodeLease::acquire(silent.clone(), brief.clone(), Arc::new(SystemTime::now)).await.is_err());
     let mut lease = NodeLease::acquire(dynamodb().await, settings(), Arc::new(SystemTime::now)).await.unwrap();
     (lease.row.client, lease.row.settings) = (silent, brief);
-    lease.keep(Vec::new()).release().await;
+    lease.keep(Vec::new(), nobody_doubts()).release().await;
     assert!(started.elapsed() < Duration::from_secs(10));
 }
 

@@ -79,7 +79,7 @@ mod tests {
 
         async fn lease(&self, node: u64) -> (NodeId, NodeLease) {
             let node = NodeId::from_random(node);
-            let settings = LeaseSettings::new(self.nodes.clone(), node.clone(), None);
+            let settings = LeaseSettings::new(self.nodes.clone(), node.clone(), None, String::new());
             let settings = LeaseSettings { beat_every: BEAT, ..settings };
             let lease = NodeLease::acquire(self.dynamo.client.clone(), settings, Arc::new(SystemTime::now)).await;
             (node, lease.unwrap())
@@ -104,7 +104,7 @@ mod tests {
     #[tokio::test]
     async fn a_node_that_beats_is_seen() {
         let world = World::new().await;
-        let keeper = world.lease(1).await.1.keep(Vec::new());
+        let keeper = world.lease(1).await.1.keep(Vec::new(), tokio::sync::watch::channel(0).0);
         assert!(world.another_lives(2).await);
         keeper.release().await;
     }

@@ -11,6 +11,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{StartError, wall_clock};
 use crate::backplane::chain::Chain;
+use crate::backplane::reaper::{Reaper, ReaperTimes, endpoint_fingerprint};
+use crate::backplane::subscription::SnsApi;
 use crate::backplane::{AbsentNodes, Endpoint, Relay, TopicArn, WarnGate, relay_path};
 use crate::config::{LinkConfig, LinkMode, PeerHints};
 use crate::connection::Connections;
@@ -48,6 +50,13 @@ impl Standing {
             LinkMode::Linked(keys) => Ok(Self::Linked(LinkPort::bind(config, keys).await?)),
             LinkMode::StandAlone => Ok(Self::StandAlone),
             LinkMode::Only => Ok(Self::Only),
+        }
+    }
+
+    fn keys(&self) -> Option<&ClusterKeys> {
+        match self {
+            Self::Linked(port) => Some(&port.keys),
+            Self::StandAlone | Self::Only => None,
         }
     }
 
@@ -90,6 +99,10 @@ pub(super) struct OthersSettings {
     pub(super) hints: PeerHints,
     pub(super) topics: Vec<TopicArn>,
     pub(super) sns: aws_sdk_sns::Client,
+    /// The URL that the node subscribes.
+    pub(super) endpoint_url: String,
+    /// Between beats.
+    pub(super) beat_every: Duration,
 }
 
 /// Writes the node's lease and begins to look for the others. A node that must be the only one gives its lease up and
@@ -97,8 +110,10 @@ pub(super) struct OthersSettings {
 pub(super) async fn join(standing: Standing, settings: OthersSettings) -> Result<(NodeLease, Others), StartError> {
     let (node, dynamodb) = (settings.node.clone(), settings.dynamodb.clone());
     let table = NodesTable::new(dynamodb.clone(), settings.table.clone());
-    let row = LeaseSettings::new(settings.table.clone(), node.clone(), standing.address());
-    let beat_every = row.beat_every;
+    let beat_every = settings.beat_every;
+    let fingerprint = endpoint_fingerprint(&settings.endpoint_url);
+    let row = LeaseSettings::new(settings.table.clone(), node.clone(), standing.address(), fingerprint);
+    let row = LeaseSettings { beat_every, ..row };
     let mut lease = NodeLease::acquire(dynamodb, row, wall_clock()).await?;
     if matches!(standing, Standing::Only) {
         let refusal = match another_lives(&table, &node, &mut lease, beat_every).await {
@@ -111,7 +126,7 @@ pub(super) async fn join(standing: Standing, settings: OthersSettings) -> Result
             return Err(refusal);
         }
     }
-    Ok((lease, Others::new(standing, table, beat_every, settings)))
+    Ok((lease, Others::new(standing, table, settings)))
 }
 
 /// The other nodes, as this one asks and tells them things.
@@ -119,16 +134,27 @@ pub(super) struct Others {
     pub(super) peers: Arc<dyn Peers>,
     directory: Option<Arc<Directory>>,
     stats: Arc<LinkStats>,
+    reaper: Reaper,
     node: NodeId,
     link: Option<(LinkPort, Arc<LinkClient>, Arc<Directory>)>,
 }
 
 impl Others {
-    fn new(standing: Standing, table: NodesTable, beat_every: Duration, settings: OthersSettings) -> Self {
-        let OthersSettings { node, hints, topics, sns, .. } = settings;
+    fn new(standing: Standing, table: NodesTable, settings: OthersSettings) -> Self {
+        let OthersSettings { node, hints, topics, sns, beat_every, .. } = settings;
         let stats = Arc::<LinkStats>::default();
+        let reaper = Reaper {
+            node: node.clone(),
+            api: Arc::new(SnsApi::new(sns.clone())),
+            table: table.clone(),
+            directory: None,
+            keys: standing.keys().cloned(),
+            topics: topics.clone(),
+            times: ReaperTimes::of_beat(beat_every),
+            stats: Arc::default(),
+        };
         if matches!(standing, Standing::Only) {
-            return Self { peers: Arc::new(NoPeers), directory: None, stats, node, link: None };
+            return Self { peers: Arc::new(NoPeers), directory: None, stats, reaper, node, link: None };
         }
         let directory = Arc::new(Directory::start(table, node.clone(), beat_every, Arc::clone(&stats)));
         let topics = Arc::new(SnsTopics { client: sns, topics });
@@ -141,7 +167,8 @@ impl Others {
             }
             Standing::StandAlone | Standing::Only => (Arc::new(StandAlone::new(Arc::clone(&directory), signals)), None),
         };
-        Self { peers, directory: Some(directory), stats, node, link }
+        let reaper = Reaper { directory: Some(Arc::clone(&directory)), ..reaper };
+        Self { peers, directory: Some(directory), stats, reaper, node, link }
     }
 
     /// What the metrics read.
@@ -158,17 +185,20 @@ impl Others {
             chain: Arc::clone(chain),
             link: Arc::clone(&self.stats),
             log,
+            reaper: Arc::clone(&self.reaper.stats),
             directory: self.directory.clone(),
         }
     }
 
-    /// Begins to do for others what they ask; and what passes SNS's posts on. Both only with a link.
+    /// Begins to do for others what they ask, and what passes SNS's posts on, both only with a link; and to remove what dead
+    /// nodes left behind.
     pub(super) fn serve(
         self,
         rooms: &Rooms,
         endpoint: &Arc<Endpoint>,
         draining: &CancellationToken,
     ) -> (Option<Arc<Relay>>, Option<ServedLink>) {
+        tokio::spawn(self.reaper.run(draining.clone()));
         let Some((port, client, directory)) = self.link else { return (None, None) };
         let relay = Relay {
             node: self.node.clone(),

@@ -12,6 +12,7 @@ use axum::response::IntoResponse;
 
 use crate::backplane::BackplaneStats;
 use crate::backplane::chain::Chain;
+use crate::backplane::reaper::ReaperStats;
 use crate::connection::Connections;
 use crate::link::LinkStats;
 use crate::link::directory::Directory;
@@ -26,6 +27,7 @@ pub(crate) struct Instruments {
     pub(crate) chain: Arc<Chain>,
     pub(crate) link: Arc<LinkStats>,
     pub(crate) log: Arc<LogStats>,
+    pub(crate) reaper: Arc<ReaperStats>,
     /// `None` when the node is the only one by its configuration.
     pub(crate) directory: Option<Arc<Directory>>,
 }
@@ -39,6 +41,14 @@ impl Instruments {
     fn exposition(&self, now: Instant) -> String {
         let mut text = Exposition::default();
         text.gauge("sessions", "Connections of clients that are open", self.connections.open());
+        let stats = &self.connections.stats;
+        for (name, what, counter) in [
+            ("connections_refused", "Connections closed because there were too many", &stats.refused),
+            ("publishes_limited", "Publishes refused because their session sends too many", &stats.publishes_limited),
+            ("signals_limited", "Signals dropped because their session sends too many", &stats.signals_limited),
+        ] {
+            text.counter(name, what, counter.load(Ordering::Relaxed));
+        }
         if let Some(directory) = &self.directory {
             text.gauge("nodes", "Nodes that live, this one included", directory.view().others() + 1);
         }
@@ -48,6 +58,7 @@ impl Instruments {
         for (name, what, value) in self.link.counts().each() {
             text.counter(&format!("link_{name}"), what, value);
         }
+        self.reaper(&mut text);
         text.0
     }
 
@@ -69,6 +80,17 @@ impl Instruments {
             ("reads_failed", "Reads, probes and headers that the message log did not answer", &stats.reads_failed),
         ] {
             text.counter(&format!("log_{name}"), what, counter.load(Ordering::Relaxed));
+        }
+    }
+
+    fn reaper(&self, text: &mut Exposition) {
+        let counts = self.reaper.counts();
+        for (name, what, value) in [
+            ("subscriptions_removed", "Subscriptions of dead nodes that were removed", counts.subscriptions),
+            ("rows_removed", "Rows of dead nodes that were removed", counts.rows),
+            ("failures", "Looks for dead nodes that SNS or the nodes' table did not let end", counts.failures),
+        ] {
+            text.counter(&format!("reaper_{name}"), what, value);
         }
     }
 
@@ -183,6 +205,7 @@ mod tests {
             chain: Chain::new(NodeId::from_random(1), 1),
             link: Arc::default(),
             log: Arc::default(),
+            reaper: Arc::default(),
             directory: Some(alone()),
         }
     }

@@ -45,6 +45,12 @@ pub enum CallError {
     /// SNS refused these arguments: the same call will not succeed.
     #[error("refused: {0}")]
     Refused(String),
+    /// The node's role does not allow it.
+    #[error("not allowed: {0}")]
+    Denied(String),
+    /// What the call is about is not there.
+    #[error("not there: {0}")]
+    Missing(String),
     /// Anything else: may pass.
     #[error("failed: {0}")]
     Failed(String),
@@ -70,6 +76,10 @@ impl SnsApi {
     #[must_use]
     pub fn new(client: Client) -> Self {
         Self { client }
+    }
+
+    pub(crate) fn client(&self) -> &Client {
+        &self.client
     }
 }
 
@@ -123,16 +133,24 @@ impl SubscriptionApi for SnsApi {
 }
 
 /// Codes as SNS writes them on the wire, without the SDK's `Exception`.
-fn call_error<E, R>(error: &SdkError<E, R>) -> CallError
+pub(crate) fn call_error<E, R>(error: &SdkError<E, R>) -> CallError
 where
     E: std::error::Error + ProvideErrorMetadata + 'static,
     R: std::fmt::Debug,
 {
-    let text = DisplayErrorContext(error).to_string();
+    let text = match error.as_service_error().and_then(ProvideErrorMetadata::code) {
+        Some(code) => {
+            let message = error.as_service_error().and_then(ProvideErrorMetadata::message).unwrap_or("no message");
+            format!("{code}: {message}")
+        }
+        None => DisplayErrorContext(error).to_string(),
+    };
     match error.as_service_error().and_then(ProvideErrorMetadata::code) {
-        Some("InvalidParameter" | "NotFound" | "FilterPolicyLimitExceeded" | "SubscriptionLimitExceeded") => {
+        Some("InvalidParameter" | "FilterPolicyLimitExceeded" | "SubscriptionLimitExceeded") => {
             CallError::Refused(text)
         }
+        Some("NotFound") => CallError::Missing(text),
+        Some("AuthorizationError" | "AccessDenied" | "AccessDeniedException") => CallError::Denied(text),
         _ => CallError::Failed(text),
     }
 }

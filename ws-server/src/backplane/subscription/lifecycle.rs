@@ -121,6 +121,13 @@ impl Lifecycle {
         }
     }
 
+    /// The other nodes may have taken this one for dead and removed its subscription: a confirmed one is looked at now.
+    pub fn handle_doubt(&mut self, now: Instant) {
+        if let Phase::Due(when, Call::Check { .. }) = &mut self.phase {
+            *when = now;
+        }
+    }
+
     /// The result of [`Call::Subscribe`].
     pub fn handle_subscribed(&mut self, now: Instant, result: Result<Option<String>, CallError>) {
         match result {
@@ -366,6 +373,21 @@ mod tests {
         world.life.handle_event(world.now, SubscriptionEvent::Gone);
         assert_eq!(world.life.state(), &SubscriptionState::Unsubscribed);
         assert_eq!(world.life.poll_call(world.now), Some(Call::Subscribe));
+    }
+
+    #[test]
+    fn a_node_that_may_have_been_taken_for_dead_looks_at_once_but_only_at_what_was_confirmed() {
+        let mut world = World::confirmed();
+        world.life.handle_doubt(world.now);
+        assert_eq!(world.life.poll_call(world.now), Some(check()));
+        world.life.handle_doubt(world.now);
+        assert_eq!(world.life.poll_call(world.now), None, "one call at a time");
+        let mut world = World::new();
+        world.next_call();
+        world.life.handle_subscribed(world.now, Err(failed()));
+        let due = world.life.poll_timeout();
+        world.life.handle_doubt(world.now);
+        assert_eq!(world.life.poll_timeout(), due, "there is nothing to look at yet");
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod api;
 mod lifecycle;
 mod task;
 
+pub(crate) use api::call_error;
 pub use api::{CallError, SnsApi, SubscriptionApi, SubscriptionStatus};
 pub use lifecycle::{Call, Lifecycle, SubscriptionTimes};
 pub use task::{SubscriptionTask, SubscriptionTaskSettings, start};

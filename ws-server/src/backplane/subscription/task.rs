@@ -22,6 +22,8 @@ pub struct SubscriptionTaskSettings {
     pub api: Arc<dyn SubscriptionApi>,
     /// How long to wait for what.
     pub times: SubscriptionTimes,
+    /// Changes when the other nodes may have taken this one for dead.
+    pub doubts: watch::Receiver<u64>,
     /// Stops the task.
     pub stop: CancellationToken,
 }
@@ -33,10 +35,20 @@ pub struct SubscriptionTask {
     pub topic: TopicArn,
     /// Where it stands.
     pub state: watch::Receiver<SubscriptionState>,
+    refused: watch::Receiver<Option<String>>,
     task: JoinHandle<()>,
 }
 
 impl SubscriptionTask {
+    /// Waits until SNS refuses what no waiting can mend, before it has ever delivered: one line that names the call, and on
+    /// what. Never ends otherwise.
+    pub async fn refused(&self) -> String {
+        match self.refused.clone().wait_for(Option::is_some).await.map(|refused| refused.clone()) {
+            Ok(Some(refusal)) => refusal,
+            _ => std::future::pending().await,
+        }
+    }
+
     /// Waits until the task has unsubscribed (or has given up, in bounded time) after its token was cancelled.
     pub async fn stopped(self) {
         if let Err(error) = self.task.await {
@@ -50,6 +62,7 @@ impl SubscriptionTask {
 pub fn start(settings: SubscriptionTaskSettings) -> SubscriptionTask {
     let topic = settings.inbox.topic.clone();
     let (published, state) = watch::channel(SubscriptionState::default());
+    let (refusing, refused) = watch::channel(None);
     let shell = Shell {
         caller: Caller {
             api: settings.api,
@@ -59,11 +72,14 @@ pub fn start(settings: SubscriptionTaskSettings) -> SubscriptionTask {
         },
         life: Lifecycle::new(Instant::now(), settings.times, fastrand::u64(..)),
         events: settings.inbox.events,
+        doubts: settings.doubts,
         published,
+        refusing,
+        was_confirmed: false,
         stop: settings.stop,
         call: None,
     };
-    SubscriptionTask { topic, state, task: tokio::spawn(shell.run()) }
+    SubscriptionTask { topic, state, refused, task: tokio::spawn(shell.run()) }
 }
 
 enum Answer {
@@ -76,7 +92,10 @@ struct Shell {
     caller: Caller,
     life: Lifecycle,
     events: mpsc::Receiver<SubscriptionEvent>,
+    doubts: watch::Receiver<u64>,
     published: watch::Sender<SubscriptionState>,
+    refusing: watch::Sender<Option<String>>,
+    was_confirmed: bool,
     stop: CancellationToken,
     call: Option<BoxFuture<'static, Answer>>,
 }
@@ -96,6 +115,7 @@ impl Shell {
                     tracing::debug!(topic = %self.caller.topic, ?event, "SNS tells about the subscription");
                     self.life.handle_event(Instant::now(), event);
                 }
+                Ok(()) = self.doubts.changed() => self.life.handle_doubt(Instant::now()),
                 () = tokio::time::sleep_until(due.unwrap_or_else(tokio::time::Instant::now)), if due.is_some() => {}
             }
             self.publish();
@@ -109,30 +129,45 @@ impl Shell {
     fn take(&mut self, answer: Answer) {
         self.call = None;
         let now = Instant::now();
-        let error = match answer {
+        let (action, error) = match answer {
             Answer::Subscribed(result) => {
                 let error = result.as_ref().err().cloned();
                 self.life.handle_subscribed(now, result);
-                error
+                ("Subscribe", error)
             }
             Answer::Confirmed(result) => {
                 let error = result.as_ref().err().cloned();
                 self.life.handle_confirmed(now, result);
-                error
+                ("ConfirmSubscription", error)
             }
             Answer::Checked(result) => {
                 let error = result.as_ref().err().cloned();
                 self.life.handle_checked(now, result.ok());
-                error
+                ("GetSubscriptionAttributes", error)
             }
         };
         if let Some(error) = error {
-            tracing::warn!(topic = %self.caller.topic, %error, "a call for the subscription did not succeed");
+            tracing::warn!(topic = %self.caller.topic, action, %error, "a call for the subscription did not succeed");
+            self.judge(action, &error);
         }
     }
 
-    fn publish(&self) {
+    /// Once SNS has delivered, whatever it says later is waited for: the deployment was right.
+    fn judge(&mut self, action: &str, error: &CallError) {
+        self.was_confirmed |= matches!(self.life.state(), SubscriptionState::Confirmed { .. });
+        let topic = &self.caller.topic;
+        let refusal = match error {
+            _ if self.was_confirmed => return,
+            CallError::Denied(reason) => format!("this node's role does not allow sns:{action} on {topic}: {reason}"),
+            CallError::Missing(reason) if action == "Subscribe" => format!("topic {topic} does not exist: {reason}"),
+            _ => return,
+        };
+        self.refusing.send_replace(Some(refusal));
+    }
+
+    fn publish(&mut self) {
         let state = self.life.state();
+        self.was_confirmed |= matches!(state, SubscriptionState::Confirmed { .. });
         let changed = self.published.send_if_modified(|published| {
             let changed = published != state;
             published.clone_from(state);

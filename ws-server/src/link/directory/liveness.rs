@@ -49,6 +49,12 @@ impl View {
         self.live.contains_key(node)
     }
 
+    /// Whether `own` has the lowest id of all that live: so one of them is chosen, most of the time.
+    #[must_use]
+    pub fn is_led_by(&self, own: &NodeId) -> bool {
+        self.live.keys().all(|node| own < node)
+    }
+
     /// The nodes that take requests, and where.
     pub fn peers(&self) -> impl Iterator<Item = (&NodeId, &Arc<str>)> {
         self.live.iter().filter_map(|(node, neighbour)| Some((node, neighbour.address.as_ref()?)))
@@ -63,7 +69,7 @@ impl FromIterator<(NodeId, Neighbour)> for View {
 }
 
 /// Beats that a node may miss before it counts as dead.
-const MISSED_BEATS: u32 = 3;
+pub(crate) const MISSED_BEATS: u32 = 3;
 
 /// Judges life by beats that change, on this node's own clock.
 #[derive(Debug)]
@@ -192,5 +198,6 @@ mod tests {
         assert_eq!(view.peers().map(|(node, address)| format!("{node} {address}")).collect::<Vec<_>>(), ["a a:8090"]);
         assert_eq!(view.address(&node("b")), None);
         assert!(view.knows(&node("b")) && !view.knows(&node("c")));
+        assert!(view.is_led_by(&node("0")) && !view.is_led_by(&node("ab")));
     }
 }

@@ -14,10 +14,10 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::stats::LinkStats;
 use crate::backplane::{WarnGate, count};
-use liveness::Liveness;
+pub(crate) use liveness::{Liveness, MISSED_BEATS, Row};
 pub use liveness::{Neighbour, View};
 pub use table::DirectoryError;
-pub(crate) use table::NodesTable;
+pub(crate) use table::{Leased, NodesTable};
 
 /// Nodes up to which every one reads the table as often as nodes beat.
 const SMALL: u32 = 32;
@@ -119,7 +119,7 @@ impl Reader {
         }
     }
 
-    fn publish(&mut self, period: Duration, rows: Vec<liveness::Row>) {
+    fn publish(&mut self, period: Duration, rows: Vec<Row>) {
         let view = self.liveness.handle_scan(Instant::now(), rows, period);
         self.published.send_if_modified(|published| {
             let changed = **published != view;

@@ -127,7 +127,11 @@ async fn unsubscribe_names_the_subscription() {
 async fn a_refusal_is_told_from_a_failure() {
     let sns = Sns::answering(400, error("InvalidParameter")).await;
     assert!(matches!(sns.api.confirm(&topic(), "old").await, Err(CallError::Refused(_))));
-    for (status, code) in [(403, "AuthorizationError"), (500, "InternalError"), (400, "Throttling")] {
+    let sns = Sns::answering(403, error("AuthorizationError")).await;
+    assert_eq!(sns.api.confirm(&topic(), "t").await, Err(CallError::Denied("AuthorizationError: m".to_owned())));
+    let sns = Sns::answering(404, error("NotFound")).await;
+    assert_eq!(sns.api.subscribe(&topic(), "http://h/").await, Err(CallError::Missing("NotFound: m".to_owned())));
+    for (status, code) in [(500, "InternalError"), (400, "Throttling")] {
         let sns = Sns::answering(status, error(code)).await;
         assert!(matches!(sns.api.confirm(&topic(), "t").await, Err(CallError::Failed(_))), "{code}");
         assert!(matches!(sns.api.status(ARN).await, Err(CallError::Failed(_))), "{code}");

@@ -82,22 +82,28 @@ fn times() -> SubscriptionTimes {
 struct World {
     sns: Arc<Sns>,
     events: mpsc::Sender<SubscriptionEvent>,
+    doubting: watch::Sender<u64>,
     stop: CancellationToken,
     task: SubscriptionTask,
 }
 
 impl World {
     fn start(sns: Sns) -> Self {
-        let (sns, stop) = (Arc::new(sns), CancellationToken::new());
+        Self::start_with(Arc::new(sns), CancellationToken::new(), times())
+    }
+
+    fn start_with(sns: Arc<Sns>, stop: CancellationToken, times: SubscriptionTimes) -> Self {
         let (events, inbox) = mpsc::channel(4);
+        let (doubting, doubts) = watch::channel(0);
         let task = start(SubscriptionTaskSettings {
             inbox: SubscriptionInbox { topic: TOPIC.parse().unwrap(), events: inbox },
             endpoint: "http://127.0.0.1:1/sns/x".to_owned(),
             api: Arc::clone(&sns) as _,
-            times: times(),
+            times,
+            doubts,
             stop: stop.clone(),
         });
-        Self { sns, events, stop, task }
+        Self { sns, events, doubting, stop, task }
     }
 
     async fn reaches(&mut self, state: &SubscriptionState) {
@@ -158,6 +164,20 @@ async fn one_that_is_gone_is_made_again() {
 }
 
 #[tokio::test]
+async fn a_doubt_leads_to_a_look() {
+    let (sns, stop) = (Arc::new(Sns::default()), CancellationToken::new());
+    let mut world =
+        World::start_with(sns, stop, SubscriptionTimes { check_every: Duration::from_secs(3_600), ..times() });
+    world.events.send(SubscriptionEvent::Token("t".to_owned())).await.unwrap();
+    world.reaches(&confirmed()).await;
+    assert_eq!(world.sns.calls("status"), 0);
+    world.doubting.send_modify(|doubts| *doubts += 1);
+    while world.sns.calls("status") < 1 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+#[tokio::test]
 async fn a_call_without_an_answer_is_given_up_and_made_again() {
     let world = World::start(Sns { stuck: true, ..Sns::default() });
     while world.sns.calls("subscribe") < 2 {
@@ -190,7 +210,7 @@ async fn stopping_takes_bounded_time() {
 #[tokio::test]
 async fn it_goes_on_when_the_endpoint_is_gone() {
     let world = World::confirmed(Sns::default()).await;
-    let World { sns, events, stop, task } = world;
+    let World { sns, events, stop, task, .. } = world;
     drop(events);
     let before = sns.calls("status");
     while sns.calls("status") < before + 3 {
