@@ -3,7 +3,7 @@
 NEXTEST_VERSION := 0.9.143
 CARGO ?= cargo
 
-.PHONY: test tools format lint build unit web release measure replay bench-append hunt
+.PHONY: test tools format lint build unit web release measure replay bench-append bench-jitter hunt
 
 ## Everything that must hold before a change lands. Installs what it needs, into the user's cargo folder.
 test: tools format lint build unit web
@@ -48,6 +48,11 @@ replay: release
 ## when a promise is broken, not when a goal is missed.
 bench-append: release
 	$(CARGO) run --release --package tests --bin bench-append
+
+## 10,000 clients of one room on two nodes, each cut off about every 15 s and back 2 s later, on any node.
+bench-jitter:
+	$(CARGO) build --release --workspace
+	$(CARGO) run --release --package tests --bin bench-load -- jitter --seconds 60
 
 HUNT ?= 100000
 FROM ?= 0

@@ -15,6 +15,7 @@ pub mod crowd;
 pub mod http;
 pub mod latencies;
 pub mod link;
+pub mod load;
 pub mod node;
 pub mod open_load;
 pub mod ports;

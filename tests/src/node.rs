@@ -144,10 +144,22 @@ impl Node {
     /// # Panics
     /// When there is no such counter.
     pub async fn counter(&self, name: &str) -> u64 {
+        self.metric(&format!("{name}_total")).await
+    }
+
+    /// How many connections it has open.
+    ///
+    /// # Panics
+    /// When it does not tell.
+    pub async fn sessions(&self) -> usize {
+        usize::try_from(self.metric("sessions").await).expect("a node has no more sessions than memory")
+    }
+
+    async fn metric(&self, name: &str) -> u64 {
         let text = http::get(&format!("{}/metrics", self.url())).await.expect("a node tells its metrics").text();
-        let line = text.lines().find(|line| line.starts_with(&format!("roomcast_{name}_total ")));
+        let line = text.lines().find(|line| line.starts_with(&format!("roomcast_{name} ")));
         let value = line.unwrap_or_else(|| panic!("no {name} in {text}")).rsplit(' ').next();
-        value.and_then(|value| value.parse().ok()).expect("a counter is a number")
+        value.and_then(|value| value.parse().ok()).expect("it is a whole number")
     }
 
     /// Stops it and waits until it has ended.
@@ -164,6 +176,14 @@ impl Node {
     /// When it does not in time.
     pub async fn stop_requested(self) -> Finished {
         self.process.finished(PATIENCE).await
+    }
+
+    /// Waits until it has ended, having been asked to before, however it ends.
+    ///
+    /// # Panics
+    /// When it does not within `patience`.
+    pub async fn process_finished(self, patience: Duration) -> Finished {
+        self.process.finished(patience).await
     }
 
     /// Kills it with SIGKILL.

@@ -12,6 +12,7 @@ mod health;
 pub mod lease;
 pub mod link;
 pub mod message_log;
+mod open_files;
 mod page;
 pub mod rooms;
 mod router;

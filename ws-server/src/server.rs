@@ -28,6 +28,7 @@ use crate::health::Readiness;
 use crate::lease::{LeaseError, LeaseKeeper};
 use crate::link::directory::DirectoryError;
 use crate::message_log::{DynamoLog, MessageLog};
+use crate::open_files;
 use crate::page::PageInfo;
 use crate::rooms::Rooms;
 use crate::router::{Routed, router};
@@ -100,6 +101,7 @@ pub struct Server {
 /// `StartError`, one line that says what to mend.
 pub async fn start(config: Config, aws: SdkConfig) -> Result<Server, StartError> {
     let limits = config.limits.limits()?;
+    open_files::raise_limit(limits.sessions);
     let certificates = certificates(&config.aws)?;
     let listen = config.network.listen;
     let listener = TcpListener::bind(listen).await.map_err(|error| StartError::Listen(listen, error))?;
