@@ -22,7 +22,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Args)]
 pub(crate) struct Target {
     /// A node or a load balancer, as ws://host:port; once for each
-    #[arg(long = "url", required = true, global = true, value_name = "URL")]
+    #[arg(long = "url", global = true, value_name = "URL")]
     urls: Vec<String>,
     /// A server's process on this machine, whose processor time and memory are told; once for each
     #[arg(long = "pid", global = true, value_name = "PID")]
@@ -130,9 +130,12 @@ impl Messages {
 }
 
 impl Cli {
-    /// What the run is to be.
-    pub(crate) fn plan(&self) -> Plan {
+    /// What the run is to be; `Err` says in one line what it lacks.
+    pub(crate) fn plan(&self) -> Result<Plan, String> {
         let Target { urls, pids, sources, connect_rate, seconds, patience, rooms_named, .. } = &self.target;
+        if urls.is_empty() {
+            return Err("give a --url to go to".to_owned());
+        }
         let plan = Plan {
             profile: "",
             urls: urls.clone(),
@@ -148,7 +151,7 @@ impl Cli {
             away: None,
             newcomers: None,
         };
-        self.profile.carry_out(plan)
+        Ok(self.profile.carry_out(plan))
     }
 }
 
@@ -201,13 +204,14 @@ mod tests {
 
     fn plan(arguments: &[&str]) -> Plan {
         let urls = ["--url", "ws://a:1", "--url", "ws://b:2"];
-        Cli::try_parse_from(["roomcast-load"].iter().chain(arguments).chain(&urls)).unwrap().plan()
+        Cli::try_parse_from(["roomcast-load"].iter().chain(arguments).chain(&urls)).unwrap().plan().unwrap()
     }
 
     #[test]
     fn the_command_line_is_sound() {
         Cli::command().debug_assert();
-        assert!(Cli::try_parse_from(["roomcast-load", "room"]).is_err(), "a run needs somewhere to go");
+        let nowhere = Cli::try_parse_from(["roomcast-load", "room"]).unwrap().plan();
+        assert_eq!(nowhere.unwrap_err(), "give a --url to go to");
     }
 
     #[test]

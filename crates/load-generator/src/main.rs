@@ -50,7 +50,7 @@ fn main() -> ExitCode {
 
 /// Returns whether every promise was kept.
 fn load(cli: &Cli) -> Result<bool, String> {
-    let plan = cli.plan();
+    let plan = cli.plan()?;
     open_files::enough_for(plan.connections()).map_err(|error| error.to_string())?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| format!("the runtime cannot start: {error}"))?;
