@@ -114,7 +114,7 @@ impl Load {
         let finished = self.process.finished(patience).await;
         assert!(finished.status.success(), "{}\n{}{}", finished.status, finished.stderr, finished.stdout);
         let text = std::fs::read(&self.json).expect("a load that ended well has written its report");
-        println!("{}", finished.stdout);
+        eprintln!("{}", finished.stdout);
         serde_json::from_slice(&text).expect("the report is JSON")
     }
 

@@ -254,9 +254,8 @@ impl Participant {
     /// Takes a frame, and those that are there already. `Err` is the end, with its close code if there was one.
     async fn read(&mut self, first: Option<Result<Message, Error>>, socket: &mut Socket) -> Result<(), Option<u16>> {
         self.heard = Instant::now();
-        let mut next = Some(first);
-        for _ in 0..BUDGET {
-            let Some(frame) = next else { break };
+        let mut frame = first;
+        for read in 1.. {
             match frame {
                 Some(Ok(Message::Text(text))) => self.on_text(&text),
                 Some(Ok(Message::Binary(_))) => self.session.handle_unreadable("a binary frame".to_owned()),
@@ -267,8 +266,14 @@ impl Participant {
                 }
                 Some(Err(_)) | None => return Err(None),
             }
+            if read == BUDGET {
+                break;
+            }
             // Whatever is not there yet is waited for with everything else.
-            next = socket.next().now_or_never();
+            match socket.next().now_or_never() {
+                Some(next) => frame = next,
+                None => break,
+            }
         }
         Ok(())
     }
