@@ -31,7 +31,7 @@ async fn a_full_node_sends_its_clients_away_over_the_drain_time_and_none_of_them
     assert_eq!(sns::subscriptions(&cluster.stack).await.len(), 1, "it has unsubscribed");
 
     let report = load.end().await;
-    println!("{draining} clients left over {drain:?}, the process ended after {took:.1?}");
+    eprintln!("{draining} clients left over {drain:?}, the process ended after {took:.1?}");
     print_graph(&report, at);
     assert_eq!(report["delivered_percent"], 100.0);
     assert_eq!(report["closes"].as_object().unwrap().keys().collect::<Vec<_>>(), ["1012"]);
@@ -50,12 +50,12 @@ fn left_after(report: &Value, at: u64) -> usize {
 }
 
 fn print_graph(report: &Value, at: u64) {
-    println!("{:>8} {:>8} {:>8} {:>10} {:>10}", "s", "left", "back", "p50 ms", "p99 ms");
+    eprintln!("{:>8} {:>8} {:>8} {:>10} {:>10}", "s", "left", "back", "p50 ms", "p99 ms");
     for sample in samples(report, at.saturating_sub(500), u64::MAX) {
         let seconds = (sample["at_unix_ms"].as_u64().unwrap() as f64 - at as f64) / 1e3;
         let (left, replay) = (&sample["connected"][0], &sample["replay"]);
         let number = |name: &str| replay[name].as_f64().map_or("-".to_owned(), |number| format!("{number:.0}"));
         let [back, p50, p99] = ["count", "p50_ms", "p99_ms"].map(number);
-        println!("{seconds:>8.1} {left:>8} {back:>8} {p50:>10} {p99:>10}");
+        eprintln!("{seconds:>8.1} {left:>8} {back:>8} {p50:>10} {p99:>10}");
     }
 }

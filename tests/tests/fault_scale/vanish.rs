@@ -38,11 +38,11 @@ async fn newcomers_get_in_and_viewers_lose_nothing_while_a_crowd_vanishes_at_onc
     sleep(calm).await;
 
     let report = watching.end().await;
-    println!("{vanishing} connections vanished at once; the nodes had let go of them after {took:.1?}");
+    eprintln!("{vanishing} connections vanished at once; the nodes had let go of them after {took:.1?}");
     let ages = [("before", before, at), ("cleaning up", at, cleaned.max(at + 1_000)), ("after", cleaned, u64::MAX)];
     for (age, from, to) in ages {
         let samples = samples(&report, from, to);
-        println!("{age:<12} connect {}; join {}", told(&samples, "connect"), told(&samples, "join"));
+        eprintln!("{age:<12} connect {}; join {}", told(&samples, "connect"), told(&samples, "join"));
         for kind in ["connect", "join"] {
             let longest = longest(&samples, kind).unwrap_or_else(|| panic!("{age}: nobody came"));
             assert!(longest < STUCK, "{age}: {kind} took {longest:?}");
