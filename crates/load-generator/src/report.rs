@@ -13,6 +13,9 @@ use crate::server_process::Usage;
 use crate::stats::Counts;
 use crate::timeline::Sample;
 
+/// Clients whose memory can be told from a server's own.
+const MANY: usize = 1_000;
+
 /// What a run came to.
 pub(crate) struct Report {
     plan: Plan,
@@ -255,15 +258,18 @@ impl Report {
         for server in &self.servers {
             let grown = server.before.rss.saturating_sub(server.idle.rss);
             let each = grown / (self.plan.seats() as u64 / self.servers.len() as u64).max(1);
-            writeln!(
+            let cpu = server.cpu_percent(self.time);
+            let [idle, connected, peak] = [server.idle.rss, server.before.rss, server.peak_rss].map(mib);
+            write!(
                 f,
-                "server     {}: {:.0} % of a core; {:.0} MiB idle, {:.0} MiB connected ({each} bytes a client), {:.0} MiB peak",
-                server.pid,
-                server.cpu_percent(self.time),
-                mib(server.idle.rss),
-                mib(server.before.rss),
-                mib(server.peak_rss),
+                "server     {}: {cpu:.0} % of a core; {idle:.0} MiB idle, {connected:.0} MiB connected",
+                server.pid
             )?;
+            // What a few clients take is lost in what a server takes anyway.
+            if self.plan.seats() >= MANY {
+                write!(f, " ({each} bytes a client)")?;
+            }
+            writeln!(f, ", {peak:.0} MiB peak")?;
         }
         let own = self.own.cpu_percent(self.time);
         writeln!(f, "load       {own:.0} % of a core, {:.0} MiB", mib(self.own.after.rss))
