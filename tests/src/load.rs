@@ -117,9 +117,4 @@ impl Load {
         eprintln!("{}", finished.stdout);
         serde_json::from_slice(&text).expect("the report is JSON")
     }
-
-    /// Kills it with SIGKILL.
-    pub fn kill(self) {
-        self.process.kill();
-    }
 }

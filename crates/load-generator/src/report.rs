@@ -90,6 +90,9 @@ impl Report {
         ];
         let counted = counted.into_iter().filter(|(count, _)| *count > 0);
         let mut broken: Vec<String> = counted.map(|(count, what)| format!("{count} {what}")).collect();
+        if self.settling.is_none() {
+            broken.push("not everybody was back with everything when patience ended".to_owned());
+        }
         broken.extend(told.iter().cloned());
         broken.extend(self.verified.findings.iter().map(ToString::to_string));
         if self.plan.traffic.is_some() && self.got == 0 {

@@ -126,11 +126,11 @@ async fn told_to_end(at: Instant) -> Result<(), RunError> {
     Ok(())
 }
 
-/// Waits until every publish has its answer and everybody has come to the end of their room.
+/// Waits until every publish has its answer and everybody is in their room and has come to its end.
 async fn settled(crowd: &Crowd) {
     loop {
         let ends = crowd.ends();
-        if crowd.verifier().settled() && crowd.seated().all(|(room, seat)| seat.last() == ends[room]) {
+        if crowd.verifier().settled() && crowd.seated().all(|(room, seat)| seat.is_at(ends[room])) {
             return;
         }
         sleep(LOOK).await;

@@ -1,6 +1,6 @@
 //! How far each client has come in its room, readable from anywhere at any time.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use protocol::Seq;
 
@@ -14,11 +14,14 @@ pub(crate) struct Seat {
     start: AtomicU64,
     last: AtomicU64,
     got: AtomicU64,
+    /// It is in its room, and misses nothing that was there when it came.
+    present: AtomicBool,
 }
 
 impl Default for Seat {
     fn default() -> Self {
-        Self { start: AtomicU64::new(NOWHERE), last: AtomicU64::new(0), got: AtomicU64::new(0) }
+        let [start, last, got] = [NOWHERE, 0, 0].map(AtomicU64::new);
+        Self { start, last, got, present: AtomicBool::new(false) }
     }
 }
 
@@ -35,6 +38,16 @@ impl Seat {
     pub(crate) fn handle_message(&self, seq: Seq) {
         self.last.store(seq.get(), Ordering::Relaxed);
         self.got.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The client is in the room and has everything from before, or its connection is gone.
+    pub(crate) fn set_present(&self, present: bool) {
+        self.present.store(present, Ordering::Relaxed);
+    }
+
+    /// Whether it is there now, and has everything up to the room's last message.
+    pub(crate) fn is_at(&self, end: u64) -> bool {
+        self.present.load(Ordering::Relaxed) && self.last() == end
     }
 
     /// Whether it has been in the room.
@@ -71,5 +84,8 @@ mod tests {
         seat.handle_message(Seq::ZERO.plus(5));
         seat.handle_joined(Seq::ZERO.plus(5)); // it comes back
         assert_eq!((seat.last(), seat.got(), seat.expected(9)), (5, 1, 5));
+        assert!(!seat.is_at(5), "it has not caught up yet");
+        seat.set_present(true);
+        assert!(seat.is_at(5) && !seat.is_at(6));
     }
 }

@@ -43,6 +43,7 @@ impl Participant {
                 self.on_joined(position.seq.minus(*replayed), *resumed, now, counts);
             }
             Event::CaughtUp { .. } => self.on_caught_up(now, counts),
+            Event::Disconnected { .. } => self.crowd.seats[self.seat].set_present(false),
             Event::Message { message, replayed, .. } => self.on_message(message, *replayed, now, counts),
             // The one before a room's very first message says nothing of a loss.
             Event::Reset { position, .. } if position.seq > Seq::ZERO => counts.resets += 1,
@@ -77,6 +78,7 @@ impl Participant {
     }
 
     fn on_caught_up(&mut self, now: Instant, counts: &mut Counts) {
+        self.crowd.seats[self.seat].set_present(true);
         if let Some(since) = self.returning.take() {
             let took = now - since;
             counts.caught_up += 1;
