@@ -9,7 +9,7 @@ PARTS := $(abspath $(TARGET))/parts
 INSTALL = STREAM_PUBLISHER=$(abspath $(TARGET))/debug/stream-publisher tests/parts/install.sh $(PARTS)
 
 .PHONY: test tools format lint build unit web infra foreign soak e2e-aws-local test-dynamodb-local test-sns-moto \
-	test-lambda-runtime templates publisher lambda deploy cost release measure replay bench-append hunt
+	test-lambda-runtime templates publisher lambda deploy cost release measure replay bench-append bench-jitter hunt
 
 ## Everything that must hold before a change lands. Installs what it needs, into the user's cargo folder.
 test: tools format lint build unit web infra foreign
@@ -35,7 +35,7 @@ web:
 
 ## The failure table at length, one fault after the other, some half an hour. Prints what each of them cost.
 soak: tools build
-	ROOMCAST_SOAK=1 $(CARGO) nextest run --workspace --profile soak -E 'binary(fault)'
+	ROOMCAST_SOAK=1 $(CARGO) nextest run --workspace --profile soak -E 'binary(/^fault/)'
 
 ## The same tests against parts of AWS that are not ours.
 foreign: test-dynamodb-local test-sns-moto test-lambda-runtime e2e-aws-local
@@ -126,6 +126,11 @@ replay: release
 ## when a promise is broken, not when a goal is missed.
 bench-append: release
 	$(CARGO) run --release --package tests --bin bench-append
+
+## 10,000 clients of one room on two nodes, each cut off about every 15 s and back 2 s later, on any node.
+bench-jitter:
+	$(CARGO) build --release --workspace
+	$(CARGO) run --release --package tests --bin bench-load -- jitter --seconds 60
 
 HUNT ?= 100000
 FROM ?= 0

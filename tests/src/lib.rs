@@ -17,6 +17,7 @@ pub mod crowd;
 pub mod http;
 pub mod latencies;
 pub mod link;
+pub mod load;
 pub mod ministack;
 pub mod node;
 pub mod open_load;

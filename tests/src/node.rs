@@ -153,6 +153,14 @@ impl Node {
         self.gauge(&format!("{name}_total")).await
     }
 
+    /// How many connections it has open.
+    ///
+    /// # Panics
+    /// When it does not tell.
+    pub async fn sessions(&self) -> usize {
+        usize::try_from(self.gauge("sessions").await).expect("a node has no more sessions than memory")
+    }
+
     /// What a gauge of its metrics says that is a whole number: its name without `roomcast_`.
     ///
     /// # Panics
@@ -178,6 +186,14 @@ impl Node {
     /// When it does not in time.
     pub async fn stop_requested(self) -> Finished {
         self.process.finished(PATIENCE).await
+    }
+
+    /// Waits until it has ended, having been asked to before, however it ends.
+    ///
+    /// # Panics
+    /// When it does not within `patience`.
+    pub async fn process_finished(self, patience: Duration) -> Finished {
+        self.process.finished(patience).await
     }
 
     /// Kills it with SIGKILL.

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 const MAX_LINES: usize = 500;
 
 /// A crate's folder, and what its dependencies may not be.
-const RULES: [(&str, &[&str]); 7] = [
+const RULES: [(&str, &[&str]); 8] = [
     ("crates/protocol", &["tokio", "axum", "aws-", "room-core", "client", "ws-server", "local-stack"]),
     (
         "crates/room-core",
@@ -19,6 +19,7 @@ const RULES: [(&str, &[&str]); 7] = [
     ("stream-publisher", &["room-core", "ws-server", "client", "local-stack"]),
     ("ws-server", &["local-stack", "client", "tests", "stream-publisher"]),
     ("crates/local-stack", &["tests", "client"]),
+    ("crates/load-generator", &["room-core", "axum", "aws-", "ws-server", "local-stack", "stream-publisher", "tests"]),
     ("crates/simulator", &["tokio", "axum", "aws-", "ws-server", "local-stack", "stream-publisher", "tests"]),
 ];
 

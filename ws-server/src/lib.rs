@@ -14,6 +14,7 @@ pub mod lease;
 pub mod link;
 mod listener;
 pub mod message_log;
+mod open_files;
 mod page;
 pub mod rooms;
 mod router;

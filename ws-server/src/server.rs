@@ -25,6 +25,7 @@ use crate::connection::Connections;
 use crate::health::Readiness;
 use crate::lease::LeaseKeeper;
 use crate::message_log::{DynamoLog, MessageLog, MeteredLog};
+use crate::open_files;
 use crate::page::PageInfo;
 use crate::rooms::Rooms;
 use crate::router::Routed;
@@ -54,6 +55,7 @@ pub struct Server {
 /// `StartError`, one line that says what to mend.
 pub async fn start(config: Config, aws: SdkConfig) -> Result<Server, StartError> {
     let limits = config.limits.limits()?;
+    open_files::raise_limit(limits.sessions);
     let certificates = certificates(&config.aws)?;
     // Boxed, as what is needed once: the state of each would be part of everything that starts a node.
     Box::pin(preflight::check_account(&aws, &config.aws.topic_arn)).await?;

@@ -1,0 +1,241 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::plan::{Away, Pace, Plan, Traffic};
+
+/// Drives and verifies a deployment of Roomcast from outside. Ends with 1 when a promise was broken, with 2 when there was
+/// no run.
+#[derive(Debug, Parser)]
+#[command(name = "roomcast-load", version, max_term_width = 110)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    profile: Profile,
+    #[command(flatten)]
+    pub(crate) target: Target,
+}
+
+/// What every profile is told.
+#[derive(Debug, Args)]
+pub(crate) struct Target {
+    /// A node or a load balancer, as ws://host:port; once for each
+    #[arg(long = "url", global = true, value_name = "URL")]
+    urls: Vec<String>,
+    /// A server's process on this machine, whose processor time and memory are told; once for each
+    #[arg(long = "pid", global = true, value_name = "PID")]
+    pids: Vec<u32>,
+    /// Addresses (127.0.0.2 and so on) that clients come from: one has 28,000 ports
+    #[arg(long, global = true, default_value_t = 4, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=200))]
+    sources: u8,
+    /// Connections a second at the beginning
+    #[arg(long, global = true, default_value_t = 1_000.0, value_name = "N", value_parser = rate)]
+    connect_rate: f64,
+    /// How long the load lasts once everybody is there
+    #[arg(long, global = true, default_value_t = 30, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    seconds: u64,
+    /// How long to wait for everybody at the beginning, and for what is missing at the end
+    #[arg(long, global = true, default_value_t = 60, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=3_600))]
+    patience: u64,
+    /// What rooms' names begin with; random unless given
+    #[arg(long, global = true, value_name = "PREFIX")]
+    rooms_named: Option<String>,
+    /// Write the report to this file, too
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Profile {
+    /// One room
+    Room {
+        /// Clients beside the publishers
+        #[arg(long, default_value_t = 1_000, value_name = "N")]
+        clients: usize,
+        /// Clients that publish
+        #[arg(long, default_value_t = 1, value_name = "N", value_parser = count)]
+        publishers: usize,
+        #[command(flatten)]
+        messages: Messages,
+        /// Instead of a rate: so many messages on their way, the next when everybody has seen one
+        #[arg(long, conflicts_with = "rate", value_name = "K", value_parser = count)]
+        in_flight: Option<usize>,
+    },
+    /// Many rooms, each with a publisher of its own
+    Rooms {
+        /// Clients beside the publishers
+        #[arg(long, default_value_t = 1_000, value_name = "N")]
+        clients: usize,
+        /// Rooms
+        #[arg(long, default_value_t = 100, value_name = "N", value_parser = count)]
+        rooms: usize,
+        #[command(flatten)]
+        messages: Messages,
+    },
+    /// One room whose clients are cut off again and again, and come back to any node
+    Jitter {
+        /// Clients beside the publishers, who stay
+        #[arg(long, default_value_t = 10_000, value_name = "N")]
+        clients: usize,
+        /// From one cut to the next, on average: between two thirds and four thirds of it
+        #[arg(long, default_value_t = 15.0, value_name = "SECONDS", value_parser = rate)]
+        period: f64,
+        /// From a cut to the first attempt to come back, on average: between half and one and a half of it
+        #[arg(long, default_value_t = 2.0, value_name = "SECONDS", value_parser = rate)]
+        offline: f64,
+        #[command(flatten)]
+        messages: Messages,
+    },
+    /// Newcomers who connect, join, leave and go, beside clients who stay
+    Churn {
+        /// Newcomers a second
+        #[arg(long, default_value_t = 50.0, value_name = "N", value_parser = rate)]
+        newcomers: f64,
+        /// Clients who stay, beside the publishers
+        #[arg(long, default_value_t = 10, value_name = "N")]
+        clients: usize,
+        /// Rooms
+        #[arg(long, default_value_t = 1, value_name = "N", value_parser = count)]
+        rooms: usize,
+        #[command(flatten)]
+        messages: Messages,
+    },
+    /// Connections that say nothing
+    Idle {
+        /// Connections
+        #[arg(long, default_value_t = 10_000, value_name = "N")]
+        clients: usize,
+        /// Rooms that they join, one each; 0: none
+        #[arg(long, default_value_t = 0, value_name = "N")]
+        rooms: usize,
+    },
+}
+
+#[derive(Debug, Args)]
+struct Messages {
+    /// Messages a second, all publishers together
+    #[arg(long, default_value_t = 2.0, value_name = "N", value_parser = rate)]
+    rate: f64,
+    /// Bytes of each message's body
+    #[arg(long, default_value_t = 128, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    bytes: u32,
+}
+
+impl Messages {
+    fn traffic(&self, publishers: usize) -> Traffic {
+        Traffic { publishers, pace: Pace::Rate(self.rate), bytes: self.bytes as usize }
+    }
+}
+
+impl Cli {
+    /// What the run is to be; `Err` says in one line what it lacks.
+    pub(crate) fn plan(&self) -> Result<Plan, String> {
+        let Target { urls, pids, sources, connect_rate, seconds, patience, rooms_named, .. } = &self.target;
+        if urls.is_empty() {
+            return Err("give a --url to go to".to_owned());
+        }
+        let plan = Plan {
+            profile: "",
+            urls: urls.clone(),
+            sources: *sources,
+            pids: pids.clone(),
+            prefix: rooms_named.clone(),
+            clients: 0,
+            rooms: 1,
+            connect_rate: *connect_rate,
+            time: Duration::from_secs(*seconds),
+            patience: Duration::from_secs(*patience),
+            traffic: None,
+            away: None,
+            newcomers: None,
+        };
+        Ok(self.profile.carry_out(plan))
+    }
+}
+
+impl Profile {
+    fn carry_out(&self, plan: Plan) -> Plan {
+        let nodes = plan.urls.len();
+        match self {
+            Self::Room { clients, publishers, messages, in_flight } => {
+                let mut traffic = messages.traffic(*publishers);
+                traffic.pace = in_flight.map_or(traffic.pace, Pace::InFlight);
+                Plan { profile: "room", clients: *clients, traffic: Some(traffic), ..plan }
+            }
+            Self::Rooms { clients, rooms, messages } => {
+                let traffic = Some(messages.traffic(*rooms));
+                Plan { profile: "rooms", clients: *clients, rooms: *rooms, traffic, ..plan }
+            }
+            Self::Jitter { clients, period, offline, messages } => {
+                let seconds = Duration::from_secs_f64;
+                let away = Away {
+                    period: seconds(period * 2.0 / 3.0)..seconds(period * 4.0 / 3.0),
+                    offline: seconds(offline / 2.0)..seconds(offline * 1.5),
+                };
+                let traffic = Some(messages.traffic(nodes));
+                Plan { profile: "jitter", clients: *clients, traffic, away: Some(away), ..plan }
+            }
+            Self::Churn { newcomers, clients, rooms, messages } => {
+                let traffic = Some(messages.traffic(*rooms));
+                let newcomers = Some(*newcomers);
+                Plan { profile: "churn", clients: *clients, rooms: *rooms, traffic, newcomers, ..plan }
+            }
+            Self::Idle { clients, rooms } => Plan { profile: "idle", clients: *clients, rooms: *rooms, ..plan },
+        }
+    }
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    let number: f64 = text.parse().map_err(|_| "not a number")?;
+    if (0.001..=1e6).contains(&number) { Ok(number) } else { Err("from 0.001 to 1000000".to_owned()) }
+}
+
+fn count(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|count| (1..=1_000_000).contains(count)).ok_or_else(|| "from 1 to 1000000".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn plan(arguments: &[&str]) -> Plan {
+        let urls = ["--url", "ws://a:1", "--url", "ws://b:2"];
+        Cli::try_parse_from(["roomcast-load"].iter().chain(arguments).chain(&urls)).unwrap().plan().unwrap()
+    }
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+        let nowhere = Cli::try_parse_from(["roomcast-load", "room"]).unwrap().plan();
+        assert_eq!(nowhere.unwrap_err(), "give a --url to go to");
+    }
+
+    #[test]
+    fn jitter_cuts_ten_thousand_clients_about_every_15_seconds_for_about_2() {
+        let plan = plan(&["jitter"]);
+        let away = plan.away.clone().unwrap();
+        let seconds = |range: &std::ops::Range<Duration>| (range.start.as_secs_f64(), range.end.as_secs_f64());
+        assert_eq!((plan.clients, plan.publishers(), plan.rooms), (10_000, 2, 1));
+        assert_eq!((seconds(&away.period), seconds(&away.offline)), ((10.0, 20.0), (1.0, 3.0)));
+        assert_eq!(plan.traffic.unwrap().pace, Pace::Rate(2.0));
+    }
+
+    #[test]
+    fn a_room_has_a_rate_or_messages_in_flight_and_not_both() {
+        assert_eq!(plan(&["room", "--in-flight", "16"]).traffic.unwrap().pace, Pace::InFlight(16));
+        assert_eq!(plan(&["room", "--rate", "50"]).traffic.unwrap().pace, Pace::Rate(50.0));
+        let both = ["roomcast-load", "room", "--url", "ws://a:1", "--rate", "1", "--in-flight", "1"];
+        assert!(Cli::try_parse_from(both).is_err());
+    }
+
+    #[test]
+    fn rooms_have_a_publisher_each_and_idle_connections_none() {
+        assert_eq!(plan(&["rooms", "--rooms", "30", "--clients", "60"]).seats(), 90);
+        let idle = plan(&["idle"]);
+        assert_eq!((idle.seats(), idle.rooms, idle.place(0).0), (10_000, 0, None));
+    }
+}
