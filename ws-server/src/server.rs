@@ -101,7 +101,6 @@ pub struct Server {
 /// `StartError`, one line that says what to mend.
 pub async fn start(config: Config, aws: SdkConfig) -> Result<Server, StartError> {
     let limits = config.limits.limits()?;
-    open_files::raise_limit(limits.sessions);
     let certificates = certificates(&config.aws)?;
     let listen = config.network.listen;
     let listener = TcpListener::bind(listen).await.map_err(|error| StartError::Listen(listen, error))?;
@@ -163,6 +162,7 @@ pub async fn start(config: Config, aws: SdkConfig) -> Result<Server, StartError>
     let subscriptions = subscribe(inboxes, &endpoint_url, &aws, &unsubscribe);
     readiness.started(subscriptions.iter().map(|task| (task.topic.to_string(), task.state.clone())).collect());
     let lease = lease.keep(subscriptions.iter().map(|task| task.state.clone()).collect());
+    open_files::raise_limit(connections.limits.sessions);
     tracing::info!(%node, %address, link = link.as_ref().map(|link| &*link.address), "serving");
     Ok(Server {
         node,
