@@ -130,7 +130,7 @@ bench-append: release
 ## 10,000 clients of one room on two nodes, each cut off about every 15 s and back 2 s later, on any node.
 bench-jitter:
 	$(CARGO) build --release --workspace
-	$(CARGO) run --release --package tests --bin bench-load -- jitter --seconds 60
+	"$${CARGO_TARGET_DIR:-target}/release/bench-load" jitter --seconds 60
 
 HUNT ?= 100000
 FROM ?= 0

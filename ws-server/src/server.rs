@@ -55,7 +55,6 @@ pub struct Server {
 /// `StartError`, one line that says what to mend.
 pub async fn start(config: Config, aws: SdkConfig) -> Result<Server, StartError> {
     let limits = config.limits.limits()?;
-    open_files::raise_limit(limits.sessions);
     let certificates = certificates(&config.aws)?;
     // Boxed, as what is needed once: the state of each would be part of everything that starts a node.
     Box::pin(preflight::check_account(&aws, &config.aws.topic_arn)).await?;
@@ -109,6 +108,7 @@ pub async fn start(config: Config, aws: SdkConfig) -> Result<Server, StartError>
         instruments: Arc::clone(&instruments),
         info,
     };
+    open_files::raise_limit(connections.limits.sessions);
     let serving = ports.serve(routed, &connections);
 
     let unsubscribe = CancellationToken::new();
