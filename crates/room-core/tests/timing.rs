@@ -51,15 +51,15 @@ impl One {
         Self { room, now: 0, rejected: Vec::new() }
     }
 
-    /// A room with one message, whose ids are known; and its epoch.
-    fn writing() -> (Self, Epoch) {
+    /// A room that is open, the newest message of its log; and its header.
+    fn open_at(newest: u64) -> (Self, RoomHeader) {
         let mut one = Self::new();
-        let epoch = Epoch::birth(1);
-        let header = RoomHeader { epoch: epoch.clone(), first: Seq::FIRST, since: WallSecs(999_999_000) };
+        let header = RoomHeader { epoch: Epoch::birth(1), first: Seq::FIRST, since: WallSecs(999_999_000) };
         let actions = one.act(|_, _| {});
         let [Action::Check { ticket }] = actions.as_slice() else { panic!("{actions:?}") };
-        one.act(|room, turn| room.handle_checked(*ticket, Some((Some(header), Some(stored(1, &epoch)))), turn));
-        (one, epoch)
+        let checked = Some((Some(header.clone()), Some(stored(newest, &header.epoch))));
+        one.act(|room, turn| room.handle_checked(*ticket, checked, turn));
+        (one, header)
     }
 
     fn publish(&mut self, token: u64) -> Vec<Action> {
@@ -130,12 +130,7 @@ fn a_hint_of_the_epoch_that_begins_while_the_room_opens_is_news() {
 
 #[test]
 fn answers_that_come_after_the_hints_are_no_denials() {
-    let mut one = One::new();
-    let epoch = Epoch::birth(1);
-    let header = RoomHeader { epoch: epoch.clone(), first: Seq::FIRST, since: WallSecs(999_999_000) };
-    let actions = one.act(|_, _| {});
-    let [Action::Check { ticket }] = actions.as_slice() else { panic!("{actions:?}") };
-    one.act(|room, turn| room.handle_checked(*ticket, Some((Some(header), Some(stored(1, &epoch)))), turn));
+    let (mut one, RoomHeader { epoch, .. }) = One::open_at(1);
     // Every message comes after the one behind it, and later than a read: 3, (read), 2, 5, (answer), (read), 4, 7, ...
     for round in 0..3_u64 {
         let missing = 2 + 2 * round;
@@ -165,12 +160,7 @@ fn answers_that_come_after_the_hints_are_no_denials() {
 
 #[test]
 fn a_page_of_an_epoch_that_the_node_has_not_heard_of_is_nobodys_replay() {
-    let mut one = One::new();
-    let epoch = Epoch::birth(1);
-    let header = RoomHeader { epoch: epoch.clone(), first: Seq::FIRST, since: WallSecs(999_999_000) };
-    let actions = one.act(|_, _| {});
-    let [Action::Check { ticket }] = actions.as_slice() else { panic!("{actions:?}") };
-    one.act(|room, turn| room.handle_checked(*ticket, Some((Some(header), Some(stored(12, &epoch)))), turn));
+    let (one, RoomHeader { epoch, .. }) = One::open_at(12);
     // Everything has expired and been deleted; another node has begun an epoch, whose numbers begin anew.
     let (wall, next) = (WallSecs(1_000_000_000), Seq::new(7).unwrap());
     let others = [stored(7, &epoch.successor(2)), stored(8, &epoch.successor(2))];
@@ -182,20 +172,15 @@ fn a_page_of_an_epoch_that_the_node_has_not_heard_of_is_nobodys_replay() {
 
 #[test]
 fn a_page_that_hints_have_overtaken_does_not_end_a_comparison() {
-    let mut one = One::new();
-    let epoch = Epoch::birth(1);
-    let header = RoomHeader { epoch: epoch.clone(), first: Seq::FIRST, since: WallSecs(999_999_000) };
-    let actions = one.act(|_, _| {});
-    let [Action::Check { ticket }] = actions.as_slice() else { panic!("{actions:?}") };
-    let checked = |end| Some((Some(header.clone()), Some(stored(end, &epoch))));
-    one.act(|room, turn| room.handle_checked(*ticket, checked(1), turn));
+    let (mut one, header) = One::open_at(1);
+    let checked = |end| Some((Some(header.clone()), Some(stored(end, &header.epoch))));
     // Somebody resumes at 300; the log has that much, the node has not.
     let actions = one.act(|room, _| assert_eq!(room.sync(), 1));
     let Some(Action::Check { ticket }) = actions.first() else { panic!("{actions:?}") };
     let actions = one.act(|room, turn| room.handle_checked(*ticket, checked(300), turn));
     let [Action::Read { ticket, limit, .. }] = actions.as_slice() else { panic!("{actions:?}") };
     // While the log is being read everything up to where the page ends comes as hints.
-    let page: Vec<_> = (2..2 + u64::from(*limit)).map(|seq| stored(seq, &epoch)).collect();
+    let page: Vec<_> = (2..2 + u64::from(*limit)).map(|seq| stored(seq, &header.epoch)).collect();
     for stored in &page {
         one.act(|room, turn| room.handle_hint(Arc::clone(&stored.segment), turn));
     }
@@ -223,7 +208,7 @@ fn handed(actions: &[Action]) -> (Ticket, &HandOff) {
 
 #[test]
 fn what_its_publisher_has_given_up_is_not_handed_to_another_node() {
-    let (mut one, epoch) = One::writing();
+    let (mut one, RoomHeader { epoch, .. }) = One::open_at(1);
     let (ticket, _) = written(&one.publish(1));
     one.pass(5_000);
     one.publish(2);
@@ -248,7 +233,7 @@ fn what_another_node_may_still_write_stays_before_what_was_sent_after_it() {
     };
     let unknown = |ticket| (ticket, HandOver::Unknown);
     for answer in [&failed as &dyn Fn(Ticket) -> (Ticket, HandOver), &unknown] {
-        let (mut one, epoch) = One::writing();
+        let (mut one, RoomHeader { epoch, .. }) = One::open_at(1);
         let (ticket, _) = written(&one.publish(1));
         one.pass(9_900);
         // Handed over in time, and answered when it is too late.
@@ -273,7 +258,7 @@ fn what_another_node_may_still_write_stays_before_what_was_sent_after_it() {
 
 #[test]
 fn what_another_node_may_have_written_is_not_kept_for_ever() {
-    let (mut one, epoch) = One::writing();
+    let (mut one, RoomHeader { epoch, .. }) = One::open_at(1);
     let (ticket, _) = written(&one.publish(1));
     let winner = AppendOutcome::Conflict(stored(2, &epoch));
     let actions = one.act(|room, turn| room.handle_appended(ticket, winner, turn));
