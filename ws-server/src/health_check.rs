@@ -50,10 +50,16 @@ mod tests {
         let address = listener.local_addr().unwrap().to_string();
         let asked = thread::spawn(move || {
             let (mut socket, _) = listener.accept().unwrap();
-            let mut request = [0; 1024];
-            let length = socket.read(&mut request).unwrap();
+            // All of it: what is unread when the socket closes would reset the connection under the answer.
+            let mut request = Vec::new();
+            while !request.ends_with(b"\r\n\r\n") {
+                let mut part = [0; 1024];
+                let length = socket.read(&mut part).unwrap();
+                assert!(length > 0, "the request ends early");
+                request.extend_from_slice(&part[..length]);
+            }
             socket.write_all(answer.as_bytes()).unwrap();
-            String::from_utf8(request[..length].to_vec()).unwrap()
+            String::from_utf8(request).unwrap()
         });
         (address, asked)
     }
