@@ -8,8 +8,8 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 PARTS := $(abspath $(TARGET))/parts
 INSTALL = STREAM_PUBLISHER=$(abspath $(TARGET))/debug/stream-publisher tests/parts/install.sh $(PARTS)
 
-.PHONY: test tools format lint build unit web infra foreign soak e2e-aws-local test-dynamodb-local test-sns-moto \
-	test-lambda-runtime templates publisher lambda deploy cost release measure replay bench-append bench-jitter hunt
+.PHONY: test tools format lint build unit web infra foreign soak e2e-aws-local test-autobahn test-dynamodb-local test-sns-moto \
+	test-lambda-runtime templates publisher lambda deploy cost release measure replay bench-append bench-jitter bench-deflate hunt
 
 ## Everything that must hold before a change lands. Installs what it needs, into the user's cargo folder.
 test: tools format lint build unit web infra foreign
@@ -38,7 +38,7 @@ soak: tools build
 	ROOMCAST_SOAK=1 $(CARGO) nextest run --workspace --profile soak -E 'binary(/^fault/)'
 
 ## The same tests against parts of AWS that are not ours.
-foreign: test-dynamodb-local test-sns-moto test-lambda-runtime e2e-aws-local
+foreign: test-autobahn test-dynamodb-local test-sns-moto test-lambda-runtime e2e-aws-local
 
 ## End to end in ministack: the data plane by its CloudFormation template, the compiled Lambda behind the Runtime API.
 e2e-aws-local: tools build
@@ -49,6 +49,11 @@ e2e-aws-local: tools build
 test-dynamodb-local: tools build
 	$(INSTALL) dynamodb-local
 	tests/parts/with-dynamodb-local.sh $(PARTS) $(CARGO) nextest run --workspace --profile dynamodb-local
+
+## The connections themselves, with an echo above them, against the cases of the Autobahn test suite.
+test-autobahn: tools build
+	$(INSTALL) python
+	ROOMCAST_PARTS=$(PARTS) $(CARGO) nextest run --workspace --profile autobahn
 
 ## What the endpoint thinks of posts that another implementation of SNS has signed.
 test-sns-moto: tools build
@@ -131,6 +136,10 @@ bench-append: release
 bench-jitter:
 	$(CARGO) build --release --workspace
 	"$${CARGO_TARGET_DIR:-target}/release/bench-load" jitter --seconds 60
+
+## What compression saves of a recorded live chat, and what it costs.
+bench-deflate:
+	$(CARGO) run --release --package tests --bin bench-deflate
 
 HUNT ?= 100000
 FROM ?= 0

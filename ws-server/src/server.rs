@@ -21,7 +21,7 @@ use crate::backplane::chain::{Chain, ChainSettings};
 use crate::backplane::subscription::{self, SnsApi, SubscriptionTask, SubscriptionTaskSettings, SubscriptionTimes};
 use crate::backplane::{Endpoint, EndpointSecret, EndpointSettings, SubscriptionInbox, WallClock};
 use crate::config::{AwsConfig, Config};
-use crate::connection::Connections;
+use crate::connection::{Connections, Mailboxes};
 use crate::health::Readiness;
 use crate::lease::LeaseKeeper;
 use crate::message_log::{DynamoLog, MessageLog, MeteredLog};
@@ -85,7 +85,8 @@ pub async fn start(config: Config, aws: SdkConfig) -> Result<Server, StartError>
     let log_stats = metered.stats();
     let log: Arc<dyn MessageLog> = Arc::new(metered);
     let chain = Chain::new(node.clone(), config.aws.topic_arn.len());
-    let rooms = Rooms::start(&node, &log, chain.watch_commits(Arc::clone(&others.peers)), &limits);
+    let mailboxes = Mailboxes::for_cores();
+    let rooms = Rooms::start(&node, &log, chain.watch_commits(Arc::clone(&others.peers)), &limits, &mailboxes);
     let (endpoint, inboxes) = Endpoint::new(EndpointSettings {
         topics: config.aws.topic_arn,
         secret,
@@ -95,7 +96,7 @@ pub async fn start(config: Config, aws: SdkConfig) -> Result<Server, StartError>
     });
     let endpoint = Arc::new(endpoint);
 
-    let connections = Connections::new(node.clone(), rooms.clone(), limits);
+    let connections = Connections::new(node.clone(), rooms.clone(), limits, &mailboxes).map_err(StartError::Loops)?;
     let readiness = Arc::new(Readiness::new(Arc::clone(&chain), Arc::clone(&log_stats), connections.draining.clone()));
     let info = Arc::new(PageInfo { node: node.to_string(), links: config.network.page_link });
     let instruments = Arc::new(others.instruments(&connections, &endpoint, &chain, log_stats));

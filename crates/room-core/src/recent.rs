@@ -13,7 +13,7 @@ pub struct Recent<T> {
     max_bytes: usize,
 }
 
-impl<T: AsRef<str>> Recent<T> {
+impl<T: AsRef<[u8]>> Recent<T> {
     /// An empty window of at most so many messages and bytes.
     #[must_use]
     pub fn new(max_items: usize, max_bytes: usize) -> Self {

@@ -43,6 +43,9 @@ pub struct LimitsConfig {
     /// Signals a second of one session, twice as many at once; more are dropped (0: no limit)
     #[arg(long, env = "ROOMCAST_SIGNALS_PER_SECOND", default_value_t = 50, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
     pub signals_per_second: u32,
+    /// Bytes above which messages are compressed (permessage-deflate) for clients that offer it; never unless given
+    #[arg(long, env = "ROOMCAST_DEFLATE_ABOVE", value_name = "BYTES", value_parser = clap::value_parser!(u32).range(16..=1_000_000))]
+    pub deflate_above: Option<u32>,
     /// Hours that messages are kept: at least 24
     #[arg(long, env = "ROOMCAST_RETENTION_HOURS", default_value_t = 30 * 24, value_name = "HOURS", value_parser = clap::value_parser!(u64).range(24..=87_600))]
     pub retention_hours: u64,
@@ -94,6 +97,8 @@ pub struct Limits {
     pub signals_per_second: u32,
     /// Milliseconds over which a stopping node closes its sessions.
     pub drain_ms: u64,
+    /// Bytes above which messages are compressed for clients that take it; `None`: never.
+    pub deflate_above: Option<usize>,
     /// Messages that a room keeps in memory.
     pub recent_messages: usize,
     /// Bytes of messages that a room keeps in memory.
@@ -161,6 +166,7 @@ impl LimitsConfig {
             publishes_per_second: self.publishes_per_second,
             signals_per_second: self.signals_per_second,
             drain_ms: self.drain_ms,
+            deflate_above: self.deflate_above.map(count),
             recent_messages: ID_WINDOW,
             recent_bytes: 1024 * 1024,
             recent_bytes_total: size(self.recent_bytes),

@@ -10,10 +10,12 @@ use protocol::NodeId;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
-use super::{Connections, upgrade};
+use super::{Connections, Mailboxes, upgrade};
 use crate::config::Config;
 use crate::link::NoPeers;
+use crate::listener::{Bounds, serve};
 use crate::message_log::MessageLog;
 use crate::message_log::memory::MemoryLog;
 use crate::rooms::Rooms;
@@ -23,12 +25,14 @@ async fn node(extra: &[&str]) -> (std::net::SocketAddr, Arc<Connections>) {
     let limits = Config::try_parse_from(needed.iter().chain(extra)).unwrap().limits.limits().unwrap();
     let log: Arc<dyn MessageLog> = Arc::new(MemoryLog::default());
     let id = NodeId::from_random(1);
-    let rooms = Rooms::start(&id, &log, Arc::new(NoPeers), &limits);
-    let connections = Connections::new(id, rooms, limits);
+    let mailboxes = Mailboxes::new(2);
+    let rooms = Rooms::start(&id, &log, Arc::new(NoPeers), &limits, &mailboxes);
+    let connections = Connections::new(id, rooms, limits, &mailboxes).unwrap();
     let routes = Router::new().route("/ws", get(upgrade)).with_state(Arc::clone(&connections));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    tokio::spawn(async move { axum::serve(listener, routes).await });
+    let bounds = Bounds { connections: 1_000, first_head: Duration::from_secs(10), next_head: Duration::from_secs(10) };
+    tokio::spawn(serve(listener, routes, bounds, || (), CancellationToken::new()));
     (address, connections)
 }
 
@@ -92,7 +96,7 @@ async fn a_connection_whose_write_is_stuck_misses_its_heartbeats() {
     // Twenty heartbeats.
     tokio::time::sleep(Duration::from_secs(2)).await;
     let open = connections.open();
-    connections.draining.cancel();
+    connections.drain();
     tokio::time::sleep(Duration::from_secs(2)).await;
     assert_eq!((open, connections.open()), (0, 0), "closed by its heartbeat; and by the drain");
 }

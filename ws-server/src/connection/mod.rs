@@ -1,8 +1,14 @@
-//! One WebSocket: the upgrade, the task that reads and writes it, the queue of what is to be written.
+//! One WebSocket: the handshake, the loop that reads and writes it, the queue of what is to be written.
 
+#[cfg(test)]
+mod autobahn_tests;
 mod conflation;
 #[cfg(test)]
 mod ending_tests;
+mod event_loop;
+mod frame;
+mod handshake;
+mod mailbox;
 mod outbox;
 #[cfg(test)]
 mod outbox_tests;
@@ -10,11 +16,13 @@ mod rate;
 mod requests;
 #[cfg(test)]
 mod requests_tests;
-mod task;
 mod upgrade;
+mod visit;
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use protocol::NodeId;
 use tokio_util::sync::CancellationToken;
@@ -23,9 +31,14 @@ use tokio_util::task::TaskTracker;
 use crate::config::Limits;
 use crate::rooms::Rooms;
 pub(crate) use conflation::{EncodedSignal, Slot};
+use event_loop::{LoopSettings, Loops};
+pub use frame::Frame;
+pub use mailbox::Mailboxes;
+#[cfg(test)]
 pub(crate) use outbox::Outbound;
-pub use outbox::{Frame, Outbox};
+pub use outbox::Outbox;
 pub(crate) use upgrade::upgrade;
+use visit::{Opening, Visit};
 
 /// What all connections of a node share.
 #[derive(Debug)]
@@ -33,11 +46,12 @@ pub struct Connections {
     pub(crate) node: NodeId,
     pub(crate) rooms: Rooms,
     pub(crate) limits: Limits,
-    /// Cancelled when the node drains: every session then closes within `limits.drain_ms`.
+    /// Cancelled when the node drains; [`Connections::drain`] begins it.
     pub(crate) draining: CancellationToken,
-    /// The connections' tasks.
-    pub(crate) tasks: TaskTracker,
+    /// The sessions: each has a token.
+    pub(crate) sessions: TaskTracker,
     pub(crate) stats: ConnectionStats,
+    loops: Loops<Opening>,
     open: AtomicUsize,
 }
 
@@ -53,25 +67,40 @@ pub(crate) struct ConnectionStats {
 }
 
 impl Connections {
-    /// No connections yet.
-    #[must_use]
-    pub fn new(node: NodeId, rooms: Rooms, limits: Limits) -> Arc<Self> {
-        let (draining, tasks) = (CancellationToken::new(), TaskTracker::new());
-        Arc::new(Self {
+    /// No connections yet, and a loop for each mailbox.
+    ///
+    /// # Errors
+    /// The system gives no more threads or files.
+    pub fn new(node: NodeId, rooms: Rooms, limits: Limits, mailboxes: &Mailboxes) -> io::Result<Arc<Self>> {
+        let settings = LoopSettings {
+            heartbeat: Duration::from_millis(limits.heartbeat_ms),
+            drain: Duration::from_millis(limits.drain_ms),
+            max_message: limits.max_frame,
+            deflate_above: limits.deflate_above,
+        };
+        Ok(Arc::new(Self {
             node,
             rooms,
             limits,
-            draining,
-            tasks,
+            draining: CancellationToken::new(),
+            sessions: TaskTracker::new(),
             stats: ConnectionStats::default(),
+            loops: Loops::start::<Visit>(mailboxes, settings)?,
             open: AtomicUsize::new(0),
-        })
+        }))
     }
 
     /// How many connections are open.
     #[must_use]
     pub fn open(&self) -> usize {
         self.open.load(Ordering::Relaxed)
+    }
+
+    /// Takes no more sessions, tells those that there are, and closes each within `limits.drain_ms`.
+    pub(crate) fn drain(&self) {
+        self.draining.cancel();
+        self.sessions.close();
+        self.loops.drain();
     }
 
     /// Counts a connection in, unless there are as many as the node takes.
@@ -84,6 +113,7 @@ impl Connections {
 }
 
 /// A connection's place among those that the node takes; given back when dropped.
+#[derive(Debug)]
 struct Admission(Arc<Connections>);
 
 impl Drop for Admission {

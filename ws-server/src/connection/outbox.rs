@@ -1,42 +1,17 @@
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard};
 
-use axum::extract::ws::Utf8Bytes;
 use protocol::{CloseCode, RoomName};
-use tokio::sync::Notify;
 
+use super::Frame;
 use super::conflation::{EncodedSignal, SignalPlaces};
+use super::mailbox::Address;
 
-/// One encoded frame, shared by everybody who gets it: a clone is a reference.
-#[derive(Debug, Clone)]
-pub struct Frame(Utf8Bytes);
+/// Places that an empty queue keeps.
+const KEPT: usize = 16;
 
-impl Frame {
-    /// Takes an encoded frame.
-    #[must_use]
-    pub fn new(text: String) -> Self {
-        Self(text.into())
-    }
-
-    /// The bytes for the socket.
-    #[must_use]
-    pub fn into_text(self) -> Utf8Bytes {
-        self.0
-    }
-
-    /// Bytes of text.
-    pub(crate) fn len(&self) -> usize {
-        self.0.len()
-    }
-}
-
-impl AsRef<str> for Frame {
-    fn as_ref(&self) -> &str {
-        self.0.as_str()
-    }
-}
-
-/// A connection's bounded queue of outbound frames. Rooms push and never wait; the connection's task drains.
+/// A connection's bounded queue of outbound frames. Rooms push and never wait; the connection's loop drains.
+/// Whoever pushes from outside the loop wakes it afterwards: see [`Mailboxes::wake`](super::Mailboxes::wake).
 ///
 /// When the bound is passed the connection is a slow consumer: its queue is given up and it is closed with a code that
 /// says "resume". It loses nothing, because what it did not get is in the log.
@@ -46,7 +21,7 @@ impl AsRef<str> for Frame {
 #[derive(Debug)]
 pub struct Outbox {
     state: Mutex<State>,
-    wake: Notify,
+    address: Address,
     max_bytes: usize,
 }
 
@@ -60,29 +35,35 @@ struct State {
     closing: Option<CloseCode>,
     /// Rooms that wait for space to go on with a replay.
     waiting: Vec<RoomName>,
+    /// The loop has been told that there is something, and has not taken it all.
+    told: bool,
 }
 
-/// What there is to do for the connection's task.
-#[derive(Debug)]
-pub(crate) enum Outbound {
-    /// Frames to write, in order; and rooms that may go on with a replay afterwards.
-    Frames(Vec<Frame>, Vec<RoomName>),
+/// What there is to do for the connection's loop.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// Nothing.
+    Rest,
+    /// Frames were taken, to be written in order. Afterwards the rooms that have waited for it may go on with a replay;
+    /// `more`: there is more to do.
+    Write { waiting: Vec<RoomName>, more: bool },
     /// The connection must be closed with this code.
     Close(CloseCode),
 }
 
 impl Outbox {
-    pub(crate) fn new(max_bytes: usize) -> Self {
-        Self { state: Mutex::default(), wake: Notify::new(), max_bytes }
+    /// An empty queue of the connection at an address.
+    pub(crate) fn new(max_bytes: usize, address: Address) -> Self {
+        Self { state: Mutex::default(), address, max_bytes }
     }
 
-    /// Queues frames that belong together. Returns false when the connection is closing: then they are dropped.
-    pub(crate) fn push_all(&self, frames: &[Frame]) -> bool {
+    /// Queues a frame, or a run of them. Returns false when the connection is closing: then it is dropped.
+    pub(crate) fn push(&self, frame: Frame) -> bool {
         let mut state = self.lock();
         if state.closing.is_some() {
             return false;
         }
-        let bytes = frames.iter().map(Frame::len).sum::<usize>();
+        let bytes = frame.len();
         if state.bytes + bytes > self.max_bytes {
             state.drop_signals();
         }
@@ -90,27 +71,26 @@ impl Outbox {
             state.give_up(CloseCode::SlowConsumer);
         } else {
             state.bytes += bytes;
-            state.frames.extend(frames.iter().cloned());
+            state.frames.push_back(frame);
         }
         let open = state.closing.is_none();
-        drop(state);
-        self.wake.notify_one();
+        self.tell(state);
         open
     }
 
-    /// Queues frames that follow others within one turn of their room, `burst` bytes so far. Returns false, and queues
+    /// Queues a run of frames that follows others within one turn of their room, `burst` bytes so far. Returns false, and queues
     /// nothing, when they would fill more than half of a queue that was not half full before that turn: its reader is
     /// not slow, it could not have read any of this yet.
-    pub(crate) fn push_burst(&self, frames: &[Frame], burst: usize) -> bool {
+    pub(crate) fn push_burst(&self, frame: &Frame, burst: usize) -> bool {
         let half = self.max_bytes / 2;
         let state = self.lock();
-        let bytes = frames.iter().map(Frame::len).sum::<usize>();
+        let bytes = frame.len();
         let too_much = state.bytes + bytes > half && state.bytes.saturating_sub(burst) <= half;
         if too_much && state.closing.is_none() {
             return false;
         }
         drop(state);
-        self.push_all(frames);
+        self.push(frame.clone());
         true
     }
 
@@ -132,14 +112,8 @@ impl Outbox {
     fn push_signal_within(&self, signal: &EncodedSignal, most: usize) {
         let mut state = self.lock();
         if state.closing.is_none() && state.queue_signal(signal, most) {
-            drop(state);
-            self.wake.notify_one();
+            self.tell(state);
         }
-    }
-
-    /// Queues one frame.
-    pub(crate) fn push(&self, frame: Frame) -> bool {
-        self.push_all(&[frame])
     }
 
     /// Closes the connection as one whose reader is too slow, and gives its memory back.
@@ -148,8 +122,7 @@ impl Outbox {
         if state.closing.is_none() {
             state.give_up(CloseCode::SlowConsumer);
         }
-        drop(state);
-        self.wake.notify_one();
+        self.tell(state);
     }
 
     /// Closes the connection. The first reason counts.
@@ -159,8 +132,7 @@ impl Outbox {
             // A slow consumer's queue is memory; everybody else's last frames are still written.
             state.closing = Some(code);
         }
-        drop(state);
-        self.wake.notify_one();
+        self.tell(state);
     }
 
     /// How many more bytes a replay may queue now: half of the bound is for live traffic.
@@ -176,57 +148,58 @@ impl Outbox {
 
     /// Asks that a room be told when the queue is empty again.
     pub(crate) fn wait_for_space(&self, room: RoomName) {
-        self.lock().waiting.push(room);
-        self.wake.notify_one();
+        let mut state = self.lock();
+        state.waiting.push(room);
+        self.tell(state);
     }
 
-    /// Waits until there is something to do. Cancel safe.
-    pub(crate) async fn next(&self, most_bytes: usize) -> Outbound {
-        loop {
-            if let Some(outbound) = self.take(most_bytes) {
-                return outbound;
-            }
-            self.wake.notified().await;
-        }
+    /// Whether the reader has been found too slow: then what it was sent does not matter any more.
+    pub(super) fn is_given_up(&self) -> bool {
+        self.lock().closing == Some(CloseCode::SlowConsumer)
     }
 
-    /// Waits until the connection is a slow consumer; for use while a write is stuck. Cancel safe.
-    pub(crate) async fn given_up(&self) {
-        loop {
-            if self.lock().closing == Some(CloseCode::SlowConsumer) {
-                // The permit belongs to `next` as well.
-                self.wake.notify_one();
-                return;
-            }
-            self.wake.notified().await;
-        }
-    }
-
-    pub(super) fn take(&self, most_bytes: usize) -> Option<Outbound> {
+    /// Takes frames to write, no more than so many bytes, but one.
+    pub(super) fn drain(&self, most_bytes: usize, frames: &mut Vec<Frame>) -> Next {
         let mut state = self.lock();
         if state.frames.is_empty() {
             if let Some(code) = state.closing {
-                return Some(Outbound::Close(code));
+                return Next::Close(code);
             }
+            state.told = false;
             let waiting = std::mem::take(&mut state.waiting);
-            return (!waiting.is_empty()).then_some(Outbound::Frames(Vec::new(), waiting));
+            return if waiting.is_empty() { Next::Rest } else { Next::Write { waiting, more: false } };
         }
-        let mut bytes = 0;
-        let mut frames = Vec::with_capacity(state.frames.len().min(64));
+        let (mut bytes, mut count) = (0, 0);
         while let Some(frame) = state.frames.front() {
-            if bytes > 0 && bytes + frame.len() > most_bytes {
+            if count > 0 && bytes + frame.len() > most_bytes {
                 break;
             }
             bytes += frame.len();
+            count += 1;
             frames.extend(state.frames.pop_front());
         }
         state.bytes -= bytes;
-        state.taken += frames.len() as u64;
+        state.taken += count;
         let taken = state.taken;
         state.signals.advance(taken);
-        let drained = state.frames.is_empty();
-        let waiting = if drained { std::mem::take(&mut state.waiting) } else { Vec::new() };
-        Some(Outbound::Frames(frames, waiting))
+        if !state.frames.is_empty() {
+            return Next::Write { waiting: Vec::new(), more: true };
+        }
+        if state.frames.capacity() > KEPT {
+            state.frames = VecDeque::new();
+        }
+        // Whatever comes from now on is told anew.
+        state.told = state.closing.is_some();
+        Next::Write { waiting: std::mem::take(&mut state.waiting), more: state.told }
+    }
+
+    /// Tells the loop once that there is something; and again when what it is about to write does not matter any more.
+    fn tell(&self, mut state: MutexGuard<'_, State>) {
+        let again = state.closing == Some(CloseCode::SlowConsumer);
+        if again || !std::mem::replace(&mut state.told, true) {
+            drop(state);
+            self.address.tell();
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -281,8 +254,40 @@ impl State {
     }
 }
 
+/// What a connection's loop takes at a time, for tests without a loop.
+#[cfg(test)]
+#[derive(Debug)]
+pub(crate) enum Outbound {
+    Frames(Vec<Frame>, Vec<RoomName>),
+    Close(CloseCode),
+}
+
 #[cfg(test)]
 impl Outbox {
+    /// Of a session without a connection.
+    pub(crate) fn of_nobody(max_bytes: usize) -> Self {
+        Self::new(max_bytes, Address::nowhere())
+    }
+
+    pub(crate) fn take(&self, most_bytes: usize) -> Option<Outbound> {
+        let mut frames = Vec::new();
+        match self.drain(most_bytes, &mut frames) {
+            Next::Rest => None,
+            Next::Write { waiting, .. } => Some(Outbound::Frames(frames, waiting)),
+            Next::Close(code) => Some(Outbound::Close(code)),
+        }
+    }
+
+    /// Waits until there is something to do. Cancel safe.
+    pub(crate) async fn next(&self, most_bytes: usize) -> Outbound {
+        loop {
+            if let Some(outbound) = self.take(most_bytes) {
+                return outbound;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
+    }
+
     pub(crate) fn bytes(&self) -> usize {
         self.lock().bytes
     }

@@ -2,21 +2,21 @@ use std::sync::Arc;
 
 use protocol::{CloseCode, RoomName, SignalKey};
 
-use super::outbox::{Frame, Outbound, Outbox};
-use super::{EncodedSignal, Slot};
+use super::outbox::Outbound;
+use super::{EncodedSignal, Frame, Outbox, Slot};
 
 fn frame(text: &str) -> Frame {
-    Frame::new(text.to_owned())
+    Frame::new(text)
 }
 
 fn texts(outbound: Option<Outbound>) -> Vec<String> {
     let Some(Outbound::Frames(frames, _)) = outbound else { panic!("{outbound:?}") };
-    frames.iter().map(|frame| frame.as_ref().to_owned()).collect()
+    frames.iter().map(|frame| frame.text().to_owned()).collect()
 }
 
 #[test]
 fn frames_leave_in_order_and_in_bounded_portions() {
-    let outbox = Outbox::new(100);
+    let outbox = Outbox::of_nobody(100);
     for text in ["aa", "bb", "cc", "dddddd"] {
         assert!(outbox.push(frame(text)));
     }
@@ -28,7 +28,7 @@ fn frames_leave_in_order_and_in_bounded_portions() {
 
 #[test]
 fn a_slow_consumer_gives_its_memory_back_and_is_closed() {
-    let outbox = Outbox::new(4);
+    let outbox = Outbox::of_nobody(4);
     assert!(outbox.push(frame("aaaa")));
     assert!(!outbox.push(frame("b")));
     assert!(!outbox.push(frame("c")), "nothing is queued afterwards");
@@ -38,7 +38,7 @@ fn a_slow_consumer_gives_its_memory_back_and_is_closed() {
 
 #[test]
 fn what_was_queued_before_a_close_is_still_written() {
-    let outbox = Outbox::new(100);
+    let outbox = Outbox::of_nobody(100);
     outbox.push(frame("last"));
     outbox.close(CloseCode::Restart);
     outbox.close(CloseCode::Normal);
@@ -48,7 +48,7 @@ fn what_was_queued_before_a_close_is_still_written() {
 
 #[test]
 fn a_replay_is_told_when_the_queue_is_empty() {
-    let outbox = Outbox::new(100);
+    let outbox = Outbox::of_nobody(100);
     outbox.push(frame("aa"));
     outbox.push(frame("bb"));
     let room = RoomName::new("r").unwrap();
@@ -72,7 +72,7 @@ fn all(outbox: &Outbox) -> Vec<String> {
 
 #[test]
 fn a_newer_value_of_a_key_takes_the_place_of_the_one_that_waits() {
-    let outbox = Outbox::new(100);
+    let outbox = Outbox::of_nobody(100);
     outbox.push_signal(&signal("r", Some("a"), "a1"));
     outbox.push(frame("m1"));
     outbox.push_signal(&signal("r", Some("b"), "b1"));
@@ -89,7 +89,7 @@ fn a_newer_value_of_a_key_takes_the_place_of_the_one_that_waits() {
 
 #[test]
 fn a_value_that_has_left_in_a_portion_is_followed_and_not_replaced() {
-    let outbox = Outbox::new(100);
+    let outbox = Outbox::of_nobody(100);
     for (key, text) in [("a", "a1"), ("b", "b1"), ("c", "c1")] {
         outbox.push_signal(&signal("r", Some(key), text));
     }
@@ -104,7 +104,7 @@ fn a_value_that_has_left_in_a_portion_is_followed_and_not_replaced() {
 
 #[test]
 fn signals_fill_half_of_a_queue_and_never_close_it() {
-    let outbox = Outbox::new(20);
+    let outbox = Outbox::of_nobody(20);
     for number in 0..9 {
         outbox.push_signal(&signal("r", None, &format!("s{number}")));
         outbox.push_signal(&signal("r", Some(&format!("k{number}")), &format!("k{number}")));
@@ -118,7 +118,7 @@ fn signals_fill_half_of_a_queue_and_never_close_it() {
 
 #[test]
 fn signals_give_way_to_messages() {
-    let outbox = Outbox::new(20);
+    let outbox = Outbox::of_nobody(20);
     outbox.push(frame("earlier"));
     outbox.take(100);
     for text in ["s1", "s2"] {
@@ -139,7 +139,7 @@ fn signals_give_way_to_messages() {
 
 #[test]
 fn the_current_values_come_after_all_that_was_queued_before() {
-    let outbox = Outbox::new(40);
+    let outbox = Outbox::of_nobody(40);
     outbox.push_signal(&signal("r", Some("a"), "a1"));
     outbox.push(frame("joined, and a replay"));
     outbox.push_current([signal("r", Some("a"), "a1"), signal("r", Some("b"), "b1")].iter());
@@ -149,14 +149,14 @@ fn the_current_values_come_after_all_that_was_queued_before() {
 
 #[test]
 fn one_turn_fills_half_of_a_queue_that_was_not_half_full_before() {
-    let outbox = Outbox::new(20);
+    let outbox = Outbox::of_nobody(20);
     assert!(outbox.push(frame("1234")));
-    assert!(outbox.push_burst(&[frame("5678")], 4));
-    assert!(!outbox.push_burst(&[frame("9ab")], 8), "eleven bytes, all of this turn");
+    assert!(outbox.push_burst(&frame("5678"), 4));
+    assert!(!outbox.push_burst(&frame("9ab"), 8), "eleven bytes, all of this turn");
     assert_eq!(outbox.bytes(), 8, "nothing is queued");
     assert!(outbox.push(frame("ten bytes.")), "by itself it has space");
-    assert!(outbox.push_burst(&[frame("x")], 4), "14 of 18 bytes waited before this turn");
-    assert!(outbox.push_burst(&[frame("yz")], 5));
+    assert!(outbox.push_burst(&frame("x"), 4), "14 of 18 bytes waited before this turn");
+    assert!(outbox.push_burst(&frame("yz"), 5));
     assert!(outbox.is_closing(), "it was slow before");
-    assert!(outbox.push_burst(&[frame("yz")], 7), "nobody reads back for a connection that is closing");
+    assert!(outbox.push_burst(&frame("yz"), 7), "nobody reads back for a connection that is closing");
 }

@@ -1,4 +1,4 @@
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -6,8 +6,8 @@ use protocol::{
     ClientFrame, CloseCode, ErrorCode, ErrorFrame, FrameError, Message, MessageId, Pong, Ref, RoomName, ServerFrame,
 };
 
-use super::Connections;
 use super::rate::Rate;
+use super::{Connections, Outbox};
 use crate::backplane::count;
 use crate::rooms::{Command, Session};
 
@@ -20,6 +20,8 @@ pub(super) struct Requests {
     signals: Rate,
     /// When it was last told that it says too much in passing.
     complained: Option<Instant>,
+    /// What found no place in its shard's queue, in order.
+    parked: VecDeque<Command>,
 }
 
 /// Between two complaints about signals, at least: they must not cost more than what they complain of.
@@ -30,34 +32,75 @@ impl Requests {
         let (limits, now) = (&connections.limits, Instant::now());
         let publishes = Rate::new(limits.publishes_per_second, now);
         let signals = Rate::new(limits.signals_per_second, now);
-        Self { session, connections, rooms: HashSet::new(), publishes, signals, complained: None }
+        Self {
+            session,
+            connections,
+            rooms: HashSet::new(),
+            publishes,
+            signals,
+            complained: None,
+            parked: VecDeque::new(),
+        }
+    }
+
+    /// Where frames for the client wait.
+    pub(super) fn outbox(&self) -> &Outbox {
+        &self.session.outbox
+    }
+
+    /// Says something.
+    pub(super) fn tell(&self, frame: &ServerFrame) {
+        self.session.send(frame);
+    }
+
+    /// Milliseconds within which a draining node closes its sessions.
+    pub(super) fn drain_ms(&self) -> u64 {
+        self.connections.limits.drain_ms
     }
 
     /// Takes one text frame.
     ///
     /// # Errors
     /// The code to close with, when the frame is longer than any frame may be.
-    pub(super) async fn handle(&mut self, text: &str) -> Result<(), CloseCode> {
+    pub(super) fn handle(&mut self, text: &str) -> Result<(), CloseCode> {
         let limits = &self.connections.limits;
         if text.len() > limits.max_frame {
             return Err(CloseCode::TooBig);
         }
         match ClientFrame::parse(text, limits.max_body) {
-            Ok(frame) => self.obey(frame).await,
+            Ok(frame) => self.obey(frame),
             Err(error) => self.refuse(error),
         }
         Ok(())
     }
 
     /// The connection ends: so does the session, in every room.
-    pub(super) async fn leave_all(&mut self) {
-        for room in self.rooms.drain() {
+    pub(super) fn leave_all(&mut self) {
+        for room in std::mem::take(&mut self.rooms) {
             let session = self.session.id.clone();
-            self.connections.rooms.send(Command::Gone { room, session }).await;
+            self.send(Command::Gone { room, session });
         }
     }
 
-    async fn obey(&mut self, frame: ClientFrame) {
+    /// Passes on what its shard had no place for. Returns whether everything is passed on: until then nothing more must
+    /// be read of this session.
+    pub(super) fn settle(&mut self) -> bool {
+        while let Some(command) = self.parked.pop_front() {
+            if let Err(command) = self.connections.rooms.try_send(command) {
+                self.parked.push_front(command);
+                return false;
+            }
+        }
+        true
+    }
+
+    /// A room for which there was no space may go on with a replay.
+    pub(super) fn go_on(&mut self, room: RoomName) {
+        let session = self.session.id.clone();
+        self.send(Command::Drained { room, session });
+    }
+
+    fn obey(&mut self, frame: ClientFrame) {
         let session = Arc::clone(&self.session);
         match frame {
             ClientFrame::Join { room, from, reference } => {
@@ -66,13 +109,13 @@ impl Requests {
                     return self.refuse(frame_error(ErrorCode::TooManyRooms, reason, room, None, reference));
                 }
                 self.rooms.insert(room.clone());
-                self.send(Command::Join { room, session, from, reference }).await;
+                self.send(Command::Join { room, session, from, reference });
             }
             ClientFrame::Leave { room, reference } => {
                 if !self.rooms.remove(&room) {
                     return self.refuse(not_joined(room, None, reference));
                 }
-                self.send(Command::Leave { room, session, reference }).await;
+                self.send(Command::Leave { room, session, reference });
             }
             ClientFrame::Publish { room, id, body } => {
                 if !self.rooms.contains(&room) {
@@ -85,7 +128,7 @@ impl Requests {
                 }
                 let (from, name) = (session.user.clone(), session.name.clone());
                 let message = Message { id, from, name, at: now_ms(), body };
-                self.send(Command::Publish { room, session, message }).await;
+                self.send(Command::Publish { room, session, message });
             }
             ClientFrame::Signal { room, key, body } => {
                 if !self.rooms.contains(&room) {
@@ -94,13 +137,13 @@ impl Requests {
                 if !self.signals.admits(Instant::now()) {
                     return self.drop_signal(room);
                 }
-                self.send(Command::Signal { room, session, key, body }).await;
+                self.send(Command::Signal { room, session, key, body });
             }
             ClientFrame::History { room, range, limit, reference } => {
                 if !self.rooms.contains(&room) {
                     return self.refuse(not_joined(room, None, reference));
                 }
-                self.send(Command::History { room, session, range, limit, reference }).await;
+                self.send(Command::History { room, session, range, limit, reference });
             }
             ClientFrame::Ping { reference } => {
                 self.session.send(&ServerFrame::Pong(Pong { reference }));
@@ -119,8 +162,9 @@ impl Requests {
         }
     }
 
-    async fn send(&self, command: Command) {
-        self.connections.rooms.send(command).await;
+    fn send(&mut self, command: Command) {
+        self.parked.push_back(command);
+        self.settle();
     }
 
     fn refuse(&self, error: FrameError) {

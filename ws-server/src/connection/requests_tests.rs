@@ -8,8 +8,9 @@ use clap::Parser as _;
 use protocol::{DisplayName, ErrorCode, ErrorFrame, NodeId, ServerFrame, SessionId, UserId};
 use tokio::time::timeout;
 
+use super::outbox::Outbound;
 use super::requests::Requests;
-use super::{Connections, Outbound, Outbox};
+use super::{Connections, Frame, Mailboxes, Outbox};
 use crate::config::Config;
 use crate::link::NoPeers;
 use crate::message_log::MessageLog;
@@ -30,13 +31,13 @@ impl World {
         let needed = ["x", "--topic-arn", crate::backplane::testing::TOPIC, "--sns-endpoint", "http://127.0.0.1:1"];
         let limits = Config::try_parse_from(needed.iter().chain(flags)).unwrap().limits.limits().unwrap();
         let (node, log): (_, Arc<dyn MessageLog>) = (NodeId::from_random(1), Arc::new(MemoryLog::default()));
-        let rooms = Rooms::start(&node, &log, Arc::new(NoPeers), &limits);
-        let connections = Connections::new(node, rooms, limits);
+        let rooms = Rooms::start(&node, &log, Arc::new(NoPeers), &limits, &Mailboxes::new(1));
+        let connections = Connections::new(node, rooms, limits, &Mailboxes::new(1)).unwrap();
         let session = Arc::new(Session {
             id: SessionId::from_random(1),
             user: UserId::new("ada").unwrap(),
             name: DisplayName::new("Ada").unwrap(),
-            outbox: Outbox::new(1 << 20),
+            outbox: Outbox::of_nobody(1 << 20),
         });
         let requests = Requests::new(Arc::clone(&session), Arc::clone(&connections));
         let mut world = Self { requests, session, connections };
@@ -46,7 +47,7 @@ impl World {
     }
 
     async fn says(&mut self, text: &str) {
-        self.requests.handle(text).await.unwrap();
+        self.requests.handle(text).unwrap();
     }
 
     /// The next frames, so many at least.
@@ -55,7 +56,7 @@ impl World {
         while frames.len() < least {
             let next = timeout(PATIENCE, self.session.outbox.next(usize::MAX)).await.expect("there is something");
             let Outbound::Frames(more, _) = next else { panic!("it is closed") };
-            frames.extend(more.into_iter().map(|frame| ServerFrame::parse(frame.into_text().as_str()).unwrap()));
+            frames.extend(more.iter().flat_map(Frame::texts).map(|text| ServerFrame::parse(text).unwrap()));
         }
         frames
     }

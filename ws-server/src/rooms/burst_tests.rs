@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use protocol::{CloseCode, Content, Envelope, JoinFrom, NodeId, Segment, ServerFrame};
+use protocol::{CloseCode, Content, Envelope, JoinFrom, NodeId, Segment};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::slow_log_tests::{epoch, fill, message, seq};
-use super::testing::{Client, PATIENCE, joined, limits, limits_with, no_peers, room, seqs};
+use super::testing::{Client, PATIENCE, joined, limits, limits_with, mailboxes, no_peers, parsed, room, seqs};
 use super::{Command, Rooms};
 use crate::backplane::EnvelopeSink;
 use crate::config::Limits;
@@ -24,7 +24,7 @@ async fn behind(limits: &Limits, last: u64) -> (Rooms, Client) {
     let log = Arc::new(MemoryLog::default());
     fill(&log, 1..=10, LEN).await;
     let port: Arc<dyn MessageLog> = log.clone();
-    let rooms = Rooms::start(&NodeId::from_random(1), &port, no_peers(), limits);
+    let rooms = Rooms::start(&NodeId::from_random(1), &port, no_peers(), limits, &mailboxes());
     let bob = Client::new(&rooms, 1, OUTBOX);
     bob.join(JoinFrom::Head).await;
     assert_eq!(joined(&bob.receive(1).await).0.seq, seq(10));
@@ -57,7 +57,7 @@ async fn a_member_that_reads_is_not_closed_by_a_repair_of_any_length() {
         let Ok(Outbound::Frames(more, waiting)) = outbound else { panic!("{outbound:?} after {} messages", got.len()) };
         // A socket that takes some 30 MB a second.
         sleep(Duration::from_millis(2)).await;
-        got.extend(seqs(&more.iter().map(|f| ServerFrame::parse(f.as_ref()).unwrap()).collect::<Vec<_>>()));
+        got.extend(seqs(&parsed(&more)));
         go_on(&rooms, &bob, waiting).await;
     }
     assert!(got.into_iter().eq(11..=500), "7 MB through an outbox of 1 MB, in order");
@@ -88,7 +88,7 @@ async fn a_member_that_was_slow_before_the_repair_is_closed_by_it() {
     let (rooms, bob) = behind(&limits(&[]), 200).await;
     // More than half of its outbox waits, unread.
     let backlog = "x".repeat(OUTBOX * 3 / 5);
-    assert!(bob.session.outbox.push(crate::connection::Frame::new(backlog)));
+    assert!(bob.session.outbox.push(crate::connection::Frame::new(&backlog)));
     hear_of(&rooms, 200);
     let start = Instant::now();
     while !bob.session.outbox.is_closing() {

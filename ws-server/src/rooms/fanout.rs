@@ -1,7 +1,8 @@
 //! The hot path: from a segment or a signal to its room's members.
 //!
-//! A message is encoded once. Every member's outbox gets references to the same bytes, one lock and at most one wake-up a
-//! segment and member.
+//! A segment's messages are encoded once, with their WebSocket headers, into one piece of memory. Every member's outbox
+//! gets one reference to it: one lock a segment and member here, one write where the connection lives. The loops that own
+//! the connections are woken once for all members, at the end of the shard's turn.
 
 use protocol::{MessageFrame, RoomName, Segment, SessionId};
 use room_core::Recent;
@@ -18,21 +19,21 @@ pub(crate) fn fan_out(
     members: &Members,
     burst: &mut usize,
 ) -> Vec<SessionId> {
-    let frames: Vec<Frame> = encode(room, segment);
-    for (frame, (seq, _)) in frames.iter().zip(segment.messages()) {
-        recent.push(seq, frame.clone());
+    let (run, frames) = Frame::run(&texts(room, segment));
+    for (frame, (seq, _)) in frames.into_iter().zip(segment.messages()) {
+        recent.push(seq, frame);
     }
     let mut behind = Vec::new();
     if *burst == 0 {
         // One segment always fits an outbox that is half empty: whoever has no space for it is slow.
         for session in members.iter() {
-            session.outbox.push_all(&frames);
+            session.outbox.push(run.clone());
         }
     } else {
-        let left_out = members.iter().filter(|session| !session.outbox.push_burst(&frames, *burst));
+        let left_out = members.iter().filter(|session| !session.outbox.push_burst(&run, *burst));
         behind.extend(left_out.map(|session| session.id.clone()));
     }
-    *burst += frames.iter().map(Frame::len).sum::<usize>();
+    *burst += run.len();
     behind
 }
 
@@ -45,5 +46,9 @@ pub(crate) fn fan_out_signal(signal: &EncodedSignal, sender: Option<&SessionId>,
 
 /// A segment's messages as frames, in order.
 pub(crate) fn encode(room: &RoomName, segment: &Segment) -> Vec<Frame> {
-    segment.messages().map(|(seq, message)| Frame::new(MessageFrame::encode(room, seq, message))).collect()
+    Frame::run(&texts(room, segment)).1
+}
+
+fn texts(room: &RoomName, segment: &Segment) -> Vec<String> {
+    segment.messages().map(|(seq, message)| MessageFrame::encode(room, seq, message)).collect()
 }

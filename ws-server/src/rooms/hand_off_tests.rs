@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 use super::Rooms;
 use super::slow_log::SlowLog;
-use super::testing::{Client, PATIENCE, limits, room, seqs};
+use super::testing::{Client, PATIENCE, limits, mailboxes, room, seqs};
 use crate::backplane::EnvelopeSink;
 use crate::link::{HandOffSink, HandOverOutcome, Peers};
 use crate::message_log::MessageLog;
@@ -62,7 +62,7 @@ impl Peers for From {
 
 fn start(way: &Way, log: &Arc<dyn MessageLog>, number: u64) -> Rooms {
     let id = NodeId::from_random(number);
-    let rooms = Rooms::start(&id, log, Arc::new(From(id.clone(), way.clone())), &limits(&[]));
+    let rooms = Rooms::start(&id, log, Arc::new(From(id.clone(), way.clone())), &limits(&[]), &mailboxes());
     way.nodes.lock().unwrap().insert(id, rooms.clone());
     rooms
 }

@@ -33,7 +33,7 @@ pub(crate) struct HistoryWindow {
 
 impl HistoryWindow {
     /// As many of these messages (in ascending order) as the request may have.
-    fn cut<T: AsRef<str>>(self, mut found: Vec<T>) -> Vec<T> {
+    fn cut<T: AsRef<[u8]>>(self, mut found: Vec<T>) -> Vec<T> {
         let mut bytes = 0;
         let mut fits = |(index, item): (usize, &T)| {
             bytes += item.as_ref().len();
@@ -120,9 +120,9 @@ impl Hosted {
             // Fewer than asked for, and nothing left out: what is older has expired.
             false => left_out || (count >= window.limit && first.is_some_and(|first| first > window.from)),
         };
-        let texts = frames.iter().map(AsRef::as_ref);
+        let texts = frames.iter().map(Frame::text);
         let text = HistoryFrame::encode_from(&self.name, texts, more, reference.as_ref());
-        session.outbox.push(Frame::new(text));
+        session.outbox.push(Frame::new(&text));
     }
 
     fn history_window(&self, range: HistoryRange, limit: u32, bytes: usize) -> HistoryWindow {

@@ -22,7 +22,7 @@ pub struct Session {
 
 impl Session {
     pub(crate) fn send(&self, frame: &ServerFrame) -> bool {
-        self.outbox.push(Frame::new(frame.encode()))
+        self.outbox.push(Frame::new(&frame.encode()))
     }
 
     pub(crate) fn send_reset(&self, room: &RoomName, position: Position) -> bool {
@@ -98,7 +98,7 @@ mod tests {
             id: SessionId::from_random(number),
             user: UserId::new("u").unwrap(),
             name: DisplayName::new("u").unwrap(),
-            outbox: Outbox::new(100),
+            outbox: Outbox::of_nobody(100),
         })
     }
 

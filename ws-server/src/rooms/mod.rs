@@ -39,11 +39,13 @@ use futures_util::future::BoxFuture;
 use protocol::{
     Envelope, ErrorCode, HandOff, HandOffAnswer, HandedOutcome, NodeId, RoomName, Segment, Signal, topic_shard,
 };
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::backplane::chain::ChainListener;
 use crate::backplane::{EnvelopeSink, Overloaded};
 use crate::config::Limits;
+use crate::connection::Mailboxes;
 use crate::link::{HandOffSink, Peers};
 use crate::message_log::MessageLog;
 pub(crate) use command::Command;
@@ -63,9 +65,16 @@ const SHARD_QUEUE: usize = 8_192;
 const HINT_SPACE: usize = 64 * 1024;
 
 impl Rooms {
-    /// Starts the shards, as tasks of the current runtime. They end when the last `Rooms` is dropped.
+    /// Starts the shards, as tasks of the current runtime; they wake the loops of `mailboxes` when members have something to
+    /// be written. They end when the last `Rooms` is dropped.
     #[must_use]
-    pub fn start(node: &NodeId, log: &Arc<dyn MessageLog>, peers: Arc<dyn Peers>, limits: &Limits) -> Self {
+    pub fn start(
+        node: &NodeId,
+        log: &Arc<dyn MessageLog>,
+        peers: Arc<dyn Peers>,
+        limits: &Limits,
+        mailboxes: &Mailboxes,
+    ) -> Self {
         let count = std::thread::available_parallelism().map_or(2, usize::from);
         let limits = &limits.clone().with_hand_off(peers.are_there());
         let (audits, audit_requests) = mpsc::channel(auditor::QUEUE);
@@ -76,7 +85,7 @@ impl Rooms {
             .map(|_| {
                 let (sender, commands) = mpsc::channel(SHARD_QUEUE);
                 let shard = shard::Shard::new(node.clone(), limits, count, work.clone(), Arc::clone(&departures));
-                tokio::spawn(shard.run(commands));
+                tokio::spawn(shard.run(commands, mailboxes.clone()));
                 sender
             })
             .collect();
@@ -88,6 +97,16 @@ impl Rooms {
         let Some(room) = command.room() else { return };
         // A shard ends only with the process: then there is nobody left to tell.
         let _ = self.shard(room).send(command).await;
+    }
+
+    /// Hands a command to its room's shard, or gives it back when that is busy.
+    pub(crate) fn try_send(&self, command: Command) -> Result<(), Command> {
+        let Some(room) = command.room() else { return Ok(()) };
+        match self.shard(room).try_send(command) {
+            Err(TrySendError::Full(command)) => Err(command),
+            // A shard ends only with the process: then there is nobody left to tell.
+            Ok(()) | Err(TrySendError::Closed(_)) => Ok(()),
+        }
     }
 
     /// Waits until no publish waits or is under way in any room.

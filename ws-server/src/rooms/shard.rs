@@ -15,9 +15,12 @@ use super::members::{Request, Session};
 use super::signals::{Arrivals, Departures, Said};
 use super::timers::Timers;
 use crate::config::Limits;
+use crate::connection::Mailboxes;
 
 /// Answers that wait for one shard. Requests are bounded below it, so answers hardly ever wait.
 const ANSWERS: usize = 4_096;
+/// Commands that are obeyed before anything else is looked at.
+const AT_ONCE: usize = 64;
 
 /// Some of the node's rooms, and the task that owns them.
 pub(crate) struct Shard {
@@ -65,19 +68,22 @@ impl Shard {
         }
     }
 
-    /// Runs until nobody can send commands any more. Priorities: what the log answered, what is due, what is asked.
-    pub(crate) async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
+    /// Runs until nobody can send commands any more. Priorities: what the log answered, what is due, what is asked. What
+    /// members are owed leaves at the end of a turn, for all of them at once.
+    pub(crate) async fn run(mut self, mut commands: mpsc::Receiver<Command>, mailboxes: Mailboxes) {
+        let mut asked = Vec::with_capacity(AT_ONCE);
         loop {
             let due = self.next_due();
             tokio::select! {
                 biased;
                 Some(answer) = self.answered.recv() => self.handle_answer(answer),
                 () = tokio::time::sleep_until(due.into()) => self.handle_timeouts(),
-                command = commands.recv() => match command {
-                    Some(command) => self.handle(command),
-                    None => return,
+                count = commands.recv_many(&mut asked, AT_ONCE) => match count {
+                    0 => return,
+                    _ => asked.drain(..).for_each(|command| self.handle(command)),
                 },
             }
+            mailboxes.wake();
             self.answer_flushes();
         }
     }

@@ -16,7 +16,7 @@ use super::io::Work;
 use super::signals::{Arrivals, Said};
 use super::slow_log::SlowLog;
 use super::slow_log_tests::{after, fill};
-use super::testing::{Client, limits, limits_with, no_peers, room, seqs, signals};
+use super::testing::{Client, limits, limits_with, mailboxes, no_peers, room, seqs, signals};
 use crate::backplane::EnvelopeSink;
 use crate::config::Limits;
 use crate::link::{HandOverOutcome, Peers};
@@ -45,7 +45,7 @@ fn here() -> NodeId {
 
 fn node_with(peers: Arc<dyn Peers>, limits: &Limits) -> Rooms {
     let log: Arc<dyn MessageLog> = Arc::new(MemoryLog::default());
-    Rooms::start(&here(), &log, peers, limits)
+    Rooms::start(&here(), &log, peers, limits, &mailboxes())
 }
 
 fn node(limits: &Limits) -> Rooms {
@@ -147,7 +147,7 @@ impl Peers for Echo {
 async fn a_signal_reaches_the_other_node_once_and_those_who_come_there_later() {
     let log: Arc<dyn MessageLog> = Arc::new(MemoryLog::default());
     let echo = Arc::new(Echo::default());
-    let start = |number| Rooms::start(&NodeId::from_random(number), &log, echo.clone(), &limits(&[]));
+    let start = |number| Rooms::start(&NodeId::from_random(number), &log, echo.clone(), &limits(&[]), &mailboxes());
     let (one, two) = (start(1), start(2));
     assert!(echo.0.set(vec![one.clone(), two.clone()]).is_ok());
     let (ada, bob) = (member(&one, 1).await, member(&two, 2).await);
@@ -233,7 +233,7 @@ async fn who_reads_back_gets_no_signals_before_the_end_of_its_replay() {
     let log = SlowLog::new();
     fill(&log.log, 1..=300, 100).await;
     let port: Arc<dyn MessageLog> = log.clone();
-    let rooms = Rooms::start(&here(), &port, no_peers(), &limits(&[]));
+    let rooms = Rooms::start(&here(), &port, no_peers(), &limits(&[]), &mailboxes());
     let ada = member(&rooms, 1).await;
     log.held.store(true, Ordering::SeqCst);
     let bob = Client::new(&rooms, 2, 1 << 20);

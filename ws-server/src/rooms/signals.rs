@@ -31,7 +31,7 @@ impl Hosted {
         let room = &self.name;
         let slot = key.clone().map(|key| Arc::new(Slot { room: room.clone(), key }));
         let frame = SignalFrame { room: room.clone(), from, key, body };
-        let signal = EncodedSignal { frame: Frame::new(ServerFrame::Signal(frame).encode()), slot };
+        let signal = EncodedSignal { frame: Frame::new(&ServerFrame::Signal(frame).encode()), slot };
         fanout::fan_out_signal(&signal, sender.as_ref(), &self.live);
         self.values.set(signal, sender, scene.now, scene.limits);
     }

@@ -12,7 +12,7 @@ use room_core::log::{RoomHeader, StoredSegment, WallSecs};
 use tokio::time::timeout;
 
 use super::slow_log::SlowLog;
-use super::testing::{Client, limits, no_peers, room, seqs};
+use super::testing::{Client, limits, mailboxes, no_peers, parsed, room, seqs};
 use super::{Command, Rooms};
 use crate::connection::Outbound;
 use crate::message_log::MessageLog;
@@ -62,7 +62,7 @@ async fn slow_node(extra: &[&str]) -> (Arc<SlowLog>, Rooms) {
     let log = SlowLog::new();
     fill(&log.log, 1..=300, 100).await;
     let port: Arc<dyn MessageLog> = log.clone();
-    let rooms = Rooms::start(&NodeId::from_random(1), &port, no_peers(), &limits(extra));
+    let rooms = Rooms::start(&NodeId::from_random(1), &port, no_peers(), &limits(extra), &mailboxes());
     (log, rooms)
 }
 
@@ -131,7 +131,7 @@ async fn history_of_large_messages_must_not_close_the_connection() {
     let log = MemoryLog::default();
     fill(&log, 1..=100, 15_000).await;
     let port: Arc<dyn MessageLog> = Arc::new(log);
-    let rooms = Rooms::start(&NodeId::from_random(1), &port, no_peers(), &limits(&[]));
+    let rooms = Rooms::start(&NodeId::from_random(1), &port, no_peers(), &limits(&[]), &mailboxes());
     let client = Client::new(&rooms, 1, 1 << 20);
     client.join(JoinFrom::Head).await;
     client.all().await;
@@ -145,7 +145,7 @@ async fn history_after_an_expired_position_goes_on() {
     let log = MemoryLog::default();
     fill(&log, 501..=700, 10).await;
     let port: Arc<dyn MessageLog> = Arc::new(log);
-    let rooms = Rooms::start(&NodeId::from_random(1), &port, no_peers(), &limits(&[]));
+    let rooms = Rooms::start(&NodeId::from_random(1), &port, no_peers(), &limits(&[]), &mailboxes());
     let client = Client::new(&rooms, 1, 1 << 20);
     client.join(JoinFrom::Head).await;
     client.all().await;
@@ -160,7 +160,7 @@ async fn a_replay_reads_a_page_when_there_is_space_for_it() {
     let log = SlowLog::new();
     fill(&log.log, 1..=600, 10_000).await;
     let port: Arc<dyn MessageLog> = log.clone();
-    let rooms = Rooms::start(&NodeId::from_random(1), &port, no_peers(), &limits(&[]));
+    let rooms = Rooms::start(&NodeId::from_random(1), &port, no_peers(), &limits(&[]), &mailboxes());
     let client = Client::new(&rooms, 1, 1 << 20);
     client.join(after(1)).await;
     let mut got = Vec::new();
@@ -169,7 +169,7 @@ async fn a_replay_reads_a_page_when_there_is_space_for_it() {
         let Ok(Outbound::Frames(more, waiting)) = outbound else { panic!("{outbound:?}") };
         // A socket that takes some 30 MB a second.
         tokio::time::sleep(Duration::from_millis(2)).await;
-        got.extend(seqs(&more.iter().map(|f| ServerFrame::parse(f.as_ref()).unwrap()).collect::<Vec<_>>()));
+        got.extend(seqs(&parsed(&more)));
         for room in waiting {
             rooms.send(Command::Drained { room, session: client.session.id.clone() }).await;
         }

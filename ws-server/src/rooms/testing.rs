@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 use super::{Command, Rooms, Session};
 use crate::config::{Config, Limits};
-use crate::connection::{Outbound, Outbox};
+use crate::connection::{Frame, Mailboxes, Outbound, Outbox};
 use crate::link::{NoPeers, Peers};
 
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
@@ -27,6 +27,11 @@ pub(super) fn limits_with(change: impl FnOnce(&mut Limits)) -> Limits {
     let mut limits = limits(&[]);
     change(&mut limits);
     limits
+}
+
+/// Nobody's: what sessions are told is taken out of their outboxes by hand.
+pub(super) fn mailboxes() -> Mailboxes {
+    Mailboxes::new(1)
 }
 
 pub(super) fn no_peers() -> Arc<dyn Peers> {
@@ -49,7 +54,7 @@ impl Client {
             id: SessionId::from_random(number),
             user: UserId::new(&user).unwrap(),
             name: DisplayName::new(&user).unwrap(),
-            outbox: Outbox::new(outbox),
+            outbox: Outbox::of_nobody(outbox),
         };
         Self { rooms: rooms.clone(), session: Arc::new(session) }
     }
@@ -57,7 +62,7 @@ impl Client {
     /// Another session of the same user.
     pub(super) fn another_tab(&self, number: u64) -> Self {
         let Session { user, name, .. } = &*self.session;
-        let (id, outbox) = (SessionId::from_random(number), Outbox::new(1 << 20));
+        let (id, outbox) = (SessionId::from_random(number), Outbox::of_nobody(1 << 20));
         let session = Session { id, user: user.clone(), name: name.clone(), outbox };
         Self { rooms: self.rooms.clone(), session: Arc::new(session) }
     }
@@ -100,7 +105,7 @@ impl Client {
         while !enough(&frames) {
             let outbound = timeout(PATIENCE, self.session.outbox.next(10_000)).await;
             let Ok(Outbound::Frames(more, waiting)) = outbound else { panic!("{outbound:?} after {frames:?}") };
-            frames.extend(more.iter().map(|frame| ServerFrame::parse(frame.as_ref()).unwrap()));
+            frames.extend(parsed(&more));
             for room in waiting {
                 self.rooms.send(Command::Drained { room, session: self.session.id.clone() }).await;
             }
@@ -115,7 +120,7 @@ impl Client {
             let Outbound::Frames(more, waiting) = outbound else {
                 panic!("{outbound:?} after {} frames", frames.len())
             };
-            frames.extend(more.iter().map(|frame| ServerFrame::parse(frame.as_ref()).unwrap()));
+            frames.extend(parsed(&more));
             for room in waiting {
                 self.rooms.send(Command::Drained { room, session: self.session.id.clone() }).await;
             }
@@ -136,6 +141,10 @@ impl Client {
         let acks = |frames: &[ServerFrame]| frames.iter().filter(|f| matches!(f, ServerFrame::Ack(_))).count();
         self.receive_until(|frames| acks(frames) >= count).await;
     }
+}
+
+pub(super) fn parsed(frames: &[Frame]) -> Vec<ServerFrame> {
+    frames.iter().flat_map(Frame::texts).map(|text| ServerFrame::parse(text).unwrap()).collect()
 }
 
 pub(super) fn seqs(frames: &[ServerFrame]) -> Vec<u64> {

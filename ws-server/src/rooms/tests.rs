@@ -7,14 +7,14 @@ use protocol::{Envelope, HistoryRange, JoinFrom, NodeId, Position, ServerFrame};
 use tokio::time::timeout;
 
 use super::Rooms;
-use super::testing::{Client, PATIENCE, joined, limits, no_peers, seqs};
+use super::testing::{Client, PATIENCE, joined, limits, mailboxes, no_peers, seqs};
 use crate::backplane::EnvelopeSink;
 use crate::config::Limits;
 use crate::message_log::MessageLog;
 use crate::message_log::memory::MemoryLog;
 
 fn node(log: &Arc<dyn MessageLog>, number: u64, limits: &Limits) -> Rooms {
-    Rooms::start(&NodeId::from_random(number), log, no_peers(), limits)
+    Rooms::start(&NodeId::from_random(number), log, no_peers(), limits, &mailboxes())
 }
 
 fn memory_log() -> Arc<dyn MessageLog> {

@@ -28,10 +28,9 @@ impl Server {
     pub async fn stop(self) {
         let open = self.connections.open();
         tracing::info!(node = %self.node, sessions = open, "draining");
-        self.connections.draining.cancel();
-        self.connections.tasks.close();
+        self.connections.drain();
         let drain = Duration::from_millis(self.connections.limits.drain_ms) + LEAVE_WITHIN;
-        if timeout(drain, self.connections.tasks.wait()).await.is_err() {
+        if timeout(drain, self.connections.sessions.wait()).await.is_err() {
             tracing::warn!(sessions = self.connections.open(), "sessions were cut off");
         }
         let node = self.node.clone();

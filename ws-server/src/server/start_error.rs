@@ -40,6 +40,9 @@ pub enum StartError {
     /// The address is taken, or not ours.
     #[error("cannot listen on {0}: {1}")]
     Listen(SocketAddr, #[source] io::Error),
+    /// The system gives too little.
+    #[error("the loops that serve sockets cannot start: {0}")]
+    Loops(#[source] io::Error),
     /// Flags that contradict each other.
     #[error(transparent)]
     Limits(#[from] LimitsError),

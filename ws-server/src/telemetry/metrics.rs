@@ -188,6 +188,7 @@ mod tests {
     use crate::backplane::count;
     use crate::backplane::testing::TOPIC;
     use crate::config::Config;
+    use crate::connection::Mailboxes;
     use crate::link::NoPeers;
     use crate::link::testing::alone;
     use crate::message_log::MessageLog;
@@ -198,9 +199,9 @@ mod tests {
         let config = Config::try_parse_from(["", "--topic-arn", TOPIC, "--sns-endpoint", "http://127.0.0.1"]).unwrap();
         let limits = config.limits.limits().unwrap();
         let (node, log): (_, Arc<dyn MessageLog>) = (NodeId::from_random(1), Arc::new(MemoryLog::default()));
-        let rooms = Rooms::start(&node, &log, Arc::new(NoPeers), &limits);
+        let rooms = Rooms::start(&node, &log, Arc::new(NoPeers), &limits, &Mailboxes::new(1));
         Instruments {
-            connections: Connections::new(node, rooms, limits),
+            connections: Connections::new(node, rooms, limits, &Mailboxes::new(1)).unwrap(),
             backplane: Arc::default(),
             chain: Chain::new(NodeId::from_random(1), 1),
             link: Arc::default(),

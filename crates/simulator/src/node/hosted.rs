@@ -24,9 +24,9 @@ const MOST_OUT: usize = 6 + 3 * 8;
 #[derive(Debug, Clone)]
 pub(super) struct Kept(pub(super) Rc<MessageFrame>);
 
-impl AsRef<str> for Kept {
-    fn as_ref(&self) -> &str {
-        self.0.body.as_str()
+impl AsRef<[u8]> for Kept {
+    fn as_ref(&self) -> &[u8] {
+        self.0.body.as_str().as_bytes()
     }
 }
 

@@ -1,0 +1,125 @@
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+use websocket::Deflater;
+
+/// What is sent to clients: one frame, or the frames of a whole segment, encoded once with their WebSocket headers and
+/// shared by everybody who gets them. A clone is a reference.
+#[derive(Debug, Clone)]
+pub struct Frame(Arc<Encoded>);
+
+#[derive(Debug)]
+struct Encoded {
+    /// Ready for the wire.
+    wire: Bytes,
+    /// Bytes of all payloads.
+    payload: usize,
+    /// The longest of the payloads.
+    longest: usize,
+    /// The same compressed, once somebody has asked for it; `None`: that is not shorter.
+    deflated: OnceLock<Option<Box<[u8]>>>,
+}
+
+/// How a connection gets its frames.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Deflate {
+    /// Bytes of payload below which nothing is compressed.
+    pub(super) above: usize,
+    /// Longest payload that the client's window takes compressed.
+    pub(super) window: usize,
+}
+
+/// Longest header of a server's frame.
+const HEADER: usize = 10;
+
+impl Frame {
+    /// Encodes one text frame.
+    #[must_use]
+    pub fn new(text: &str) -> Self {
+        let mut wire = Vec::with_capacity(HEADER + text.len());
+        websocket::push_text(&mut wire, text.as_bytes());
+        Self::encoded(wire.into(), text.len(), text.len())
+    }
+
+    /// Encodes text frames that belong together. Returns all of them as one, and each; the bytes are shared.
+    #[must_use]
+    pub(crate) fn run(texts: &[String]) -> (Self, Vec<Self>) {
+        if let [text] = texts {
+            let frame = Self::new(text);
+            return (frame.clone(), vec![frame]);
+        }
+        let payload = texts.iter().map(String::len).sum();
+        let longest = texts.iter().map(String::len).max().unwrap_or_default();
+        let mut wire = Vec::with_capacity(payload + HEADER * texts.len());
+        let mut ends = Vec::with_capacity(texts.len());
+        for text in texts {
+            websocket::push_text(&mut wire, text.as_bytes());
+            ends.push(wire.len());
+        }
+        let wire = Bytes::from(wire);
+        let mut start = 0;
+        let each = texts.iter().zip(ends).map(|(text, end)| {
+            let part = wire.slice(start..end);
+            start = end;
+            Self::encoded(part, text.len(), text.len())
+        });
+        let each = each.collect();
+        (Self::encoded(wire, payload, longest), each)
+    }
+
+    /// A frame that is on the wire already: a control frame.
+    pub(super) fn of_wire(wire: Vec<u8>) -> Self {
+        Self::encoded(wire.into(), 0, 0)
+    }
+
+    fn encoded(wire: Bytes, payload: usize, longest: usize) -> Self {
+        Self(Arc::new(Encoded { wire, payload, longest, deflated: OnceLock::new() }))
+    }
+
+    /// Bytes of text.
+    pub(crate) fn len(&self) -> usize {
+        self.0.payload
+    }
+
+    /// The bytes for a socket.
+    pub(super) fn wire(&self) -> &[u8] {
+        &self.0.wire
+    }
+
+    /// The bytes for a connection that takes compressed frames. The first that asks has the work, for all.
+    pub(super) fn wire_for(&self, deflate: Option<Deflate>, deflater: &mut Deflater) -> &[u8] {
+        let Some(deflate) = deflate else { return self.wire() };
+        if self.0.longest < deflate.above || self.0.longest > deflate.window {
+            return self.wire();
+        }
+        let shorter = self.0.deflated.get_or_init(|| deflater.deflate(&self.0.wire, deflate.above).map(Into::into));
+        shorter.as_deref().unwrap_or(&self.0.wire)
+    }
+
+    /// The text of a single frame.
+    pub(crate) fn text(&self) -> &str {
+        std::str::from_utf8(self.as_ref()).expect("frames are made of text")
+    }
+
+    /// Encodes one binary frame.
+    #[cfg(test)]
+    pub(super) fn binary(payload: &[u8]) -> Self {
+        let mut wire = Vec::new();
+        websocket::push_binary(&mut wire, payload);
+        Self::encoded(wire.into(), payload.len(), payload.len())
+    }
+
+    /// The texts of all frames.
+    #[cfg(test)]
+    pub(crate) fn texts(&self) -> impl Iterator<Item = &str> {
+        websocket::frames(&self.0.wire)
+            .map(|frame| std::str::from_utf8(frame.payload).expect("frames are made of text"))
+    }
+}
+
+/// The payload of a single frame.
+impl AsRef<[u8]> for Frame {
+    fn as_ref(&self) -> &[u8] {
+        &self.0.wire[self.0.wire.len() - self.0.payload..]
+    }
+}
