@@ -1,5 +1,7 @@
 use miniz_oxide::inflate::TINFLStatus;
-use miniz_oxide::inflate::core::inflate_flags::{TINFL_FLAG_HAS_MORE_INPUT, TINFL_FLAG_USING_NON_WRAPPING_OUTPUT_BUF};
+use miniz_oxide::inflate::core::inflate_flags::{
+    TINFL_FLAG_HAS_MORE_INPUT, TINFL_FLAG_STOP_ON_BLOCK_BOUNDARY, TINFL_FLAG_USING_NON_WRAPPING_OUTPUT_BUF,
+};
 use miniz_oxide::inflate::core::{DecompressorOxide, decompress};
 
 use crate::Violation;
@@ -13,7 +15,14 @@ const FIRST_ROOM: usize = 4096;
 /// Room kept between messages, in bytes.
 const KEPT_ROOM: usize = 256 * 1024;
 
-const FLAGS: u32 = TINFL_FLAG_HAS_MORE_INPUT | TINFL_FLAG_USING_NON_WRAPPING_OUTPUT_BUF;
+const FLAGS: u32 =
+    TINFL_FLAG_HAS_MORE_INPUT | TINFL_FLAG_USING_NON_WRAPPING_OUTPUT_BUF | TINFL_FLAG_STOP_ON_BLOCK_BOUNDARY;
+
+/// Blocks that a message may have: each costs microseconds, though an empty one has only ten bits. Compressors make one of
+/// many thousands of bytes, or of what they were given at once.
+fn most_blocks(payload: usize) -> usize {
+    32 + payload / 16
+}
 
 /// Bytes of a compressed message whose content has at most `max`: what cannot be made shorter becomes a little longer.
 pub(crate) fn deflated_bound(max: usize) -> usize {
@@ -24,7 +33,8 @@ pub(crate) fn deflated_bound(max: usize) -> usize {
 pub struct Inflater {
     state: Box<DecompressorOxide>,
     /// The message; a buffer that keeps its length, so that it is not cleared each time.
-    out: Vec<u8>,
+    pub(crate) out: Vec<u8>,
+    blocks_left: usize,
 }
 
 impl Default for Inflater {
@@ -37,7 +47,7 @@ impl Inflater {
     /// An inflater with buffers of some 16 KiB.
     #[must_use]
     pub fn new() -> Self {
-        Self { state: Box::default(), out: vec![0; FIRST_ROOM] }
+        Self { state: Box::default(), out: vec![0; FIRST_ROOM], blocks_left: 0 }
     }
 
     /// A message's content, from the payload of all its frames.
@@ -46,6 +56,7 @@ impl Inflater {
     /// `TooBig` when it has more than `max` bytes (no more than one above these is ever held), `Inflate` when it is damaged.
     pub(crate) fn inflate(&mut self, payload: &[u8], max: usize) -> Result<&[u8], Violation> {
         self.state.init();
+        self.blocks_left = most_blocks(payload.len());
         let (mut rest, mut written, mut ended) = (payload, 0, false);
         while !rest.is_empty() {
             // A block that says it is the last ends only its own stream: RFC 7692, 7.2.3.4, shows one with more behind.
@@ -77,10 +88,20 @@ impl Inflater {
                 return Err(Violation::TooBig);
             }
             match status {
-                TINFLStatus::Done => return Ok(true),
+                TINFLStatus::Done | TINFLStatus::BlockBoundary if self.blocks_left == 0 => {
+                    return Err(Violation::Inflate);
+                }
+                TINFLStatus::Done | TINFLStatus::BlockBoundary => self.blocks_left -= 1,
                 TINFLStatus::NeedsMoreInput => return Ok(false),
-                TINFLStatus::HasMoreOutput => self.out.resize(room.saturating_mul(2).min(most), 0),
+                TINFLStatus::HasMoreOutput => {
+                    let room = room.saturating_mul(2).min(most);
+                    self.out.reserve_exact(room - self.out.len());
+                    self.out.resize(room, 0);
+                }
                 _ => return Err(Violation::Inflate),
+            }
+            if status == TINFLStatus::Done {
+                return Ok(true);
             }
         }
     }

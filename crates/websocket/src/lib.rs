@@ -10,6 +10,8 @@ mod handshake;
 mod header;
 mod inflate;
 mod mask;
+#[cfg(test)]
+mod memory_tests;
 mod negotiate;
 mod reader;
 mod run;

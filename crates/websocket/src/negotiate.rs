@@ -17,7 +17,7 @@ pub struct Agreed {
 /// it is why one inflater serves thousands of connections.
 pub fn negotiate_deflate<'a>(headers: impl Iterator<Item = &'a str>) -> Option<Agreed> {
     let mut headers = headers;
-    headers.find_map(|header| split(header, b',').find_map(|offer| consider(offer)))
+    headers.find_map(|header| split(header, b',').find_map(consider))
 }
 
 fn consider(offer: &str) -> Option<Agreed> {

@@ -26,7 +26,7 @@ pub enum Incoming<'a> {
 pub struct Reader {
     deflate: bool,
     ended: bool,
-    unfinished: Option<Box<Unfinished>>,
+    pub(crate) unfinished: Option<Box<Unfinished>>,
 }
 
 const _: () = assert!(size_of::<Reader>() <= 48);

@@ -10,7 +10,7 @@ pub enum Violation {
     /// A message is longer than the server accepts.
     #[error("a message is too long")]
     TooBig,
-    /// A compressed message cannot be decompressed.
+    /// A compressed message cannot be decompressed, or is cut into so many blocks that it is not worth the time.
     #[error("a compressed message is damaged")]
     Inflate,
 }

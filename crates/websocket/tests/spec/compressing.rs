@@ -50,15 +50,15 @@ fn a_frame_that_is_compressed_already_is_not_compressed_again() {
 }
 
 #[test]
-fn the_same_frame_is_compressed_to_the_same_bytes_whatever_came_before() {
-    let mut run = Vec::new();
-    push_text(&mut run, &repeated(900));
+fn what_came_before_has_no_part_in_a_compressed_frame() {
     let mut deflater = Deflater::new();
-    let once = deflater.deflate(&run, 0).unwrap();
-    let mut other = Vec::new();
-    push_text(&mut other, &repeated(300_000));
-    deflater.deflate(&other, 0).unwrap();
-    assert_eq!(deflater.deflate(&run, 0).unwrap(), once);
+    let incompressible: Vec<u8> = (0..40_000_u32).map(|n| (n.wrapping_mul(0x9e37_79b9) >> 24) as u8).collect();
+    for payload in [repeated(900), repeated(300_000), repeated(900), incompressible, repeated(900), repeated(40_000)] {
+        let mut run = Vec::new();
+        push_binary(&mut run, &payload);
+        let compressed = deflater.deflate(&run, 0).unwrap_or(run);
+        assert_eq!(hear_deflated(&masked(&compressed)), (vec![Heard::Binary(payload)], None));
+    }
 }
 
 #[test]

@@ -80,3 +80,12 @@ fn only_the_first_frame_of_a_message_says_that_it_is_compressed() {
         assert_eq!(hear_deflated(&[FIN | RSV1 | opcode]).1.map(Violation::close_code), Some(1002));
     }
 }
+
+#[test]
+fn a_message_of_almost_nothing_but_empty_blocks_is_refused() {
+    // Four empty blocks of ten bits in five bytes: each would cost as much time as a page of text.
+    let blocks = [0x02, 0x08, 0x20, 0x80, 0x00];
+    assert_eq!(deflated(&[&blocks.repeat(3)[..], &[0x00]].concat()).0, [heard_text("")]);
+    assert_eq!(deflated(&[&blocks.repeat(1000)[..], &[0x00]].concat()).1, Some(Violation::Inflate));
+    assert_eq!(deflated(&[0x03, 0x00].repeat(1000)).1, Some(Violation::Inflate));
+}

@@ -5,30 +5,7 @@ use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
 use crate::client::*;
-
-/// Frames that may or may not be allowed where they stand.
-fn any_frame() -> impl Strategy<Value = Vec<u8>> {
-    let first = select(vec![0x81, 0x82, 0x01, 0x02, 0x00, 0x80, 0xc1, 0xc2, 0x41, 0x88, 0x89, 0x8a, 0x8b, 0x91]);
-    let first = prop_oneof![9 => first, 1 => any::<u8>()];
-    let letters = vec(select(vec!["a", "ä", "€", "😀"]), 0..80).prop_map(|letters| letters.concat().into_bytes());
-    let close = select(vec![&b"\x03\xe8"[..], b"\x03\xe9gone", b"\x03", b"\x03\xee"]).prop_map(<[u8]>::to_vec);
-    let deflated = select(vec![&b"\xf2\x48\xcd\xc9\xc9\x07\x00"[..], b"\x02\x00", b"\x00"]).prop_map(<[u8]>::to_vec);
-    let payload = prop_oneof![4 => letters, 1 => vec(any::<u8>(), 0..300), 1 => close, 1 => deflated];
-    (first, payload).prop_map(|(first, payload)| frame(first, &payload))
-}
-
-/// Streams of such frames, of which a byte may have been changed.
-fn any_stream() -> impl Strategy<Value = Vec<u8>> {
-    let change = proptest::option::of((any::<Index>(), any::<u8>()));
-    (vec(any_frame(), 1..8), change).prop_map(|(frames, change)| {
-        let mut stream = frames.concat();
-        if let Some((at, byte)) = change {
-            let at = at.index(stream.len());
-            stream[at] = byte;
-        }
-        stream
-    })
-}
+use crate::streams::any_stream;
 
 fn hear_in_pieces(stream: &[u8], cuts: &[Index], deflate: bool, max: usize) -> Conversation {
     let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(stream.len() + 1)).collect();
