@@ -6,6 +6,8 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use load_generator::server_process::usage;
+
 use crate::PATIENCE;
 
 /// How often a program's state is looked at.
@@ -86,10 +88,7 @@ impl Process {
     /// When it has ended.
     #[must_use]
     pub fn resident_bytes(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("the process runs");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("the form of proc(5)");
-        let kib = line.trim().strip_suffix(" kB").and_then(|kib| kib.parse::<u64>().ok());
-        kib.expect("the form of proc(5)") * 1024
+        usage(self.pid()).expect("the process runs").rss
     }
 
     /// What it has written to standard error so far.

@@ -10,7 +10,7 @@ const OTHERS: u64 = 64;
 #[error(
     "{needed} open files are needed and the hard limit is {limit}: run with fewer clients, several times, or after `ulimit -n {needed}` as root"
 )]
-pub(crate) struct TooFewFiles {
+pub struct TooFewFiles {
     needed: u64,
     limit: u64,
 }
@@ -19,7 +19,7 @@ pub(crate) struct TooFewFiles {
 ///
 /// # Errors
 /// [`TooFewFiles`].
-pub(crate) fn enough_for(connections: usize) -> Result<(), TooFewFiles> {
+pub fn enough_for(connections: usize) -> Result<(), TooFewFiles> {
     let mut limit = getrlimit(Resource::Nofile);
     if limit.current != limit.maximum {
         limit.current = limit.maximum;
