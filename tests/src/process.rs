@@ -53,6 +53,25 @@ impl Process {
         Self::start_at(&program(name), arguments, environment)
     }
 
+    /// Starts a program of this workspace on these cores alone, as `taskset --cpu-list` takes them.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    #[must_use]
+    pub fn start_on(cores: &str, name: &str, arguments: &[String], environment: &[(&str, &str)]) -> Self {
+        Self::start_at_on(cores, &program(name), arguments, environment)
+    }
+
+    /// Starts any program on these cores alone. (taskset becomes the program: the process is the same.)
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    #[must_use]
+    pub fn start_at_on(cores: &str, path: &Path, arguments: &[String], environment: &[(&str, &str)]) -> Self {
+        let own = ["--cpu-list".to_owned(), cores.to_owned(), path.to_string_lossy().into_owned()];
+        Self::start_at(Path::new("taskset"), &[&own, arguments].concat(), environment)
+    }
+
     /// Starts any program, as [`Self::start`] does.
     ///
     /// # Panics

@@ -1,6 +1,6 @@
 //! Every connection is an open file, and the operating system limits them.
 
-use rustix::process::{Resource, getrlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Files that the program has open beside its connections, with some to spare.
 const OTHERS: u64 = 64;
@@ -21,6 +21,12 @@ pub struct TooFewFiles {
 /// [`TooFewFiles`].
 pub fn enough_for(connections: usize) -> Result<(), TooFewFiles> {
     let mut limit = getrlimit(Resource::Nofile);
+    let needed = connections as u64 + OTHERS;
+    if limit.maximum.is_some_and(|maximum| maximum < needed) {
+        // Root may; anybody else is told below.
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(needed), maximum: Some(needed) });
+        limit = getrlimit(Resource::Nofile);
+    }
     if limit.current != limit.maximum {
         limit.current = limit.maximum;
         // A refusal leaves the soft limit as it was, which is then what counts.

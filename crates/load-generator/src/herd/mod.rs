@@ -212,9 +212,17 @@ impl Herd {
         stats.forget_times();
         let (start, before) = (Instant::now(), stats.sum().delivered);
         std::thread::sleep(time);
-        let (sum, time) = (stats.sum(), start.elapsed());
+        let measured = self.times();
+        Measured { deliveries: measured.deliveries - before, time: start.elapsed(), ..measured }
+    }
+
+    /// What has happened since the start, or how long things took since the last [`Herd::measure`] began.
+    #[must_use]
+    pub fn times(&self) -> Measured {
+        let sum = self.shared.crowd.stats.sum();
+        let time = self.shared.crowd.now();
         let times = sum.times;
-        Measured { deliveries: sum.delivered - before, time, live: times.live, late: times.late, join: times.join }
+        Measured { deliveries: sum.delivered, time, live: times.live, late: times.late, join: times.join }
     }
 
     /// Ends the feed and waits until everybody has seen what was sent. Returns every promise that was broken, a line
