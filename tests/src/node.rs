@@ -70,7 +70,27 @@ impl Node {
         Self::launch_in(&Self::environment(stack), stack, port, flags)
     }
 
+    /// Starts a node on these cores alone, as `taskset --cpu-list` takes them, with further flags.
+    ///
+    /// # Panics
+    /// When it does not become ready.
+    pub async fn start_on(cores: &str, stack: &Stack, flags: &[&str]) -> Self {
+        for _ in 0..ATTEMPTS {
+            let port = ports::free(1);
+            let arguments = Self::all_arguments(stack, port, flags);
+            let process = Process::start_on(cores, "ws-server", &arguments, &Self::environment(stack));
+            if let Some(node) = (Self { process, port }).ready().await {
+                return node;
+            }
+        }
+        panic!("no free port in {ATTEMPTS} attempts");
+    }
+
     fn launch_in(environment: &[(&str, &str)], stack: &Stack, port: u16, flags: &[&str]) -> Process {
+        Process::start("ws-server", &Self::all_arguments(stack, port, flags), environment)
+    }
+
+    fn all_arguments(stack: &Stack, port: u16, flags: &[&str]) -> Vec<String> {
         let mut arguments = Self::arguments(stack, port);
         // What is said again comes instead of what was said before.
         for flag in flags.iter().filter(|flag| flag.starts_with("--")) {
@@ -79,7 +99,7 @@ impl Node {
             }
         }
         arguments.extend(flags.iter().map(|&flag| flag.to_owned()));
-        Process::start("ws-server", &arguments, environment)
+        arguments
     }
 
     /// The flags that join a node to a stack, each followed by its value but for the last one.

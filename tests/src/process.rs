@@ -6,6 +6,8 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use load_generator::server_process::usage;
+
 use crate::PATIENCE;
 
 /// How often a program's state is looked at.
@@ -51,6 +53,25 @@ impl Process {
         Self::start_at(&program(name), arguments, environment)
     }
 
+    /// Starts a program of this workspace on these cores alone, as `taskset --cpu-list` takes them.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    #[must_use]
+    pub fn start_on(cores: &str, name: &str, arguments: &[String], environment: &[(&str, &str)]) -> Self {
+        Self::start_at_on(cores, &program(name), arguments, environment)
+    }
+
+    /// Starts any program on these cores alone. (taskset becomes the program: the process is the same.)
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    #[must_use]
+    pub fn start_at_on(cores: &str, path: &Path, arguments: &[String], environment: &[(&str, &str)]) -> Self {
+        let own = ["--cpu-list".to_owned(), cores.to_owned(), path.to_string_lossy().into_owned()];
+        Self::start_at(Path::new("taskset"), &[&own, arguments].concat(), environment)
+    }
+
     /// Starts any program, as [`Self::start`] does.
     ///
     /// # Panics
@@ -86,10 +107,7 @@ impl Process {
     /// When it has ended.
     #[must_use]
     pub fn resident_bytes(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("the process runs");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("the form of proc(5)");
-        let kib = line.trim().strip_suffix(" kB").and_then(|kib| kib.parse::<u64>().ok());
-        kib.expect("the form of proc(5)") * 1024
+        usage(self.pid()).expect("the process runs").rss
     }
 
     /// What it has written to standard error so far.

@@ -2,13 +2,11 @@
 
 use std::time::Duration;
 
+use load_generator::server_process::usage;
 use protocol::RoomName;
 use serde_json::{Value, json};
 
 use crate::{Stack, http};
-
-/// Ticks a second in `/proc/<pid>/stat`: 100 wherever Linux runs (`getconf CLK_TCK`).
-const TICKS: u64 = 100;
 
 /// What a stack did since it was started.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -126,15 +124,7 @@ pub async fn segments(stack: &Stack, room: &RoomName) -> u64 {
 /// When there is no such process.
 #[must_use]
 pub fn cpu_time(pid: u32) -> Duration {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("the process runs");
-    cpu_ticks(&stat).map(|ticks| Duration::from_millis(ticks * 1_000 / TICKS)).expect("the form of proc(5)")
-}
-
-/// Fields 14 and 15 of `/proc/<pid>/stat`. The second field, the program's name, may hold spaces.
-fn cpu_ticks(stat: &str) -> Option<u64> {
-    let (_, fields) = stat.rsplit_once(") ")?;
-    let mut times = fields.split(' ').skip(11).map_while(|field| field.parse::<u64>().ok());
-    Some(times.next()? + times.next()?)
+    usage(pid).expect("the process runs").cpu
 }
 
 #[cfg(test)]
@@ -148,13 +138,6 @@ mod tests {
         assert_eq!(after.since(before), LogCounts { committed: 10, conflicts: 2, others: 3 });
         assert_eq!(after.since(before).attempts_a_commit(), 1.5);
         assert_eq!(LogCounts::default().attempts_a_commit(), 0.0);
-    }
-
-    #[test]
-    fn processor_time_is_user_and_system_time() {
-        let stat = "7 (a) b) S 1 7 7 0 -1 4194560 90 0 0 0 250 31 0 0 20 0 1 0 5 1 1";
-        assert_eq!(cpu_ticks(stat), Some(281));
-        assert_eq!(cpu_ticks("7 (a) S 1"), None);
     }
 
     #[test]

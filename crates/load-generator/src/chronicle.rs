@@ -5,22 +5,31 @@
 //! what is older is parsed again, and only its number is checked.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use protocol::{MessageFrame, Seq};
 
-/// Messages that are remembered, a power of two.
+/// Messages that are remembered at most, a power of two.
 const RECENT: usize = 1_024;
+/// Messages that are remembered at first: there may be thousands of rooms. More as somebody falls behind.
+const FEW: usize = 32;
 
 /// The recent messages of one room.
-pub(crate) struct Chronicle {
-    slots: Mutex<Vec<Option<Slot>>>,
+pub(crate) struct Chronicle(Mutex<Pages>);
+
+/// The same, in the hands of one client.
+pub(crate) struct Pages {
+    slots: Vec<Option<Slot>>,
     /// How many clients see each message.
     viewers: u32,
 }
 
 struct Slot {
-    text: Box<str>,
+    /// As the first client got it; empty: nobody has, it is known from who sends it.
+    text: Box<[u8]>,
     frame: MessageFrame,
+    /// When it should have been sent, since the run's origin; `None`: another run's.
+    due: Option<Duration>,
     seen: u32,
 }
 
@@ -31,56 +40,98 @@ pub(crate) struct Sighting {
     pub(crate) differs: bool,
     /// With this, everybody has seen it.
     pub(crate) complete: bool,
+    /// When it was due, if that is known.
+    pub(crate) due: Option<Duration>,
 }
 
 impl Chronicle {
     /// Nothing was said yet.
     pub(crate) fn new(viewers: u32) -> Self {
-        Self { slots: Mutex::new((0..RECENT).map(|_| None).collect()), viewers }
+        Self(Mutex::new(Pages { slots: (0..FEW).map(|_| None).collect(), viewers }))
     }
 
     /// The message under this number, if this is its text.
     pub(crate) fn recall(&self, expected: Seq, text: &str) -> Option<(MessageFrame, Sighting)> {
-        let mut slots = self.lock();
-        let slot = slots[place(expected)].as_mut()?;
-        if slot.frame.seq != expected || *slot.text != *text {
-            return None;
-        }
-        let sighting = slot.see(self.viewers);
+        let mut pages = self.open();
+        let sighting = pages.recall(expected.get(), text.as_bytes())?;
+        let slot = pages.slots[pages.place(expected.get())].as_ref()?;
         Some((slot.frame.clone(), sighting))
     }
 
     /// A message that was not recalled.
-    pub(crate) fn note(&self, frame: &MessageFrame, text: &str) -> Sighting {
-        let mut slots = self.lock();
-        let place = &mut slots[place(frame.seq)];
-        match place {
+    pub(crate) fn note(&self, frame: &MessageFrame, text: &str, due: Option<Duration>) -> Sighting {
+        self.open().note(frame, text.as_bytes(), due)
+    }
+
+    /// For several messages at once.
+    pub(crate) fn open(&self) -> MutexGuard<'_, Pages> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Pages {
+    /// Whether this is what others saw under that number; `None`: nobody has seen it yet, or it was another text.
+    pub(crate) fn recall(&mut self, expected: u64, text: &[u8]) -> Option<Sighting> {
+        let (place, viewers) = (self.place(expected), self.viewers);
+        let slot = self.slots[place].as_mut()?;
+        // Nobody has seen what has no text yet, and nobody says nothing.
+        let same = slot.frame.seq.get() == expected && !text.is_empty() && *slot.text == *text;
+        same.then(|| slot.see(viewers))
+    }
+
+    /// A message that was not recalled.
+    pub(crate) fn note(&mut self, frame: &MessageFrame, text: &[u8], due: Option<Duration>) -> Sighting {
+        self.make_space(frame.seq.get());
+        let (place, viewers) = (self.place(frame.seq.get()), self.viewers);
+        match &mut self.slots[place] {
             Some(slot) if slot.frame.seq == frame.seq => {
                 let differs = slot.frame != *frame;
-                Sighting { differs, ..slot.see(self.viewers) }
+                if slot.text.is_empty() && !differs {
+                    slot.text = text.into();
+                }
+                Sighting { differs, ..slot.see(viewers) }
             }
-            Some(slot) if slot.frame.seq > frame.seq => Sighting { differs: false, complete: false },
-            _ => {
-                let slot = Slot { text: text.into(), frame: frame.clone(), seen: 0 };
-                place.insert(slot).see(self.viewers)
+            Some(slot) if slot.frame.seq > frame.seq => Sighting { differs: false, complete: false, due },
+            slot => {
+                let new = Slot { text: text.into(), frame: frame.clone(), due, seen: 0 };
+                slot.insert(new).see(viewers)
             }
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Option<Slot>>> {
-        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    /// This is being sent: who sees anything else under its number has seen something that nobody said.
+    pub(crate) fn expect(&mut self, frame: MessageFrame, due: Duration) {
+        self.make_space(frame.seq.get());
+        let place = self.place(frame.seq.get());
+        self.slots[place] = Some(Slot { text: Box::default(), frame, due: Some(due), seen: 0 });
+    }
+
+    fn place(&self, seq: u64) -> usize {
+        seq as usize & (self.slots.len() - 1)
+    }
+
+    /// Doubles the pages when somebody has not yet seen what would go.
+    fn make_space(&mut self, seq: u64) {
+        while self.slots.len() < RECENT
+            && let Some(slot) = &self.slots[self.place(seq)]
+            && slot.frame.seq.get() < seq
+            && slot.seen < self.viewers
+        {
+            let length = 2 * self.slots.len();
+            let slots = std::mem::replace(&mut self.slots, (0..length).map(|_| None).collect());
+            for slot in slots.into_iter().flatten() {
+                let place = self.place(slot.frame.seq.get());
+                self.slots[place] = Some(slot);
+            }
+        }
     }
 }
 
 impl Slot {
     fn see(&mut self, viewers: u32) -> Sighting {
         self.seen += 1;
-        Sighting { differs: false, complete: self.seen == viewers }
+        Sighting { differs: false, complete: self.seen == viewers, due: self.due }
     }
-}
-
-fn place(seq: Seq) -> usize {
-    seq.get() as usize % RECENT
 }
 
 #[cfg(test)]
@@ -89,8 +140,8 @@ mod tests {
 
     use super::*;
 
-    const SAME: Sighting = Sighting { differs: false, complete: false };
-    const LAST: Sighting = Sighting { differs: false, complete: true };
+    const SAME: Sighting = Sighting { differs: false, complete: false, due: None };
+    const LAST: Sighting = Sighting { differs: false, complete: true, due: None };
 
     fn message(seq: u64, body: &str) -> (MessageFrame, String) {
         let room = RoomName::new("r").unwrap();
@@ -106,7 +157,7 @@ mod tests {
         let chronicle = Chronicle::new(3);
         let (frame, text) = message(7, "a");
         assert!(chronicle.recall(frame.seq, &text).is_none());
-        assert_eq!(chronicle.note(&frame, &text), SAME);
+        assert_eq!(chronicle.note(&frame, &text, None), SAME);
         assert_eq!(chronicle.recall(frame.seq, &text), Some((frame.clone(), SAME)));
         assert_eq!(chronicle.recall(frame.seq, &text), Some((frame, LAST)));
     }
@@ -115,21 +166,48 @@ mod tests {
     fn another_message_under_the_same_number_is_noticed() {
         let chronicle = Chronicle::new(2);
         let (frame, text) = message(7, "a");
-        chronicle.note(&frame, &text);
+        chronicle.note(&frame, &text, None);
         let (other, text) = message(7, "b");
         assert!(chronicle.recall(other.seq, &text).is_none());
-        assert!(chronicle.note(&other, &text).differs);
+        assert!(chronicle.note(&other, &text, None).differs);
+    }
+
+    #[test]
+    fn what_not_everybody_has_seen_is_kept_for_a_while() {
+        let chronicle = Chronicle::new(2);
+        let all: Vec<_> = (1..=RECENT as u64 + 1).map(|seq| message(seq, "a")).collect();
+        for (frame, text) in &all {
+            assert_eq!(chronicle.note(frame, text, None), SAME);
+        }
+        assert_eq!(chronicle.open().slots.len(), RECENT);
+        assert!(chronicle.recall(all[0].0.seq, &all[0].1).is_none(), "there is an end to it");
+        for (frame, text) in &all[1..] {
+            assert_eq!(chronicle.recall(frame.seq, text), Some((frame.clone(), LAST)));
+        }
+    }
+
+    #[test]
+    fn what_is_being_sent_is_held_against_what_the_first_client_sees() {
+        let chronicle = Chronicle::new(2);
+        let due = Some(Duration::from_millis(3));
+        let (frame, text) = message(7, "a");
+        chronicle.open().expect(frame.clone(), Duration::from_millis(3));
+        let (other, other_text) = message(7, "b");
+        assert!(chronicle.open().recall(7, b"").is_none() && chronicle.recall(frame.seq, &text).is_none());
+        assert!(chronicle.note(&other, &other_text, None).differs);
+        assert_eq!(chronicle.note(&frame, &text, None), Sighting { differs: false, complete: true, due });
+        assert_eq!(chronicle.recall(frame.seq, &text).unwrap().1.due, due);
     }
 
     #[test]
     fn what_is_long_ago_makes_place_and_does_not_come_back() {
-        let chronicle = Chronicle::new(2);
+        let chronicle = Chronicle::new(1);
         let (old, old_text) = message(7, "a");
-        let (new, new_text) = message(7 + RECENT as u64, "b");
-        chronicle.note(&old, &old_text);
-        chronicle.note(&new, &new_text);
+        let (new, new_text) = message(7 + FEW as u64, "b");
+        chronicle.note(&old, &old_text, None);
+        chronicle.note(&new, &new_text, None);
         assert!(chronicle.recall(old.seq, &old_text).is_none());
-        assert_eq!(chronicle.note(&old, &old_text), SAME);
-        assert_eq!(chronicle.recall(new.seq, &new_text), Some((new, LAST)));
+        assert_eq!(chronicle.note(&old, &old_text, None), SAME);
+        assert_eq!(chronicle.recall(new.seq, &new_text), Some((new, SAME)), "it was seen already");
     }
 }

@@ -1,11 +1,13 @@
 //! The command line.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::plan::{Away, Pace, Plan, Traffic};
+use crate::plan::{Away, Pace, Plan, Recorded, Traffic};
+use crate::trace::Trace;
 
 /// Drives and verifies a deployment of Roomcast from outside. Ends with 1 when a promise was broken, with 2 when there was
 /// no run.
@@ -36,6 +38,12 @@ pub(crate) struct Target {
     /// How long the load lasts once everybody is there
     #[arg(long, global = true, default_value_t = 30, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     seconds: u64,
+    /// Clients that do not publish never come back, and take a hundred times as much: for room, rooms, idle, trace
+    #[arg(long, global = true)]
+    lean: bool,
+    /// Loops of lean clients, a thread each
+    #[arg(long, global = true, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64))]
+    threads: u8,
     /// How long to wait for everybody at the beginning, and for what is missing at the end
     #[arg(long, global = true, default_value_t = 60, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=3_600))]
     patience: u64,
@@ -102,6 +110,18 @@ enum Profile {
         #[command(flatten)]
         messages: Messages,
     },
+    /// A recorded chat: its rooms, a publisher for each, and messages as long and at the moments as they were
+    Trace {
+        /// The recording: at_ms,room,author,bytes
+        #[arg(long, value_name = "FILE")]
+        trace: PathBuf,
+        /// How many times faster than it was
+        #[arg(long, default_value_t = 1.0, value_name = "FACTOR", value_parser = rate)]
+        speed: f64,
+        /// Clients beside the publishers, spread over the rooms
+        #[arg(long, default_value_t = 1_000, value_name = "N")]
+        clients: usize,
+    },
     /// Connections that say nothing
     Idle {
         /// Connections
@@ -132,33 +152,33 @@ impl Messages {
 impl Cli {
     /// What the run is to be; `Err` says in one line what it lacks.
     pub(crate) fn plan(&self) -> Result<Plan, String> {
-        let Target { urls, pids, sources, connect_rate, seconds, patience, rooms_named, .. } = &self.target;
+        let Target { urls, pids, sources, connect_rate, seconds, patience, rooms_named, lean, threads, .. } =
+            &self.target;
         if urls.is_empty() {
             return Err("give a --url to go to".to_owned());
         }
+        if *lean && matches!(self.profile, Profile::Jitter { .. } | Profile::Churn { .. }) {
+            return Err("--lean clients never come back: not for jitter and churn".to_owned());
+        }
         let plan = Plan {
-            profile: "",
             urls: urls.clone(),
             sources: *sources,
             pids: pids.clone(),
             prefix: rooms_named.clone(),
-            clients: 0,
-            rooms: 1,
             connect_rate: *connect_rate,
             time: Duration::from_secs(*seconds),
             patience: Duration::from_secs(*patience),
-            traffic: None,
-            away: None,
-            newcomers: None,
+            herd: lean.then_some(usize::from(*threads)),
+            ..Plan::empty("")
         };
-        Ok(self.profile.carry_out(plan))
+        self.profile.carry_out(plan)
     }
 }
 
 impl Profile {
-    fn carry_out(&self, plan: Plan) -> Plan {
+    fn carry_out(&self, plan: Plan) -> Result<Plan, String> {
         let nodes = plan.urls.len();
-        match self {
+        Ok(match self {
             Self::Room { clients, publishers, messages, in_flight } => {
                 let mut traffic = messages.traffic(*publishers);
                 traffic.pace = in_flight.map_or(traffic.pace, Pace::InFlight);
@@ -182,9 +202,22 @@ impl Profile {
                 let newcomers = Some(*newcomers);
                 Plan { profile: "churn", clients: *clients, rooms: *rooms, traffic, newcomers, ..plan }
             }
+            Self::Trace { trace, speed, clients } => {
+                let trace = read_trace(trace)?;
+                let rooms = trace.rooms.len();
+                let pace = Pace::Recorded(Recorded { trace: Arc::new(trace), speed: *speed });
+                let traffic = Some(Traffic { publishers: rooms, pace, bytes: 0 });
+                Plan { profile: "trace", clients: *clients, rooms, traffic, ..plan }
+            }
             Self::Idle { clients, rooms } => Plan { profile: "idle", clients: *clients, rooms: *rooms, ..plan },
-        }
+        })
     }
+}
+
+fn read_trace(path: &Path) -> Result<Trace, String> {
+    let text = std::fs::read_to_string(path).map_err(|error| format!("--trace {}: {error}", path.display()))?;
+    let trace = Trace::parse(&text).map_err(|error| format!("--trace {}: {error}", path.display()))?;
+    if trace.lines.is_empty() { Err(format!("--trace {}: no messages", path.display())) } else { Ok(trace) }
 }
 
 fn rate(text: &str) -> Result<f64, String> {
@@ -230,6 +263,31 @@ mod tests {
         assert_eq!(plan(&["room", "--rate", "50"]).traffic.unwrap().pace, Pace::Rate(50.0));
         let both = ["roomcast-load", "room", "--url", "ws://a:1", "--rate", "1", "--in-flight", "1"];
         assert!(Cli::try_parse_from(both).is_err());
+    }
+
+    #[test]
+    fn lean_clients_are_for_profiles_in_which_nobody_comes_back() {
+        assert_eq!(plan(&["room", "--lean"]).herd, Some(1));
+        assert_eq!(plan(&["rooms", "--lean", "--threads", "3"]).herd, Some(3));
+        assert_eq!(plan(&["jitter"]).herd, None);
+        for profile in ["jitter", "churn"] {
+            let refused =
+                Cli::try_parse_from(["roomcast-load", profile, "--lean", "--url", "ws://a:1"]).unwrap().plan();
+            assert_eq!(refused.unwrap_err(), "--lean clients never come back: not for jitter and churn");
+        }
+    }
+
+    #[test]
+    fn a_trace_brings_its_rooms_and_a_publisher_for_each() {
+        let file = std::env::temp_dir().join(format!("roomcast-trace-{}.csv", std::process::id()));
+        std::fs::write(&file, "at_ms,room,author,bytes\n0,a,1,5\n600,b,2,6\n").unwrap();
+        let path = file.to_string_lossy().into_owned();
+        let plan = plan(&["trace", "--trace", &path, "--clients", "10"]);
+        std::fs::remove_file(&file).unwrap();
+        assert_eq!((plan.rooms, plan.publishers(), plan.seats()), (2, 2, 12));
+        let gone =
+            Cli::try_parse_from(["roomcast-load", "trace", "--trace", &path, "--url", "ws://a:1"]).unwrap().plan();
+        assert!(gone.unwrap_err().starts_with(&format!("--trace {path}: ")));
     }
 
     #[test]

@@ -5,12 +5,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use client::Verifier;
-use protocol::RoomName;
+use protocol::{Body, RoomName};
 use tokio::sync::{Semaphore, watch};
 
 use crate::chronicle::Chronicle;
 use crate::plan::{Away, Pace, Plan, Traffic};
 use crate::seats::Seat;
+use crate::stamp::Stamp;
 use crate::stats::Stats;
 use crate::wire::Target;
 
@@ -60,9 +61,9 @@ impl Crowd {
         let prefix = plan.prefix.clone().unwrap_or_else(|| format!("load-{run:012x}"));
         let mut viewers = vec![0; plan.rooms];
         (0..plan.seats()).filter_map(|seat| plan.place(seat).0).for_each(|room| viewers[room] += 1);
-        let permits = plan.traffic.and_then(|traffic| match traffic.pace {
+        let permits = plan.traffic.as_ref().and_then(|traffic| match traffic.pace {
             Pace::InFlight(most) => Some(most),
-            Pace::Rate(_) => None,
+            Pace::Rate(_) | Pace::Recorded(_) => None,
         });
         let room = |(number, viewers)| {
             let name = RoomName::new(&format!("{prefix}-{number}")).map_err(|_| PrefixError(prefix.clone()))?;
@@ -79,7 +80,7 @@ impl Crowd {
             connected: targets.iter().map(|_| AtomicUsize::new(0)).collect(),
             targets,
             stats: Stats::default(),
-            traffic: plan.traffic,
+            traffic: plan.traffic.clone(),
             away: plan.away.clone(),
             start: watch::channel(None).0,
             over: AtomicBool::new(false),
@@ -96,6 +97,11 @@ impl Crowd {
     /// The next message's number.
     pub(crate) fn number(&self) -> u64 {
         self.messages.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// When a message of this run was due, since its origin; `None`: it is another run's.
+    pub(crate) fn due(&self, body: &Body) -> Option<Duration> {
+        Stamp::read(body).filter(|stamp| stamp.run == self.run).map(|stamp| stamp.due)
     }
 
     /// Nothing more is to be published or cut.

@@ -11,7 +11,7 @@ const LONGEST: u64 = 600_000_000;
 
 /// Measured times, to three digits.
 #[derive(Clone)]
-pub(crate) struct Latencies(Histogram<u64>);
+pub struct Latencies(Histogram<u64>);
 
 impl Default for Latencies {
     fn default() -> Self {
@@ -21,27 +21,39 @@ impl Default for Latencies {
 
 impl Latencies {
     /// Takes one more.
-    pub(crate) fn record(&mut self, latency: Duration) {
+    pub fn record(&mut self, latency: Duration) {
         self.0.saturating_record(u64::try_from(latency.as_micros()).unwrap_or(LONGEST).max(1));
     }
 
     /// Takes all of the other's.
-    pub(crate) fn add(&mut self, other: &Self) {
+    ///
+    /// # Panics
+    /// Never: all have the same bounds.
+    pub fn add(&mut self, other: &Self) {
         self.0.add(&other.0).expect("all have the same bounds");
     }
 
     /// How many there are.
-    pub(crate) fn count(&self) -> u64 {
+    #[must_use]
+    pub fn count(&self) -> u64 {
         self.0.len()
     }
 
-    /// What this share of them, 0 to 1, did not exceed, in milliseconds.
-    pub(crate) fn quantile_ms(&self, share: f64) -> f64 {
-        Duration::from_micros(self.0.value_at_quantile(share)).as_secs_f64() * 1e3
+    /// What this share of them, 0 to 1, did not exceed.
+    #[must_use]
+    pub fn quantile(&self, share: f64) -> Duration {
+        Duration::from_micros(self.0.value_at_quantile(share))
+    }
+
+    /// The same in milliseconds.
+    #[must_use]
+    pub fn quantile_ms(&self, share: f64) -> f64 {
+        self.quantile(share).as_secs_f64() * 1e3
     }
 
     /// Count, and milliseconds at the usual shares; `null` when there are none.
-    pub(crate) fn json(&self) -> Value {
+    #[must_use]
+    pub fn json(&self) -> Value {
         if self.count() == 0 {
             return Value::Null;
         }

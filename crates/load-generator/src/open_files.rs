@@ -1,6 +1,6 @@
 //! Every connection is an open file, and the operating system limits them.
 
-use rustix::process::{Resource, getrlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Files that the program has open beside its connections, with some to spare.
 const OTHERS: u64 = 64;
@@ -10,7 +10,7 @@ const OTHERS: u64 = 64;
 #[error(
     "{needed} open files are needed and the hard limit is {limit}: run with fewer clients, several times, or after `ulimit -n {needed}` as root"
 )]
-pub(crate) struct TooFewFiles {
+pub struct TooFewFiles {
     needed: u64,
     limit: u64,
 }
@@ -19,8 +19,14 @@ pub(crate) struct TooFewFiles {
 ///
 /// # Errors
 /// [`TooFewFiles`].
-pub(crate) fn enough_for(connections: usize) -> Result<(), TooFewFiles> {
+pub fn enough_for(connections: usize) -> Result<(), TooFewFiles> {
     let mut limit = getrlimit(Resource::Nofile);
+    let needed = connections as u64 + OTHERS;
+    if limit.maximum.is_some_and(|maximum| maximum < needed) {
+        // Root may; anybody else is told below.
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(needed), maximum: Some(needed) });
+        limit = getrlimit(Resource::Nofile);
+    }
     if limit.current != limit.maximum {
         limit.current = limit.maximum;
         // A refusal leaves the soft limit as it was, which is then what counts.

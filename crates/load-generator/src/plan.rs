@@ -1,7 +1,10 @@
 //! What a run is to be. Every profile is a plan; all plans are carried out by the same code.
 
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::Duration;
+
+use crate::trace::Trace;
 
 /// What a run is to be.
 #[derive(Debug, Clone)]
@@ -32,25 +35,37 @@ pub(crate) struct Plan {
     pub(crate) away: Option<Away>,
     /// Newcomers a second, who connect, join, leave and go.
     pub(crate) newcomers: Option<f64>,
+    /// Clients that do not publish are a herd, on so many threads.
+    pub(crate) herd: Option<usize>,
 }
 
 /// What is published. Publishers are clients of their own, who watch too.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Traffic {
     /// Spread over rooms and nodes.
     pub(crate) publishers: usize,
     pub(crate) pace: Pace,
-    /// Bytes of each message's body.
+    /// Bytes of each message's body; a recording has its own.
     pub(crate) bytes: usize,
 }
 
 /// When messages are published.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Pace {
     /// So many a second, all publishers together, whatever becomes of them.
     Rate(f64),
     /// So many in each room that not everybody has seen yet.
     InFlight(usize),
+    /// As it was recorded, one publisher for each of its rooms.
+    Recorded(Recorded),
+}
+
+/// A recorded chat.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Recorded {
+    pub(crate) trace: Arc<Trace>,
+    /// How many times faster than it was.
+    pub(crate) speed: f64,
 }
 
 /// How clients are cut off.
@@ -63,6 +78,26 @@ pub(crate) struct Away {
 }
 
 impl Plan {
+    /// Nobody, nowhere.
+    pub(crate) fn empty(profile: &'static str) -> Self {
+        Self {
+            profile,
+            urls: Vec::new(),
+            sources: 1,
+            pids: Vec::new(),
+            prefix: None,
+            clients: 0,
+            rooms: 1,
+            connect_rate: 1_000.0,
+            time: Duration::ZERO,
+            patience: Duration::ZERO,
+            traffic: None,
+            away: None,
+            newcomers: None,
+            herd: None,
+        }
+    }
+
     /// Clients, publishers included.
     pub(crate) fn seats(&self) -> usize {
         self.clients + self.publishers()
@@ -70,7 +105,7 @@ impl Plan {
 
     /// Clients that publish. They have the first seats.
     pub(crate) fn publishers(&self) -> usize {
-        self.traffic.map_or(0, |traffic| traffic.publishers)
+        self.traffic.as_ref().map_or(0, |traffic| traffic.publishers)
     }
 
     /// Connections that may be open at a time.
@@ -96,21 +131,7 @@ mod tests {
     use super::*;
 
     fn plan(rooms: usize) -> Plan {
-        Plan {
-            profile: "test",
-            urls: vec![String::new(); 2],
-            sources: 1,
-            pids: Vec::new(),
-            prefix: None,
-            clients: 100,
-            rooms,
-            connect_rate: 1.0,
-            time: Duration::ZERO,
-            patience: Duration::ZERO,
-            traffic: None,
-            away: None,
-            newcomers: None,
-        }
+        Plan { urls: vec![String::new(); 2], clients: 100, rooms, ..Plan::empty("test") }
     }
 
     #[test]

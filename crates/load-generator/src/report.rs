@@ -77,23 +77,16 @@ impl Report {
     }
 
     fn judge(&self) -> Vec<String> {
-        let Counts { gaps, repeated, reordered, resets, breaches, given_up, told, .. } = &self.counts;
+        let mut broken = self.counts.broken();
         let counted = [
-            (*gaps, "times numbers were skipped"),
-            (*repeated, "messages came again"),
-            (*reordered, "messages came out of their place"),
-            (*resets, "times a client could not go on where it was"),
-            (*breaches, "other breaches"),
-            (*given_up, "clients were told not to come back"),
             (self.verified.unanswered, "publishes have no answer"),
             (self.expected.saturating_sub(self.got), "messages did not come"),
         ];
         let counted = counted.into_iter().filter(|(count, _)| *count > 0);
-        let mut broken: Vec<String> = counted.map(|(count, what)| format!("{count} {what}")).collect();
+        broken.extend(counted.map(|(count, what)| format!("{count} {what}")));
         if self.settling.is_none() {
             broken.push("not everybody was back with everything when patience ended".to_owned());
         }
-        broken.extend(told.iter().cloned());
         broken.extend(self.verified.findings.iter().map(ToString::to_string));
         if self.plan.traffic.is_some() && self.got == 0 {
             broken.push("nothing was delivered: nothing was verified".to_owned());
@@ -128,6 +121,7 @@ impl Report {
         let seconds = self.time.as_secs_f64();
         json!({
             "profile": self.plan.profile,
+            "engine": if self.plan.herd.is_some() { "herd" } else { "sessions" },
             "run": self.run,
             "urls": self.plan.urls,
             "clients": self.plan.clients,
@@ -216,11 +210,12 @@ impl Report {
             None => writeln!(f),
             Some(traffic) => {
                 let (publishers, bytes) = (traffic.publishers, traffic.bytes);
-                match traffic.pace {
-                    Pace::Rate(rate) => write!(f, "; {rate} messages/s")?,
-                    Pace::InFlight(most) => write!(f, "; {most} messages in flight")?,
+                match &traffic.pace {
+                    Pace::Rate(rate) => write!(f, "; {rate} messages/s of {bytes} bytes")?,
+                    Pace::InFlight(most) => write!(f, "; {most} messages in flight of {bytes} bytes")?,
+                    Pace::Recorded(recorded) => write!(f, "; a recording at {} times its pace", recorded.speed)?,
                 }
-                writeln!(f, " of {bytes} bytes from {publishers} publishers")
+                writeln!(f, " from {publishers} publishers")
             }
         }
     }

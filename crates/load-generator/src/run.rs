@@ -10,6 +10,7 @@ use tokio::time::{sleep, sleep_until, timeout};
 
 use crate::churn::newcomers;
 use crate::crowd::{Crowd, PrefixError};
+use crate::herd::{Dialect, Herd};
 use crate::participant::Participant;
 use crate::plan::Plan;
 use crate::report::{Report, Server};
@@ -35,6 +36,9 @@ pub(crate) enum RunError {
     /// Signals cannot be listened for.
     #[error("signals cannot be listened for: {0}")]
     Signals(#[from] std::io::Error),
+    /// There is no herd.
+    #[error("lean clients cannot start: {0}")]
+    Herd(#[source] std::io::Error),
     /// Not everybody came.
     #[error("only {came} of {all} clients were there after {seconds} s")]
     Absent {
@@ -54,13 +58,19 @@ pub(crate) enum RunError {
 pub(crate) async fn run(plan: Plan) -> Result<Report, RunError> {
     let mut targets = Vec::new();
     for url in &plan.urls {
-        targets.push(Target::resolve(url).await?);
+        targets.push(Target::resolve(url)?);
     }
     let crowd = Crowd::new(&plan, targets)?;
     let idle = usages(&plan.pids)?;
     let (done, until) = oneshot::channel();
     let watching = tokio::spawn(timeline::watch(Arc::clone(&crowd), plan.pids.clone(), until));
     let mut clients = JoinSet::new();
+    let herd = plan.herd.map(|threads| {
+        let how = (Dialect::Roomcast, threads, false);
+        Herd::over(Arc::clone(&crowd), plan.clone(), how, plan.publishers())
+    });
+    // It leaves when the run is over.
+    let _herd = herd.transpose().map_err(RunError::Herd)?;
     everybody_comes(&plan, &crowd, &mut clients).await?;
 
     // For programs that wait for it.
@@ -98,7 +108,8 @@ pub(crate) async fn run(plan: Plan) -> Result<Report, RunError> {
 
 async fn everybody_comes(plan: &Plan, crowd: &Arc<Crowd>, clients: &mut JoinSet<()>) -> Result<(), RunError> {
     let start = Instant::now();
-    for seat in 0..plan.seats() {
+    let sessions = if plan.herd.is_some() { plan.publishers() } else { plan.seats() };
+    for seat in 0..sessions {
         sleep_until((start + Duration::from_secs_f64(seat as f64 / plan.connect_rate)).into()).await;
         clients.spawn(Participant::new(crowd, seat, plan.place(seat)).run());
     }

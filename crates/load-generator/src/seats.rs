@@ -40,6 +40,12 @@ impl Seat {
         self.got.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// The client got so many messages, the last of them under this number.
+    pub(crate) fn handle_messages(&self, last: u64, count: u64) {
+        self.last.store(last, Ordering::Relaxed);
+        self.got.fetch_add(count, Ordering::Relaxed);
+    }
+
     /// The client is in the room and has everything from before, or its connection is gone.
     pub(crate) fn set_present(&self, present: bool) {
         self.present.store(present, Ordering::Relaxed);

@@ -8,15 +8,16 @@ const TICKS: u64 = 100;
 
 /// A moment of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Usage {
+pub struct Usage {
     /// User and system time since its start.
-    pub(crate) cpu: Duration,
+    pub cpu: Duration,
     /// Resident memory, in bytes.
-    pub(crate) rss: u64,
+    pub rss: u64,
 }
 
-/// What a process has used; `None`: there is no such process, or it has ended.
-pub(crate) fn usage(pid: u32) -> Option<Usage> {
+/// What a process has used so far; `None`: there is no such process, or it has ended.
+#[must_use]
+pub fn usage(pid: u32) -> Option<Usage> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     Some(Usage { cpu: Duration::from_millis(cpu_ticks(&stat)? * 1_000 / TICKS), rss: rss_bytes(&status)? })

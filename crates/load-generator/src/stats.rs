@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use client::session::Violation;
 
+use crate::herd::Fault;
 use crate::latencies::Latencies;
 
 /// Locks.
@@ -103,6 +104,11 @@ impl Stats {
         (totals, window)
     }
 
+    /// How long things took is counted anew from here.
+    pub(crate) fn forget_times(&self) {
+        (0..SHARDS).for_each(|shard| self.of(shard).times = Times::default());
+    }
+
     /// Everything so far, times included.
     pub(crate) fn sum(&self) -> Counts {
         let mut sum = Counts::default();
@@ -137,10 +143,35 @@ impl Counts {
         self.tell(format!("client {seat}: message {seq} is another one than others saw"));
     }
 
+    /// A client of the herd saw what it must not see. `reordered`: it had been missed before.
+    pub(crate) fn handle_fault(&mut self, seat: usize, fault: &Fault, reordered: bool) {
+        match fault {
+            Fault::Missing { .. } => self.gaps += 1,
+            Fault::Late { .. } if reordered => self.reordered += 1,
+            Fault::Late { .. } => self.repeated += 1,
+            _ => self.breaches += 1,
+        }
+        self.tell(format!("client {seat}: {fault}"));
+    }
+
     /// Something that was refused for good.
     pub(crate) fn handle_refusal(&mut self, what: String) {
         self.breaches += 1;
         self.tell(what);
+    }
+
+    /// Every promise that was broken, a line for each kind, and some of them in full.
+    pub(crate) fn broken(&self) -> Vec<String> {
+        let counted = [
+            (self.gaps, "times numbers were skipped"),
+            (self.repeated, "messages came again"),
+            (self.reordered, "messages came out of their place"),
+            (self.resets, "times a client could not go on where it was"),
+            (self.breaches, "other breaches"),
+            (self.given_up, "clients were told not to come back"),
+        ];
+        let counted = counted.into_iter().filter(|(count, _)| *count > 0);
+        counted.map(|(count, what)| format!("{count} {what}")).chain(self.told.iter().cloned()).collect()
     }
 
     fn tell(&mut self, what: String) {

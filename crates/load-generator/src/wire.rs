@@ -1,7 +1,7 @@
 //! A WebSocket with small buffers: thousands of them fit into one process.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs as _};
 use std::time::Instant;
 
 use client::close_asks_to_reconnect;
@@ -54,15 +54,25 @@ impl Target {
     ///
     /// # Errors
     /// [`TargetError`].
-    pub(crate) async fn resolve(url: &str) -> Result<Self, TargetError> {
+    pub(crate) fn resolve(url: &str) -> Result<Self, TargetError> {
         let form = || TargetError::Form(url.to_owned());
         let rest = url.strip_prefix("ws://").ok_or_else(form)?;
         let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
         let host = if host.rsplit_once(':').is_some() { host.to_owned() } else { format!("{host}:80") };
         let unknown = |error| TargetError::Address(url.to_owned(), error);
-        let address = tokio::net::lookup_host(&host).await.map_err(unknown)?.next().ok_or_else(form)?;
+        let address = host.to_socket_addrs().map_err(unknown)?.next().ok_or_else(form)?;
         let path = if path.is_empty() { "ws" } else { path };
         Ok(Self { url: format!("ws://{host}/{path}"), address })
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Host with port, and the path with its query.
+    pub(crate) fn host_and_path(&self) -> (&str, &str) {
+        let rest = &self.url["ws://".len()..];
+        rest.split_at(rest.find('/').expect("a target has a path"))
     }
 
     /// Whether the machine has as many addresses to come from as are asked for.
@@ -124,13 +134,15 @@ impl DialError {
 mod tests {
     use super::*;
 
-    #[tokio::test]
-    async fn a_url_gets_the_services_path_unless_it_has_one() {
-        let url = async |text| Target::resolve(text).await.map(|target| target.url);
-        assert_eq!(url("ws://127.0.0.1:8080").await.unwrap(), "ws://127.0.0.1:8080/ws");
-        assert_eq!(url("ws://127.0.0.1:8080/").await.unwrap(), "ws://127.0.0.1:8080/ws");
-        assert_eq!(url("ws://127.0.0.1/x?y=1").await.unwrap(), "ws://127.0.0.1:80/x?y=1");
-        assert!(matches!(url("http://127.0.0.1:8080").await, Err(TargetError::Form(_))));
+    #[test]
+    fn a_url_gets_the_services_path_unless_it_has_one() {
+        let url = |text| Target::resolve(text).map(|target| target.url);
+        assert_eq!(url("ws://127.0.0.1:8080").unwrap(), "ws://127.0.0.1:8080/ws");
+        assert_eq!(url("ws://127.0.0.1:8080/").unwrap(), "ws://127.0.0.1:8080/ws");
+        assert_eq!(url("ws://127.0.0.1/x?y=1").unwrap(), "ws://127.0.0.1:80/x?y=1");
+        let target = Target::resolve("ws://127.0.0.1:1/x?y=1").unwrap();
+        assert_eq!(target.host_and_path(), ("127.0.0.1:1", "/x?y=1"));
+        assert!(matches!(url("http://127.0.0.1:8080"), Err(TargetError::Form(_))));
     }
 
     #[test]

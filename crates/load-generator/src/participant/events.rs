@@ -8,7 +8,6 @@ use client::session::Proof;
 use protocol::{MessageFrame, Seq};
 
 use super::{MISSED, Participant};
-use crate::stamp::Stamp;
 use crate::stats::Counts;
 
 impl Participant {
@@ -94,8 +93,8 @@ impl Participant {
             counts.replayed += 1;
             return;
         }
-        if let Some(stamp) = Stamp::read(&message.body).filter(|stamp| stamp.run == self.crowd.run) {
-            counts.times.live.record(now.saturating_duration_since(self.crowd.origin + stamp.due));
+        if let Some(due) = self.crowd.due(&message.body) {
+            counts.times.live.record(now.saturating_duration_since(self.crowd.origin + due));
         }
     }
 }

@@ -288,7 +288,7 @@ impl Participant {
             Some(known) => known,
             None => match ServerFrame::parse(text) {
                 Ok(ServerFrame::Message(frame)) => {
-                    let sighting = room.chronicle.note(&frame, text);
+                    let sighting = room.chronicle.note(&frame, text, self.crowd.due(&frame.body));
                     (frame, sighting)
                 }
                 Ok(other) => return self.session.handle_frame(now, other),

@@ -20,8 +20,8 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{DefaultBodyLimit, RawQuery, State};
-use axum::http::{HeaderMap, Response, header};
-use axum::routing::get;
+use axum::http::{HeaderMap, Response, StatusCode, header};
+use axum::routing::{get, post};
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -162,8 +162,23 @@ impl Sns {
 }
 
 fn router(service: Arc<Service>, stats: Arc<Stats>) -> Router {
-    let api = get(by_url).post(by_form).layer(DefaultBodyLimit::max(MAX_REQUEST)).with_state(service);
-    Router::new().route("/", api).route("/_local/stats", get(stats::show).with_state(stats))
+    let limit = DefaultBodyLimit::max(MAX_REQUEST);
+    let api = get(by_url).post(by_form).layer(limit).with_state(Arc::clone(&service));
+    let notary = post(notarize).layer(limit).with_state(service);
+    let stats = get(stats::show).with_state(stats);
+    Router::new().route("/", api).route("/_local/stats", stats).route("/_local/notarize", notary)
+}
+
+/// `POST /_local/notarize?TopicArn=…`: the text as a signed post, for benches that play SNS themselves. The real SNS has
+/// nothing like it.
+async fn notarize(
+    State(service): State<Arc<Service>>,
+    RawQuery(query): RawQuery,
+    text: String,
+) -> Result<Vec<u8>, StatusCode> {
+    let query = Query::parse(query.unwrap_or_default().as_bytes());
+    let topic = query.get("TopicArn").unwrap_or_default();
+    service.notarize(topic, text).ok_or(StatusCode::NOT_FOUND)
 }
 
 /// How somebody follows the links in a message.

@@ -1,0 +1,220 @@
+//! All measurements, server by server and again.
+
+use std::io::Write as _;
+use std::time::Duration;
+
+use client::{Client, ClientOptions, JoinFrom};
+use load_generator::herd::FeedPace;
+use protocol::{Body, MessageId, RoomName};
+
+use super::goals::verdicts;
+use super::log_cost::log_cost;
+use super::measure::{Outcome, Times, connects, fan_out, idle as idle_clients, vanish};
+use super::point::{POINTS, Point};
+use super::results::Results;
+use super::server::{Kind, Server};
+use crate::{Node, Stack, StackOptions};
+
+/// Clients that come all at once into one room.
+pub(super) const CONNECTS: &str = "20000 clients connect and join";
+/// Clients that go all at once.
+pub(super) const VANISH: &str = "20000 clients vanish";
+/// The same load on one core and on two.
+pub(super) const ONE_CORE: &str = "5000 clients, 1 room, 4 in flight, server on one core of two";
+pub(super) const TWO_CORES: &str = "5000 clients, 1 room, 4 in flight, server on both cores";
+const CROWD: usize = 20_000;
+/// Rooms that any measurement uses.
+const ROOMS: usize = 1_000;
+/// Rooms that one session may be in.
+const ROOMS_A_SESSION: usize = 100;
+
+/// Clients that say nothing.
+pub(super) fn idle(clients: usize) -> String {
+    format!("{clients} idle clients in {} rooms", clients / 100)
+}
+
+/// Publishes into one room, through the log.
+pub(super) fn log(publishers: usize) -> String {
+    format!("through the log, {publishers} publisher{}", if publishers == 1 { "" } else { "s" })
+}
+
+/// How the bench is to run.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Only what goals depend on, and less long.
+    pub quick: bool,
+    /// Runs of everything.
+    pub repeat: usize,
+    /// How long each load is measured.
+    pub time: Duration,
+    /// Only what has this in its name.
+    pub only: Option<String>,
+    /// Only these servers; all when there are none.
+    pub servers: Vec<Kind>,
+    /// The server's cores, as `taskset --cpu-list` takes them. The load is where this process is.
+    pub server_cores: String,
+    /// How this was called.
+    pub command: String,
+}
+
+struct Bench<'a> {
+    settings: &'a Settings,
+    stack: &'a Stack,
+    rooms: String,
+    results: Results,
+}
+
+/// Measures everything.
+///
+/// # Panics
+/// When a server cannot be started, or does not take clients.
+pub async fn run(settings: &Settings) -> Results {
+    let stack = Stack::start(StackOptions { memory: true, ..StackOptions::nodes(0) }).await;
+    let rooms = format!("bench-{:08x}", fastrand::u32(..));
+    let mut bench = Bench { settings, stack: &stack, rooms, results: Results::new(settings.command.clone()) };
+    let kinds: Vec<Kind> = Kind::ALL.into_iter().filter(|kind| bench.wants_server(*kind)).collect();
+    let (here, missing): (Vec<Kind>, Vec<Kind>) = kinds.into_iter().partition(|kind| kind.missing().is_none());
+    bench.results.missing = missing.into_iter().filter_map(Kind::missing).collect();
+    bench.say_in_every_room().await;
+    for repetition in 1..=settings.repeat {
+        for &kind in &here {
+            say(&format!("-- {repetition} of {}: {}", settings.repeat, kind.name()));
+            bench.crowds(kind).await;
+            bench.loads(kind).await;
+        }
+        bench.cores().await;
+        bench.log().await;
+    }
+    let results = bench.results;
+    stack.stop().await;
+    for verdict in verdicts(&results) {
+        let word = verdict.met().map_or("not measured", |met| if met { "met" } else { "MISSED" });
+        say(&format!("{word}: {} {:.3} ({})", verdict.what, verdict.judged.unwrap_or(f64::NAN), verdict.goal()));
+    }
+    results.missing.iter().for_each(|missing| say(missing));
+    results
+}
+
+impl Bench<'_> {
+    fn wants_server(&self, kind: Kind) -> bool {
+        self.settings.servers.is_empty() || self.settings.servers.contains(&kind)
+    }
+
+    fn wants(&self, point: &str) -> bool {
+        self.settings.only.as_ref().is_none_or(|only| point.contains(only.as_str()))
+    }
+
+    fn wants_point(&self, point: &Point, kind: Kind) -> bool {
+        let asked_for = point.goal || !self.settings.quick;
+        let peer = matches!(kind, Kind::Roomcast | Kind::RawWrite | Kind::RawCoalesce) || !self.settings.quick;
+        asked_for && peer && point.is_for(kind) && self.wants(&point.name())
+    }
+
+    fn times(&self) -> Times {
+        Times { warm_up: self.settings.time / 3, time: self.settings.time }
+    }
+
+    fn note(&mut self, point: &str, kind: Kind, (metrics, broken): Outcome) {
+        let numbers: Vec<String> = metrics.iter().map(|(name, value)| format!("{name} {value:.2}")).collect();
+        say(&format!("   {point}: {}: {}", kind.name(), numbers.join(", ")));
+        let broken = broken.into_iter().map(|what| format!("{}: {point}: {what}", kind.name()));
+        let list = if kind == Kind::Roomcast { &mut self.results.broken } else { &mut self.results.peers_broke };
+        let known = list.len();
+        list.extend(broken);
+        list[known..].iter().for_each(|what| say(&format!("   BROKEN {what}")));
+        self.results.add(point, kind.name(), metrics);
+    }
+
+    /// A room's epoch begins with its first real message; what the bench itself brings goes on from there.
+    async fn say_in_every_room(&self) {
+        let node = Node::start(self.stack, &[]).await;
+        for first in (0..ROOMS).step_by(ROOMS_A_SESSION) {
+            let client = Client::connect(ClientOptions::to(node.ws())).await.expect("the node greets");
+            for number in first..first + ROOMS_A_SESSION {
+                let room = RoomName::new(&format!("{}-{number}", self.rooms)).expect("a plain name");
+                client.join(&room, JoinFrom::Head).await.expect("the room takes clients");
+                let id = MessageId::new("first").expect("a plain id");
+                let body = Body::parse(r#""first""#).expect("it is JSON");
+                client.publish(&room, id, body).await.expect("the log takes it");
+            }
+            client.close().await;
+        }
+        node.stop().await;
+    }
+
+    /// What thousands of clients cost that only come, are there, and go. Each on a new server.
+    async fn crowds(&mut self, kind: Kind) {
+        let cores = self.settings.server_cores.clone();
+        let most: &[usize] = match kind {
+            Kind::Roomcast | Kind::RawWrite => &[10_000, 50_000],
+            _ if self.settings.quick => &[],
+            Kind::RawCoalesce => &[],
+            _ => &[10_000],
+        };
+        for &clients in most.iter().filter(|_| kind.keeps_order()) {
+            if self.wants(&idle(clients)) {
+                let server = Server::start(kind, self.stack, &cores).await;
+                let outcome = idle_clients(&server, &self.rooms, clients);
+                self.note(&idle(clients), kind, outcome);
+                server.stop().await;
+            }
+        }
+        if !matches!(kind, Kind::Roomcast | Kind::RawWrite) {
+            return;
+        }
+        for (point, what) in [(CONNECTS, connects as fn(&Server<'_>, &str, usize) -> Outcome), (VANISH, vanish)] {
+            if self.wants(point) {
+                let server = Server::start(kind, self.stack, &cores).await;
+                let outcome = what(&server, &self.rooms, CROWD);
+                self.note(point, kind, outcome);
+                server.stop().await;
+            }
+        }
+    }
+
+    /// Messages to many clients, all on one server.
+    async fn loads(&mut self, kind: Kind) {
+        let points: Vec<&Point> = POINTS.iter().filter(|point| self.wants_point(point, kind)).collect();
+        if points.is_empty() {
+            return;
+        }
+        let cores = self.settings.server_cores.clone();
+        let server = Server::start(kind, self.stack, &cores).await;
+        for point in points {
+            let outcome = fan_out(&server, &self.rooms, point, self.times(), true).await;
+            self.note(&point.name(), kind, outcome);
+        }
+        server.stop().await;
+    }
+
+    /// The same load with one core and with two, of which the load needs its part.
+    async fn cores(&mut self) {
+        let point = Point { clients: 5_000, rooms: 1, pace: FeedPace::InFlight(4), all: false, goal: true };
+        let both = "0-1".to_owned();
+        for (name, cores) in [(ONE_CORE, self.settings.server_cores.clone()), (TWO_CORES, both)] {
+            if self.wants(name) && self.wants_server(Kind::Roomcast) {
+                let server = Server::start(Kind::Roomcast, self.stack, &cores).await;
+                let outcome = fan_out(&server, &self.rooms, &point, self.times(), false).await;
+                self.note(name, Kind::Roomcast, outcome);
+                server.stop().await;
+            }
+        }
+    }
+
+    /// What a publish costs on its way through the log, alone and in company.
+    async fn log(&mut self) {
+        for publishers in [1, 20] {
+            let name = log(publishers);
+            if self.wants(&name) && self.wants_server(Kind::Roomcast) {
+                let outcome = log_cost(self.stack, &self.settings.server_cores, publishers, self.settings.time).await;
+                self.note(&name, Kind::Roomcast, outcome);
+            }
+        }
+    }
+}
+
+/// What is going on, for people.
+fn say(what: &str) {
+    // Who closed the output does not read it.
+    let _ = writeln!(std::io::stderr().lock(), "{what}");
+}
