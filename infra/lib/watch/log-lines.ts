@@ -1,11 +1,17 @@
-/** A line of the nodes' logs that is counted. A test holds the texts to the nodes' own. */
-export interface LogLine {
+import type { AlarmRule } from './alarm.ts';
+
+/** What becomes a metric. */
+interface Counted {
   /** Name of the metric, and of its alarm. */
   readonly id: string;
+  /** When somebody is told; without it the metric is for the dashboard alone. */
+  readonly alarm?: AlarmRule;
+}
+
+/** A line of the nodes' logs that is counted. A test holds the texts to the nodes' own. */
+export interface LogLine extends Counted {
   /** The line's message, exactly. */
   readonly message: string;
-  /** Why somebody is told; without it the line is only counted, for the dashboard. */
-  readonly alarm?: { readonly description: string; readonly above: number; readonly bad: number; readonly minutes: number };
 }
 
 /** What nodes say when something is wrong that no metric of AWS shows. */
@@ -63,13 +69,10 @@ export const LOG_LINES: readonly LogLine[] = [
 export const REPORT = 'the last minute';
 
 /** A number of that line that becomes a metric. */
-export interface ReportedNumber {
-  /** Name of the metric, and of its alarm. */
-  readonly id: string;
+export interface ReportedNumber extends Counted {
   readonly field: string;
   /** How the numbers of several nodes make one. */
   readonly statistic: 'Sum' | 'Maximum';
-  readonly alarm?: { readonly description: string; readonly above: number; readonly bad: number; readonly minutes: number };
 }
 
 /** What only nodes know. */
