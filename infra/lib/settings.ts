@@ -63,12 +63,15 @@ export type NetworkSettings =
     }
   | {
       readonly kind: 'existing';
-      /** Looked up at synthesis, which needs account and region; its private subnets must have a NAT gateway. */
+      /**
+       * Looked up at synthesis, which needs account and region. Its private subnets must have a NAT gateway; a gateway endpoint for
+       * DynamoDB, which keeps the log's traffic from being paid for there, is yours.
+       */
       readonly vpcId: string;
     }
   | {
       readonly kind: 'given';
-      /** As `existing`, without a look-up. The DynamoDB gateway endpoint is then yours. */
+      /** As `existing`, without a look-up. */
       readonly vpcId: string;
       readonly availabilityZones: readonly string[];
       readonly publicSubnetIds: readonly string[];
