@@ -116,7 +116,7 @@ export interface TaskSettings {
   readonly retentionHours: number;
   /** Whether nodes tell each other at once what they committed. */
   readonly peerHints: 'auto' | 'on' | 'off';
-  /** What is logged, as a tracing filter. */
+  /** What is logged, as a tracing filter. Alarms and dashboard count lines of `ws_server` at `info` and above. */
   readonly log: string;
   /** Further variables, for example `ROOMCAST_MAX_BODY`. */
   readonly environment?: Readonly<Record<string, string>>;
