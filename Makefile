@@ -9,7 +9,8 @@ PARTS := $(abspath $(TARGET))/parts
 INSTALL = STREAM_PUBLISHER=$(abspath $(TARGET))/debug/stream-publisher tests/parts/install.sh $(PARTS)
 
 .PHONY: test tools format lint build unit web infra foreign soak e2e-aws-local test-autobahn test-dynamodb-local test-sns-moto \
-	test-lambda-runtime templates publisher lambda deploy cost release measure replay bench-append bench-jitter bench-deflate hunt
+	test-lambda-runtime templates publisher lambda deploy cost image-size lambda-figures release measure replay bench-append \
+	bench-jitter bench-deflate hunt
 
 ## Everything that must hold before a change lands. Installs what it needs, into the user's cargo folder.
 test: tools format lint build unit web infra foreign
@@ -109,6 +110,18 @@ deploy: publisher $(INFRA_PACKAGES)
 ## What a month costs, beside API Gateway, AppSync and ElastiCache: `make cost ARGS='--clients 100000 --messages 100'`.
 cost:
 	@python3 -B scripts/cost.py $(ARGS)
+
+RELEASE_OF = $(CARGO) build --release --workspace --bin
+
+## How large the server's image is, layer by layer, on Debian 12 without a container engine.
+image-size:
+	$(RELEASE_OF) ws-server
+	@python3 -B scripts/image_size.py $(TARGET)/release/ws-server
+
+## What the publisher takes of a Lambda: time to start, of invocations, and memory.
+lambda-figures:
+	$(RELEASE_OF) stream-publisher
+	@python3 -B scripts/lambda_figures.py $(TARGET)/release/stream-publisher
 
 release:
 	$(CARGO) build --release

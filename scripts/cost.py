@@ -84,11 +84,6 @@ class Load:
         return min(self.messages, POLLS * shards)
 
     @property
-    def chunks(self):
-        """What SNS charges a publish or a delivery as: 64 KiB each."""
-        return max(1, ceil(self.messages * self.message_bytes / self.publishes / (64 * 1024)))
-
-    @property
     def out_bytes(self):
         """To clients, a second."""
         return self.messages * self.receivers * self.frame_bytes
@@ -147,8 +142,14 @@ def load_balancer(prices, load):
     return HOURS * (p["hour"] + units * p["capacity_unit_hour"])
 
 
+def sns_chunks(prices, load):
+    """What SNS charges a second, publishes and each node's deliveries alike: chunks of its messages."""
+    packed = load.messages * load.message_bytes / load.publishes
+    return load.publishes * max(1, ceil(packed / (prices["sns"]["chunk_kb"] * 1024)))
+
+
 def sns_deliveries(prices, load):
-    return SECONDS * load.publishes * load.chunks * load.nodes * prices["sns"]["http_delivery_million"] / 1e6
+    return SECONDS * sns_chunks(prices, load) * load.nodes * prices["sns"]["http_delivery_million"] / 1e6
 
 
 def core(prices, load):
@@ -161,7 +162,7 @@ def core(prices, load):
     return {
         "DynamoDB writes": monthly * load.messages * units * dynamodb["write_million"],
         "Lambda": load.publishes * publisher,
-        "SNS publishes": monthly * load.publishes * load.chunks * sns["publish_million"],
+        "SNS publishes": monthly * sns_chunks(prices, load) * sns["publish_million"],
         "SNS deliveries": sns_deliveries(prices, load),
         "Fargate": HOURS * load.nodes * (load.vcpu * fargate["vcpu_hour"] + load.memory_gb * fargate["gb_hour"]),
         "Load balancer": load_balancer(prices, load),
@@ -233,7 +234,7 @@ def arguments():
     add = parser.add_argument
     add("--clients", type=int, required=True, help="connections at a time")
     add("--messages", type=float, required=True, help="messages published a second, all rooms together")
-    add("--receivers", type=float, default=load.receivers, help="clients that get a message (%(default)g)")
+    add("--receivers", type=float, help=f"clients that get a message ({load.receivers:g}, or all there are)")
     add("--broadcast", action="store_true", help="one room, of everybody")
     add("--message-bytes", type=int, default=load.message_bytes, help="bytes of a message in the log (%(default)d)")
     add("--frame-bytes", type=int, default=load.frame_bytes, help="bytes of a message to a client (%(default)d)")
@@ -253,6 +254,8 @@ def load_of(args):
     given = {name: value for name, value in vars(args).items() if name != "broadcast"}
     if args.broadcast:
         given.update(receivers=args.clients, shards=args.shards or 1)
+    elif args.receivers is None:
+        given.update(receivers=min(Load.receivers, args.clients))
     return Load(**given)
 
 

@@ -102,8 +102,13 @@ class Command(unittest.TestCase):
         self.assertIn(PRICES["date"], text)
         self.assertIn("5 messages a second to 10000 each", text)
 
+    def test_few_clients_are_all_receivers(self):
+        status, text, _ = run("--clients", "10", "--messages", "1")
+        self.assertEqual(status, 0)
+        self.assertIn("1 messages a second to 10 each", text)
+
     def test_a_load_that_cannot_be_is_refused_in_one_line(self):
-        for argv in (["--clients", "0", "--messages", "1"], ["--clients", "10", "--messages", "1"]):
+        for argv in (["--clients", "0", "--messages", "1"], ["--clients", "10", "--messages", "1", "--receivers", "11"]):
             status, text, error = run(*argv)
             self.assertEqual((status, text), (2, ""))
             self.assertRegex(error, r"^cost: [^\n]+\n$")

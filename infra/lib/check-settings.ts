@@ -1,9 +1,14 @@
+import { isIPv4 } from 'node:net';
 import { LOG_DAYS } from './log-retention.ts';
 import { SettingsError } from './settings-error.ts';
 import type { AlarmSettings, DataSettings, EntranceSettings, NetworkSettings, ScalingSettings, Settings, TaskSettings } from './settings.ts';
 
 /** Seconds that Fargate gives a stopping task at most. */
 export const STOP_TIMEOUT = 120;
+/** Seconds that a node keeps a connection between requests (`NEXT_HEAD_WITHIN` in ws-server). */
+export const NODE_KEEPS = 130;
+/** Addresses of a subnet, a public and a private one in each zone. */
+export const SUBNET_PREFIX = 26;
 /** Seconds that a node may need after its drain: last connections, commits under way, unsubscribing, the lease. */
 export const AFTER_DRAIN = 30;
 
@@ -27,7 +32,13 @@ export function checkSettings(settings: Settings): void {
   if (!/^[a-z][a-z0-9-]{0,30}$/.test(settings.environment)) {
     refuse('environment', `${settings.environment} is no name of small letters, digits and hyphens`);
   }
-  const { service } = settings;
+  const { service, account, region } = settings;
+  if (account !== undefined && !/^\d{12}$/.test(account)) {
+    refuse('account', `${account} is no account: 12 digits`);
+  }
+  if (region !== undefined && !/^[a-z]{2}(-[a-z]+)+-\d$/.test(region)) {
+    refuse('region', `${region} is no region (eu-west-1, …)`);
+  }
   checkData(settings.data);
   logDays('service.logDays', service.logDays);
   checkNetwork(service.network, settings);
@@ -54,10 +65,8 @@ function checkNetwork(network: NetworkSettings, { account, region }: Settings): 
   const placed = account !== undefined && region !== undefined;
   switch (network.kind) {
     case 'new':
-      if (!/^(\d{1,3}\.){3}\d{1,3}\/(1[6-9]|2[0-4])$/.test(network.cidr)) {
-        refuse('network.cidr', `${network.cidr} is no IPv4 range between /16 and /24`);
-      }
       whole('network.zones', network.zones, 2, 6);
+      checkRange(network.cidr, network.zones);
       if (network.zones > 2 && !placed) {
         refuse('network.zones', 'more than 2 are only known where account and region are set');
       }
@@ -77,6 +86,17 @@ function checkNetwork(network: NetworkSettings, { account, region }: Settings): 
           refuse(`network.${kind}`, 'one for each availability zone, in their order');
         }
       }
+  }
+}
+
+function checkRange(cidr: string, zones: number): void {
+  const [, address, prefix] = /^((?:\d{1,3}\.){3}\d{1,3})\/(1[6-9]|2[0-4])$/.exec(cidr) ?? [];
+  if (address === undefined || !isIPv4(address)) {
+    refuse('network.cidr', `${cidr} is no IPv4 range between /16 and /24`);
+  }
+  const subnets = 2 ** (SUBNET_PREFIX - Number(prefix));
+  if (2 * zones > subnets) {
+    refuse('network.cidr', `${cidr} has room for ${subnets} subnets of /${SUBNET_PREFIX}, and ${zones} zones take ${2 * zones}`);
   }
 }
 
@@ -101,8 +121,8 @@ function checkEntrance(entrance: EntranceSettings, settings: Settings): void {
   if (zone && domainName !== undefined && domainName !== zone.name && !domainName.endsWith(`.${zone.name}`)) {
     refuse('entrance.zone', `${domainName} is not in the zone ${zone.name}`);
   }
-  // A node keeps an idle connection for 130 s: it must not be the one that closes first.
-  whole('entrance.idleTimeout', entrance.idleTimeout, 1, 129);
+  // The node must not be the one that closes first.
+  whole('entrance.idleTimeout', entrance.idleTimeout, 1, NODE_KEEPS - 1);
   whole('entrance.deregistrationDelay', entrance.deregistrationDelay, 0, 60);
 }
 
@@ -137,6 +157,9 @@ function checkAlarms(alarms: AlarmSettings): void {
   }
   if (alarms.email !== undefined && !/^[^@\s]+@[^@\s]+$/.test(alarms.email)) {
     refuse('alarms.email', `${alarms.email} is no address`);
+  }
+  if (alarms.topicArn !== undefined && alarms.email !== undefined) {
+    refuse('alarms.email', 'addresses are subscribed to a new topic only, and alarms.topicArn names one that exists');
   }
 }
 

@@ -63,12 +63,15 @@ export type NetworkSettings =
     }
   | {
       readonly kind: 'existing';
-      /** Looked up at synthesis, which needs account and region; its private subnets must have a NAT gateway. */
+      /**
+       * Looked up at synthesis, which needs account and region. Its private subnets must have a NAT gateway; a gateway endpoint for
+       * DynamoDB, which keeps the log's traffic from being paid for there, is yours.
+       */
       readonly vpcId: string;
     }
   | {
       readonly kind: 'given';
-      /** As `existing`, without a look-up. The DynamoDB gateway endpoint is then yours. */
+      /** As `existing`, without a look-up. */
       readonly vpcId: string;
       readonly availabilityZones: readonly string[];
       readonly publicSubnetIds: readonly string[];
@@ -113,7 +116,7 @@ export interface TaskSettings {
   readonly retentionHours: number;
   /** Whether nodes tell each other at once what they committed. */
   readonly peerHints: 'auto' | 'on' | 'off';
-  /** What is logged, as a tracing filter. */
+  /** What is logged, as a tracing filter. Alarms and dashboard count lines of `ws_server` at `info` and above. */
   readonly log: string;
   /** Further variables, for example `ROOMCAST_MAX_BODY`. */
   readonly environment?: Readonly<Record<string, string>>;

@@ -1,7 +1,7 @@
 import type { Settings } from '../lib/settings.ts';
 import { production } from './production.ts';
 
-/** Like production in form, smaller, and gone when its stacks are deleted. */
+/** Like production in form, smaller, and gone when its stacks are deleted, but for the bucket of access logs. */
 export const staging: Settings = {
   ...production,
   environment: 'staging',

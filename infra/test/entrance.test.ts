@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { Match, type Template } from 'aws-cdk-lib/assertions';
+import { checkSettings, NODE_KEEPS } from '../lib/check-settings.ts';
 import { CERTIFICATE, changed, PRODUCTION, serviceTemplate, TRIAL } from './stacks.ts';
 
 const LISTENER = 'AWS::ElasticLoadBalancingV2::Listener';
@@ -17,6 +19,14 @@ function attributes(template: Template, type: string, list: string): Record<stri
 function listenerAt(template: Template, port: number): string {
   return Object.keys(template.findResources(LISTENER, { Properties: { Port: port } }))[0]!;
 }
+
+test('a node keeps quiet connections for longer than the load balancer, so that none is closed under a request', () => {
+  const source = readFileSync(new URL('../../ws-server/src/server/ports.rs', import.meta.url), 'utf8');
+  const kept = /NEXT_HEAD_WITHIN: Duration = Duration::from_secs\((\d+)\)/.exec(source)?.[1];
+  assert.equal(Number(kept), NODE_KEEPS);
+  const entrance = { ...TRIAL.service.entrance, idleTimeout: NODE_KEEPS };
+  assert.throws(() => checkSettings(changed(TRIAL, { entrance })), /entrance.idleTimeout: 130 is not/);
+});
 
 test('quiet connections live longer than two heartbeats', () => {
   const found = attributes(serviceTemplate(TRIAL), BALANCER, 'LoadBalancerAttributes');

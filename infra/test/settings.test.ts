@@ -13,6 +13,7 @@ const withEntrance = (other: Partial<EntranceSettings>) => entranceOf(TRIAL, oth
 const withTask = (other: Partial<TaskSettings>) => changed(TRIAL, { task: { ...task, ...other } });
 const withNetwork = (network: NetworkSettings) => changed(TRIAL, { network });
 const network = { kind: 'new', cidr: '10.0.0.0/16', zones: 2, natGateways: 1, flowLogs: false } as const;
+const placed = (settings: Settings) => ({ ...settings, account: '123456789012', region: 'eu-west-1' });
 const without = (name: 'domainName' | 'certificateArn') => {
   const { [name]: _, ...rest } = PRODUCTION.service.entrance;
   return changed(PRODUCTION, { entrance: rest });
@@ -43,11 +44,16 @@ const REFUSED: readonly (readonly [Settings, RegExp])[] = [
     /^data.restoredMessages: .* is no stream of the table restored/,
   ],
   [withNetwork({ ...network, cidr: '10.0.0.0/8' }), /^network.cidr: 10.0.0.0\/8 is no IPv4 range between/],
+  [withNetwork({ ...network, cidr: '10.0.300.0/16' }), /^network.cidr: 10.0.300.0\/16 is no IPv4 range/],
+  [placed(withNetwork({ ...network, cidr: '10.0.0.0/24', zones: 3 })), /^network.cidr: .* has room for 4 subnets of \/26, and 3 zones take 6/],
   [withNetwork({ ...network, zones: 3 }), /^network.zones: more than 2 are only known where account and region/],
   [withNetwork({ ...network, natGateways: 3 }), /^network.natGateways/],
   [withNetwork({ kind: 'existing', vpcId: 'mine' }), /^network.vpcId: mine is no id of a network/],
   [withNetwork({ kind: 'existing', vpcId: 'vpc-0a1b2c3d' }), /^network.vpcId: an existing network is looked up/],
   [{ ...TRIAL, alarms: { enabled: true, email: 'nobody' } }, /^alarms.email: nobody is no address/],
+  [{ ...TRIAL, alarms: { enabled: true, email: 'a@example.com', topicArn: 'arn:aws:sns:eu-west-1:123456789012:pager' } }, /^alarms.email: .* a new topic only/],
+  [{ ...placed(TRIAL), account: '1234' }, /^account: 1234 is no account/],
+  [{ ...placed(TRIAL), region: 'Ireland' }, /^region: Ireland is no region/],
   [{ ...TRIAL, alarms: { enabled: true, topicArn: 'pager' } }, /^alarms.topicArn: pager is no SNS topic/],
 ];
 
@@ -69,9 +75,15 @@ test('what comes with the repository can be deployed, with a host name and a cer
   }
 });
 
+test('a small range has room for the subnets of two zones, in any region', () => {
+  checkSettings(withNetwork({ ...network, cidr: '10.0.0.0/24' }));
+  for (const region of ['us-east-1', 'ap-southeast-2', 'us-gov-west-1']) {
+    checkSettings({ ...placed(TRIAL), region });
+  }
+});
+
 test('environments are told apart by their names', () => {
   for (const [name, settings] of Object.entries(ENVIRONMENTS)) {
     assert.equal(settings.environment, name);
   }
 });
-

@@ -58,9 +58,8 @@ test('lines are counted by their message field, as the JSON format writes it', (
   const template = serviceTemplate(TRIAL);
   template.resourceCountIs('AWS::Logs::MetricFilter', LOG_LINES.length + REPORTED.length + 1);
   template.hasResourceProperties('AWS::Logs::MetricFilter', {
-    FilterPattern:
-      '{ $.message = "nothing comes through stream, publisher and SNS: audits carry everything" }',
-    MetricTransformations: [{ MetricName: 'ChainBroken', MetricNamespace: 'Roomcast/service', MetricValue: '1', DefaultValue: 0 }],
+    FilterPattern: '{ $.message = "the message log refused a segment" }',
+    MetricTransformations: [{ MetricName: 'SegmentRefused', MetricNamespace: 'Roomcast/service', MetricValue: '1', DefaultValue: 0 }],
   });
 });
 
@@ -75,6 +74,15 @@ test('numbers that are taken from the report are numbers that nodes report', () 
     FilterPattern: '{ ($.message = "the last minute") && ($.commit_p99_ms >= 0) }',
     MetricTransformations: [{ MetricName: 'CommitsWaitLong', MetricNamespace: 'Roomcast/service', MetricValue: '$.commit_p99_ms' }],
   });
+});
+
+test('a broken chain is told for as long as it lasts, not when a node finds it', () => {
+  const template = serviceTemplate(TRIAL);
+  template.hasResourceProperties('AWS::Logs::MetricFilter', {
+    FilterPattern: '{ ($.message = "the last minute") && ($.chain_broken >= 0) }',
+    MetricTransformations: [{ MetricName: 'ChainBroken', MetricValue: '$.chain_broken' }],
+  });
+  template.hasResourceProperties(ALARM, { MetricName: 'ChainBroken', Statistic: 'Sum', Threshold: 0, DatapointsToAlarm: 3 });
 });
 
 test('a service of a fixed size is not said to be at its most', () => {

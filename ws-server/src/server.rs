@@ -60,28 +60,16 @@ pub async fn start(config: Config, aws: SdkConfig) -> Result<Server, StartError>
     Box::pin(preflight::check_account(&aws, &config.aws.topic_arn)).await?;
     let ports = Ports::bind(&config.network).await?;
     let address = ports.address();
-    let (dynamodb, sns) = (aws_sdk_dynamodb::Client::new(&aws), aws_sdk_sns::Client::new(&aws));
-    let names = TableNames { messages: config.aws.messages_table.clone(), nodes: config.aws.nodes_table.clone() };
     let standing = Standing::of(&config.link).await?;
-    Box::pin(ensure_tables(&dynamodb, &names, config.aws.create_tables)).await?;
-    Box::pin(preflight::check_permissions(&dynamodb, &names, &sns, &config.aws.topic_arn)).await?;
+    let account = Box::pin(Account::open(&aws, &config.aws)).await?;
     let node = NodeId::from_random(fastrand::u64(..));
     let secret = EndpointSecret::random();
     let relay_path = standing.relay_path(&node).filter(|_| config.link.sns_relay);
-    let endpoint_url = config.network.sns_endpoint + &relay_path.unwrap_or_else(|| secret.path());
-    let settings = OthersSettings {
-        node: node.clone(),
-        dynamodb: dynamodb.clone(),
-        table: names.nodes,
-        hints: config.link.peer_hints,
-        topics: config.aws.topic_arn.clone(),
-        sns: sns.clone(),
-        endpoint_url: endpoint_url.clone(),
-        beat_every: Duration::from_millis(config.link.beat_ms),
-    };
+    let endpoint_url = config.network.sns_endpoint.clone() + &relay_path.unwrap_or_else(|| secret.path());
+    let settings = account.others_settings(&config, &node, &endpoint_url);
     let (lease, others) = Box::pin(others::join(standing, settings)).await?;
 
-    let metered = MeteredLog::new(Arc::new(DynamoLog::new(&dynamodb, names.messages)));
+    let metered = MeteredLog::new(Arc::new(DynamoLog::new(&account.dynamodb, account.tables.messages)));
     let log_stats = metered.stats();
     let log: Arc<dyn MessageLog> = Arc::new(metered);
     let chain = Chain::new(node.clone(), config.aws.topic_arn.len());
@@ -116,7 +104,7 @@ pub async fn start(config: Config, aws: SdkConfig) -> Result<Server, StartError>
     tokio::spawn(report(instruments, Arc::clone(&readiness), unsubscribe.clone()));
     watch_chain(chain, log, &rooms, &unsubscribe);
     let (doubts, doubted) = watch::channel(0);
-    let subscriptions = subscribe(inboxes, &endpoint_url, sns, &doubted, &unsubscribe);
+    let subscriptions = subscribe(inboxes, &endpoint_url, account.sns, &doubted, &unsubscribe);
     readiness.started(subscriptions.iter().map(|task| (task.topic.to_string(), task.state.clone())).collect());
     let lease = lease.keep(subscriptions.iter().map(|task| task.state.clone()).collect(), doubts);
     tracing::info!(%node, %address, link = link.as_ref().map(|link| &*link.address), "serving");
@@ -161,6 +149,37 @@ impl Server {
     /// Waits until SNS delivers to this node.
     pub async fn ready(&self) {
         self.readiness.confirmed().await;
+    }
+}
+
+/// What a node has of the AWS account.
+struct Account {
+    dynamodb: aws_sdk_dynamodb::Client,
+    sns: aws_sdk_sns::Client,
+    tables: TableNames,
+}
+
+impl Account {
+    /// Opened only if the tables are there and everything that the node will call is permitted.
+    async fn open(aws: &SdkConfig, config: &AwsConfig) -> Result<Self, StartError> {
+        let (dynamodb, sns) = (aws_sdk_dynamodb::Client::new(aws), aws_sdk_sns::Client::new(aws));
+        let tables = TableNames { messages: config.messages_table.clone(), nodes: config.nodes_table.clone() };
+        ensure_tables(&dynamodb, &tables, config.create_tables).await?;
+        preflight::check_permissions(&dynamodb, &tables, &sns, &config.topic_arn).await?;
+        Ok(Self { dynamodb, sns, tables })
+    }
+
+    fn others_settings(&self, config: &Config, node: &NodeId, endpoint_url: &str) -> OthersSettings {
+        OthersSettings {
+            node: node.clone(),
+            dynamodb: self.dynamodb.clone(),
+            table: self.tables.nodes.clone(),
+            hints: config.link.peer_hints,
+            topics: config.aws.topic_arn.clone(),
+            sns: self.sns.clone(),
+            endpoint_url: endpoint_url.to_owned(),
+            beat_every: Duration::from_millis(config.link.beat_ms),
+        }
     }
 }
 

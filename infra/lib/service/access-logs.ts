@@ -4,20 +4,16 @@ import * as iam from 'aws-cdk-lib/aws-iam';
 import * as s3 from 'aws-cdk-lib/aws-s3';
 import { Construct } from 'constructs';
 
-export interface AccessLogsProps {
-  readonly balancer: elb.ApplicationLoadBalancer;
-  /** Whether the bucket outlives the stack. */
-  readonly protect: boolean;
-}
-
 /**
- * A bucket for the load balancer's log. The library's own method wants to know the region at synthesis, for a principal that
- * older regions needed; the service's principal works in all of them.
+ * A bucket for the load balancer's log. It outlives the stack, as CloudFormation deletes none that has something in it.
+ *
+ * The library's own method wants to know the region at synthesis, for a principal that older regions needed; the service's
+ * principal works in all of them.
  */
 export class AccessLogs extends Construct {
   readonly bucket: s3.Bucket;
 
-  constructor(scope: Construct, id: string, { balancer, protect }: AccessLogsProps) {
+  constructor(scope: Construct, id: string, balancer: elb.ApplicationLoadBalancer) {
     super(scope, id);
     this.bucket = new s3.Bucket(this, 'Bucket', {
       // Load balancers write with no other encryption.
@@ -25,7 +21,7 @@ export class AccessLogs extends Construct {
       blockPublicAccess: s3.BlockPublicAccess.BLOCK_ALL,
       enforceSSL: true,
       lifecycleRules: [{ expiration: Duration.days(90) }],
-      removalPolicy: protect ? RemovalPolicy.RETAIN : RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
+      removalPolicy: RemovalPolicy.RETAIN_ON_UPDATE_OR_DELETE,
     });
     const allowed = this.bucket.addToResourcePolicy(
       new iam.PolicyStatement({

@@ -12,7 +12,7 @@ export interface EntranceProps {
   readonly vpc: ec2.IVpc;
   /** Needed for `https`. */
   readonly certificate: acm.ICertificate | undefined;
-  /** Whether load balancer and access logs refuse to be deleted. */
+  /** Whether the load balancer refuses to be deleted. */
   readonly protect: boolean;
 }
 
@@ -40,7 +40,7 @@ export class Entrance extends Construct {
       deletionProtection: props.protect,
     });
     if (settings.accessLogs) {
-      new AccessLogs(this, 'AccessLogs', { balancer: this.balancer, protect: props.protect });
+      new AccessLogs(this, 'AccessLogs', this.balancer);
     } else {
       Validations.of(this.balancer).acknowledge({
         id: 'AwsSolutions-ELB2',

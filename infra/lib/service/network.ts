@@ -2,6 +2,7 @@ import { RemovalPolicy, Validations } from 'aws-cdk-lib';
 import * as ec2 from 'aws-cdk-lib/aws-ec2';
 import * as logs from 'aws-cdk-lib/aws-logs';
 import { Construct } from 'constructs';
+import { SUBNET_PREFIX } from '../check-settings.ts';
 import type { NetworkSettings } from '../settings.ts';
 
 export interface NetworkProps {
@@ -43,8 +44,8 @@ export class Network extends Construct {
       maxAzs: settings.zones,
       natGateways: settings.natGateways,
       subnetConfiguration: [
-        { name: 'Public', subnetType: ec2.SubnetType.PUBLIC, cidrMask: 26, mapPublicIpOnLaunch: false },
-        { name: 'Private', subnetType: ec2.SubnetType.PRIVATE_WITH_EGRESS, cidrMask: 26 },
+        { name: 'Public', subnetType: ec2.SubnetType.PUBLIC, cidrMask: SUBNET_PREFIX, mapPublicIpOnLaunch: false },
+        { name: 'Private', subnetType: ec2.SubnetType.PRIVATE_WITH_EGRESS, cidrMask: SUBNET_PREFIX },
       ],
       // The log's traffic, nearly all there is, passes no NAT gateway; nor do the layers of images. Both are free.
       gatewayEndpoints: {

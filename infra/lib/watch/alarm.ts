@@ -5,9 +5,8 @@ import type { Construct } from 'constructs';
 
 /** When somebody is told. Missing data means that nothing happened, unless it is said otherwise. */
 export interface AlarmRule {
-  /** What it means, and the section of docs/operations/alarms.md that says what to do. */
+  /** What it means; the section of docs/operations/alarms.md that says what to do is added. */
   readonly description: string;
-  readonly metric: cloudwatch.IMetric;
   readonly above?: number;
   readonly below?: number;
   /** Of the last `minutes`, how many must be bad; the metric has one value a minute. */
@@ -16,8 +15,13 @@ export interface AlarmRule {
   readonly missing?: cloudwatch.TreatMissingData;
 }
 
+/** A rule and what it watches. */
+export interface WatchedMetric extends AlarmRule {
+  readonly metric: cloudwatch.IMetric;
+}
+
 /** An alarm that tells when it comes and when it goes. */
-export function alarm(scope: Construct, id: string, rule: AlarmRule, notify: sns.ITopic): cloudwatch.Alarm {
+export function alarm(scope: Construct, id: string, rule: WatchedMetric, notify: sns.ITopic): cloudwatch.Alarm {
   const above = rule.above !== undefined;
   const made = new cloudwatch.Alarm(scope, id, {
     alarmDescription: `${rule.description} What to do: docs/operations/alarms.md, "${id}".`,

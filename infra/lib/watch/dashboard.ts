@@ -38,7 +38,7 @@ export class Dashboard extends Construct {
         [
           graph('Sessions, as nodes count them', reported('sessions'), reported('not_ready')),
           graph('Commits, ms, the slowest node', reported('commit_p50_ms', 'commit_p99_ms')),
-          graph('Own segments late, races lost', reported('own_segments_late', 'conflicts')),
+          graph('Own segments late, races lost', reported('own_segments_late', 'conflicts'), reported('chain_broken')),
         ],
         [
           graph('Load balancer', [metrics.bytes], [metrics.capacityUnits]),

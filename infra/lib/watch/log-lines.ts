@@ -1,20 +1,21 @@
-/** A line of the nodes' logs that is counted. A test holds the texts to the nodes' own. */
-export interface LogLine {
+import type { AlarmRule } from './alarm.ts';
+
+/** What becomes a metric. */
+interface Counted {
   /** Name of the metric, and of its alarm. */
   readonly id: string;
+  /** When somebody is told; without it the metric is for the dashboard alone. */
+  readonly alarm?: AlarmRule;
+}
+
+/** A line of the nodes' logs that is counted. A test holds the texts to the nodes' own. */
+export interface LogLine extends Counted {
   /** The line's message, exactly. */
   readonly message: string;
-  /** Why somebody is told; without it the line is only counted, for the dashboard. */
-  readonly alarm?: { readonly description: string; readonly above: number; readonly bad: number; readonly minutes: number };
 }
 
 /** What nodes say when something is wrong that no metric of AWS shows. */
 export const LOG_LINES: readonly LogLine[] = [
-  {
-    id: 'ChainBroken',
-    message: 'nothing comes through stream, publisher and SNS: audits carry everything',
-    alarm: { description: 'A node gets nothing through SNS, pulses neither.', above: 0, bad: 2, minutes: 15 },
-  },
   {
     id: 'SubscriptionFails',
     message: 'a call for the subscription did not succeed',
@@ -63,13 +64,10 @@ export const LOG_LINES: readonly LogLine[] = [
 export const REPORT = 'the last minute';
 
 /** A number of that line that becomes a metric. */
-export interface ReportedNumber {
-  /** Name of the metric, and of its alarm. */
-  readonly id: string;
+export interface ReportedNumber extends Counted {
   readonly field: string;
   /** How the numbers of several nodes make one. */
   readonly statistic: 'Sum' | 'Maximum';
-  readonly alarm?: { readonly description: string; readonly above: number; readonly bad: number; readonly minutes: number };
 }
 
 /** What only nodes know. */
@@ -80,6 +78,13 @@ export const REPORTED: readonly ReportedNumber[] = [
     field: 'not_ready',
     statistic: 'Sum',
     alarm: { description: 'Nodes serve without a confirmed subscription, or have been stopping for minutes.', above: 0, bad: 5, minutes: 5 },
+  },
+  {
+    // A node logs a break once; it lasts until the node hears something.
+    id: 'ChainBroken',
+    field: 'chain_broken',
+    statistic: 'Sum',
+    alarm: { description: 'Nodes get nothing through SNS, pulses neither.', above: 0, bad: 3, minutes: 5 },
   },
   { id: 'CommitsP50', field: 'commit_p50_ms', statistic: 'Maximum' },
   {

@@ -57,6 +57,7 @@ fn log(instruments: &Instruments, readiness: &Readiness, before: &Totals, now: &
     tracing::info!(
         sessions = instruments.connections.open(),
         not_ready = u64::from(!readiness.reasons().is_empty()),
+        chain_broken = instruments.chain.broken().len(),
         commits = commits.count(),
         commit_p50_ms = commits.percentile_ms(50),
         commit_p99_ms = commits.percentile_ms(99),
