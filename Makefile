@@ -10,7 +10,7 @@ INSTALL = STREAM_PUBLISHER=$(abspath $(TARGET))/debug/stream-publisher tests/par
 
 .PHONY: test tools format lint build unit web infra foreign soak e2e-aws-local test-autobahn test-dynamodb-local test-sns-moto \
 	test-lambda-runtime templates publisher lambda deploy cost image-size lambda-figures release measure replay bench-append \
-	bench-jitter bench-deflate hunt
+	bench-jitter bench-deflate hunt fuzz
 
 ## Everything that must hold before a change lands. Installs what it needs, into the user's cargo folder.
 test: tools format lint build unit web infra foreign
@@ -160,3 +160,15 @@ FROM ?= 0
 ## Clusters in virtual time, one a seed; ends with the first that breaks a promise, and with the command to replay it.
 hunt:
 	$(CARGO) run --release --package simulator -- --hunt $(HUNT) --from $(FROM)
+
+CARGO_FUZZ_VERSION := 0.13.2
+FUZZ ?= $(notdir $(basename $(wildcard fuzz/fuzz_targets/*.rs)))
+FUZZ_TARGET := $(abspath $(TARGET))/fuzz
+
+## Bytes that a fuzzer makes up, for every target (or those of FUZZ) so many seconds: `make fuzz ARGS=600`. What it finds
+## interesting stays below the build folder; what is worth keeping goes into fuzz/corpus, which `make unit` replays.
+fuzz:
+	@$(CARGO) fuzz --version >/dev/null 2>&1 || $(CARGO) install --locked cargo-fuzz --version $(CARGO_FUZZ_VERSION)
+	$(foreach target,$(FUZZ),mkdir -p $(FUZZ_TARGET)/corpus/$(target) && \
+		$(CARGO) fuzz run --sanitizer none --target-dir $(FUZZ_TARGET) $(target) \
+		$(FUZZ_TARGET)/corpus/$(target) fuzz/corpus/$(target) -- -max_total_time=$(or $(ARGS),60) -max_len=4096 &&) true

@@ -10,8 +10,8 @@ const MAX_LINES: usize = 500;
 
 /// A crate's folder, and what its dependencies may not be.
 const RULES: [(&str, &[&str]); 9] = [
-    ("crates/websocket", &["tokio", "axum", "mio", "aws-", "protocol", "room-core", "client", "ws-server"]),
     ("crates/protocol", &["tokio", "axum", "aws-", "room-core", "client", "ws-server", "local-stack"]),
+    ("crates/websocket", &["tokio", "axum", "aws-", "protocol", "room-core", "client", "ws-server", "local-stack"]),
     (
         "crates/room-core",
         &["tokio", "axum", "aws-", "rand", "fastrand", "client", "ws-server", "local-stack", "tracing"],

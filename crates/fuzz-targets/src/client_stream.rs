@@ -3,6 +3,9 @@ use websocket::{Deflater, Incoming, Inflater, Reader, Violation, frames, push_bi
 /// Bytes of a message at most: small enough to be reached, large enough for both longer forms of a length.
 const MAX_MESSAGES: [usize; 2] = [70_000, 40];
 
+/// Bytes of messages that are compressed at most: more would take most of the time.
+const ECHO: usize = 4096;
+
 #[derive(Debug, PartialEq, Eq)]
 enum Heard {
     Text(String),
@@ -24,7 +27,7 @@ impl From<Incoming<'_>> for Heard {
     }
 }
 
-/// Two bytes of settings (whether compression was agreed on, the limit, how to cut), then what a client sends.
+/// Two bytes of settings (whether compression was agreed on, the limit, no echo; how to cut), then what a client sends.
 ///
 /// # Panics
 /// When the stream says something else in pieces than whole, when a limit is not kept, or when what was heard is not
@@ -48,7 +51,9 @@ pub fn client_stream(data: &[u8]) {
         ended = matches!(heard, Heard::Close(_));
     }
     assert!(!ended || whole.1.is_none(), "a close frame is the last word");
-    echo(whole.0);
+    if settings & 4 == 0 {
+        echo(whole.0);
+    }
 }
 
 fn hear<'a>(
@@ -90,7 +95,7 @@ fn echo(heard: Vec<Heard>) {
             _ => {}
         }
     }
-    if run.is_empty() {
+    if run.is_empty() || run.len() > ECHO {
         return;
     }
     let run = match Deflater::new().deflate(&run, 0) {

@@ -11,6 +11,9 @@ pub use client_frame::client_frame;
 pub use client_stream::client_stream;
 pub use envelope::envelope;
 
+/// Takes any bytes.
+pub type Target = fn(&[u8]);
+
 /// All of them, by the names of their programs and of their folders in `fuzz/corpus`.
-pub const TARGETS: [(&str, fn(&[u8])); 3] =
+pub const TARGETS: [(&str, Target); 3] =
     [("client_stream", client_stream), ("client_frame", client_frame), ("envelope", envelope)];
