@@ -52,7 +52,10 @@ def last_stage(dockerfile):
     """The base image without its tag, and what is copied: pairs of source and target."""
     stage = re.split(r"^FROM ", dockerfile, flags=re.MULTILINE)[-1]
     base = stage.split()[0].rpartition(":")[0]
-    copies = re.findall(r"^(?:COPY|ADD) (?:--\S+ )*(\S+) (\S+)$", stage, flags=re.MULTILINE)
+    copies = []
+    for line in re.findall(r"^(?:COPY|ADD) (.+)$", stage, flags=re.MULTILINE):
+        *sources, target = [word for word in line.split() if not word.startswith("--")]
+        copies += [(source, target) for source in sources]
     return base, copies
 
 

@@ -26,7 +26,7 @@ class Dockerfile(unittest.TestCase):
     def test_what_else_is_copied_is_not_passed_over(self):
         with tempfile.TemporaryDirectory() as folder:
             server = program(folder, b"")
-            more = DOCKERFILE.replace("USER", "COPY --from=build --chown=1 /other /usr/local/bin/\nUSER")
+            more = DOCKERFILE.replace("USER", "COPY --from=build --chown=1 /ws-server /other /usr/local/bin/\nUSER")
             with self.assertRaisesRegex(image_size.Failure, "the image has /other, too"):
                 image_size.layers(more, server, Path(folder))
             with self.assertRaisesRegex(image_size.Failure, "not known what example/base is made of"):
