@@ -148,6 +148,7 @@ async fn help_lists_every_flag_and_its_variable() {
         "--cluster-key",
         "--commits-in-flight",
         "--create-tables",
+        "--deflate-above",
         "--drain-ms",
         "--gap-ms",
         "--heartbeat-ms",

@@ -15,6 +15,8 @@ const READ: usize = 64 * 1024;
 const PORTION: usize = 64 * 1024;
 /// Pieces that are written at a time.
 const PIECES: usize = 64;
+/// Bytes that are read, and not looked at, of a connection that is to go.
+const UNHEARD: usize = 4 * 1024 * 1024;
 /// Control frames that wait behind what is unwritten: pings need not all be answered (RFC 6455, 5.5.3).
 const CONTROLS: u8 = 8;
 
@@ -38,6 +40,8 @@ pub(super) struct Connection<C> {
     /// Frames that the socket did not take yet.
     unwritten: Option<Box<Unwritten>>,
     phase: Phase,
+    /// Bytes that came when it was to go.
+    unheard: usize,
     /// Heartbeats since it was last heard of.
     pub(super) silent: u8,
     /// Heartbeats since the socket last took something, while it should.
@@ -125,6 +129,7 @@ impl<C: Conversation> Connection<C> {
             conversation,
             unwritten: None,
             phase: Phase::Open,
+            unheard: 0,
             silent: 0,
             stuck: 0,
             is_hungry: false,
@@ -166,10 +171,14 @@ impl<C: Conversation> Connection<C> {
     /// Takes what has been read.
     pub(super) fn hear(&mut self, bytes: &mut [u8], lent: &mut Lent) -> Outcome {
         self.silent = 0;
+        let open = self.phase == Phase::Open;
+        self.unheard += if open { 0 } else { bytes.len() };
+        if self.unheard > UNHEARD {
+            return Outcome::Gone;
+        }
         if self.phase == Phase::Deaf {
             return Outcome::Rest;
         }
-        let open = self.phase == Phase::Open;
         let Self { reader, conversation, .. } = self;
         let Lent { max_message, inflater, pongs, .. } = lent;
         let mut handle = |incoming: Incoming<'_>| match incoming {
