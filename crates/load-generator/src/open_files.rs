@@ -15,7 +15,7 @@ pub struct TooFewFiles {
     limit: u64,
 }
 
-/// Raises the soft limit to the hard one, and says whether that many connections fit.
+/// Raises the limit as far as it may, and says whether that many connections fit.
 ///
 /// # Errors
 /// [`TooFewFiles`].
