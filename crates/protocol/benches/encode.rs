@@ -3,7 +3,9 @@
 use std::hint::black_box;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use protocol::{Body, Content, DisplayName, Envelope, Epoch, Message, MessageFrame, MessageId, NodeId, RoomName, Segment};
+use protocol::{
+    Body, Content, DisplayName, Envelope, Epoch, Message, MessageFrame, MessageId, NodeId, RoomName, Segment,
+};
 use protocol::{Seq, UserId, WallSecs};
 
 /// Messages of a segment.

@@ -14,7 +14,17 @@ fn options(url: String, dialect: Dialect, rooms_named: &str) -> HerdOptions {
     // A room speaks through a client of the first loop, and with two loops not every room has one.
     let threads = if dialect == Dialect::Roomcast { 2 } else { 1 };
     let rooms_named = rooms_named.to_owned();
-    HerdOptions { url, dialect, clients: 20, rooms: 4, rooms_named, sources: 2, threads, spin: false, connect_rate: 1e4 }
+    HerdOptions {
+        url,
+        dialect,
+        clients: 20,
+        rooms: 4,
+        rooms_named,
+        sources: 2,
+        threads,
+        spin: false,
+        connect_rate: 1e4,
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -50,7 +60,8 @@ async fn a_server_with_nothing_in_it_hands_on_what_it_is_fed_whole_and_in_order(
         let port = ports::free(1);
         let listen = format!("127.0.0.1:{port}");
         let server = Process::start("raw-server", &[mode.to_owned(), "--listen".to_owned(), listen.clone()], &[]);
-        tests::eventually("the server listens", || async { tokio::net::TcpStream::connect(&listen).await.is_ok() }).await;
+        tests::eventually("the server listens", || async { tokio::net::TcpStream::connect(&listen).await.is_ok() })
+            .await;
         let herd = Herd::start(&options(format!("ws://{listen}"), Dialect::Raw, "raw")).unwrap();
         herd.come(PATIENCE).unwrap();
         let script = Script::new(herd.rooms(), 128, 0);
