@@ -10,7 +10,7 @@ INSTALL = STREAM_PUBLISHER=$(abspath $(TARGET))/debug/stream-publisher tests/par
 
 .PHONY: test tools format lint build unit web infra foreign soak e2e-aws-local test-autobahn test-dynamodb-local test-sns-moto \
 	test-lambda-runtime templates publisher lambda deploy cost image-size lambda-figures release measure replay bench-append \
-	bench-jitter bench-deflate hunt fuzz
+	bench-jitter bench-deflate bench bench-quick peers bench-micro hunt fuzz
 
 ## Everything that must hold before a change lands. Installs what it needs, into the user's cargo folder.
 test: tools format lint build unit web infra foreign
@@ -153,6 +153,38 @@ bench-jitter:
 ## What compression saves of a recorded live chat, and what it costs.
 bench-deflate:
 	$(CARGO) run --release --package tests --bin bench-deflate
+
+# Programs that are not ours, for comparison. Those that cannot be built are named in the report.
+PEERS_NODE := tests/peers/node/node_modules/.package-lock.json
+
+$(PEERS_NODE): tests/peers/node/package.json tests/peers/node/package-lock.json
+	cd tests/peers/node && npm ci --no-audit --no-fund
+	@touch $@
+
+## node ws, Socket.IO and socketioxide, from npm and crates.io.
+peers: $(PEERS_NODE)
+	$(CARGO) build --release --locked --manifest-path tests/peers/socketioxide/Cargo.toml \
+		--target-dir $(abspath $(TARGET))/peers
+
+# The server has core 0, the load and what stands in for AWS have core 1.
+BENCH_FANOUT = taskset --cpu-list 1 $(abspath $(TARGET))/release/bench-fanout
+
+## Fan-out beside other servers, some half an hour; writes docs/performance.md with its pictures. Fails when a promise is
+## broken, not when a goal is missed. A machine with nothing else to do, two cores at least.
+bench:
+	$(CARGO) build --release --workspace
+	-$(MAKE) peers
+	$(BENCH_FANOUT) --out docs $(ARGS)
+
+## What the goals depend on, once, in some two minutes; writes nothing.
+bench-quick:
+	$(CARGO) build --release --workspace
+	$(BENCH_FANOUT) --quick $(ARGS)
+
+## The decisions and the encoding alone, by criterion.
+bench-micro:
+	$(CARGO) bench --package protocol --bench encode
+	$(CARGO) bench --package room-core --bench timeline
 
 HUNT ?= 100000
 FROM ?= 0

@@ -2,8 +2,7 @@
 //!
 //! Two engines bring the clients. The **sessions** are the client crate's session machine on a lean socket, a task each:
 //! they come back after a drop, resume and re-send as real clients do. The **herd** ([`herd`]) is thousands of bare
-//! sockets on one loop a thread: it never comes back, takes a million messages a second on a core, and compares every
-//! byte. Either way every client notices by itself what is missing, repeated or out of its place, and what all of them
+//! sockets on one loop a thread: it never comes back, and compares every byte. Either way every client notices by itself what is missing, repeated or out of its place, and what all of them
 //! say is held together; a run in which a promise was broken ends with an exit code other than 0.
 //!
 //! This crate refuses to contain anything of the server: of our crates it imports the client and the protocol.

@@ -15,11 +15,16 @@ pub struct TooFewFiles {
     limit: u64,
 }
 
-/// Raises the soft limit to the hard one, and says whether that many connections fit.
+/// Raises the limit as far as it may, and says whether that many connections fit.
 ///
 /// # Errors
 /// [`TooFewFiles`].
 pub fn enough_for(connections: usize) -> Result<(), TooFewFiles> {
+    check(connections, raised_for(connections))
+}
+
+/// Raises the limit as far as it may, and tells it; `None`: there is none.
+fn raised_for(connections: usize) -> Option<u64> {
     let mut limit = getrlimit(Resource::Nofile);
     let needed = connections as u64 + OTHERS;
     if limit.maximum.is_some_and(|maximum| maximum < needed) {
@@ -32,7 +37,14 @@ pub fn enough_for(connections: usize) -> Result<(), TooFewFiles> {
         // A refusal leaves the soft limit as it was, which is then what counts.
         let _ = setrlimit(Resource::Nofile, limit);
     }
-    check(connections, getrlimit(Resource::Nofile).current)
+    getrlimit(Resource::Nofile).current
+}
+
+/// How many connections fit, of so many that are wanted, once the limit is raised as far as it may be.
+#[must_use]
+pub fn connections_of(wanted: usize) -> usize {
+    let limit = raised_for(wanted).unwrap_or(u64::MAX).saturating_sub(OTHERS);
+    usize::try_from(limit).unwrap_or(usize::MAX).min(wanted)
 }
 
 /// `limit` is `None` where there is none.

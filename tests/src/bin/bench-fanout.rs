@@ -11,9 +11,6 @@ use tests::fanout_bench::{Kind, Results, Settings, page, pictures, run};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Open files of this process and of the server.
-const FILES: usize = 60_000;
-
 /// Measures how well a node sends to many, beside other servers. Fails when a promise is broken, not when a goal is missed.
 #[derive(Parser)]
 #[command(name = "bench-fanout", version)]
@@ -55,13 +52,7 @@ async fn main() -> ExitCode {
                 return ExitCode::from(2);
             }
         },
-        _ => {
-            if let Err(error) = load_generator::open_files::enough_for(FILES) {
-                eprintln!("bench-fanout: {error}");
-                return ExitCode::from(2);
-            }
-            run(&settings(&cli)).await
-        }
+        _ => run(&settings(&cli)).await,
     };
     if let Some(folder) = &cli.out
         && let Err(error) = write(folder, &results)

@@ -7,7 +7,8 @@ use super::results::Results;
 use super::server::Kind;
 
 /// The metrics that tables show, where a point has them.
-const SHOWN: [&str; 15] = [
+const SHOWN: [&str; 16] = [
+    "clients",
     "deliveries/s",
     "server cpu us/delivery",
     "server cpu %",

@@ -14,6 +14,7 @@ mod forgery;
 mod heartbeat;
 mod history;
 mod idempotence;
+mod lean;
 mod link;
 mod link_refusals;
 mod outage;

@@ -107,7 +107,8 @@ impl Script {
     }
 }
 
-/// For servers that hand on to a room what one of its clients says: the room's first client sends whole messages.
+/// For servers that hand on to a room what one of its clients says: the room's first client on the herd's first loop
+/// sends whole messages. With several loops not every room need have one.
 #[derive(Debug)]
 pub struct Hearsay {
     script: Script,
