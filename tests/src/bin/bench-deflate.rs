@@ -46,7 +46,8 @@ fn compress(frames: &[Vec<u8>], above: usize) -> (usize, usize, Duration) {
 
 fn main() {
     let trace = Trace::parse(LIVE_CHAT).expect("the trace that comes along is good");
-    let frames: Vec<Vec<u8>> = trace.lines.iter().enumerate().map(|(number, line)| wire(&trace, number, line)).collect();
+    let frames: Vec<Vec<u8>> =
+        trace.lines.iter().enumerate().map(|(number, line)| wire(&trace, number, line)).collect();
     let plain: usize = frames.iter().map(Vec::len).sum();
     let mut out = std::io::stdout().lock();
     // Who closed the output does not read it.

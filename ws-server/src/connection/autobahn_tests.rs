@@ -57,6 +57,8 @@ impl Conversation for Echo {
 
     fn handle_draining(&mut self) {}
 
+    fn handle_close(&mut self, _: CloseCode) {}
+
     fn handle_end(&mut self) {}
 
     fn settle(&mut self) -> bool {
@@ -100,7 +102,8 @@ async fn every_case_is_passed() {
 
     let arguments = ["-p", "4", "-o", report.to_str().unwrap(), &address.to_string()].map(str::to_owned);
     let kosoku = parts.join("python/bin/kosoku");
-    let ran = tokio::task::spawn_blocking(move || Command::new(kosoku).args(arguments).output()).await.unwrap().unwrap();
+    let ran =
+        tokio::task::spawn_blocking(move || Command::new(kosoku).args(arguments).output()).await.unwrap().unwrap();
     let said = String::from_utf8_lossy(&ran.stderr);
     let index = std::fs::read(report.join("index.json")).unwrap_or_else(|error| panic!("{error}: {said}"));
     let verdicts: BTreeMap<String, BTreeMap<String, Verdict>> = serde_json::from_slice(&index).unwrap();

@@ -53,6 +53,11 @@ impl Requests {
         self.session.send(frame);
     }
 
+    /// Keeps record of why the session ends.
+    pub(super) fn note_close(&self, code: CloseCode) {
+        tracing::debug!(session = %self.session.id, %code, "closing");
+    }
+
     /// Milliseconds within which a draining node closes its sessions.
     pub(super) fn drain_ms(&self) -> u64 {
         self.connections.limits.drain_ms

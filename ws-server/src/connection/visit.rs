@@ -96,6 +96,12 @@ impl Conversation for Visit {
         }
     }
 
+    fn handle_close(&mut self, code: CloseCode) {
+        if let Self::Session { requests, .. } = self {
+            requests.note_close(code);
+        }
+    }
+
     fn handle_end(&mut self) {
         if let Self::Session { requests, .. } = self {
             requests.leave_all();

@@ -54,6 +54,9 @@ pub(super) trait Conversation: Sized + 'static {
     /// The node drains: the connection will be closed within the time that is configured.
     fn handle_draining(&mut self);
 
+    /// The client is about to be told to go, with this code.
+    fn handle_close(&mut self, code: CloseCode);
+
     /// The connection ends, or has ended: nothing is said any more. May come twice.
     fn handle_end(&mut self);
 

@@ -282,6 +282,7 @@ impl<C: Conversation> Connection<C> {
         let mut wire = Vec::new();
         self.phase = match outcome {
             Outcome::Close(code) | Outcome::Broken(code) => {
+                self.conversation.handle_close(code);
                 websocket::push_close(&mut wire, Some(code.code()), code.reason());
                 if matches!(outcome, Outcome::Broken(_)) { Phase::Deaf } else { Phase::Ending }
             }

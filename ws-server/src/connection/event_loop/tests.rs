@@ -60,6 +60,8 @@ impl Conversation for Echo {
         self.outbox.push(Frame::new("draining"));
     }
 
+    fn handle_close(&mut self, _: CloseCode) {}
+
     fn handle_end(&mut self) {
         if !std::mem::replace(&mut self.ended, true) {
             *self.stage.ended.lock().unwrap() += 1;
