@@ -50,6 +50,8 @@ pub(super) struct Connection<C> {
     pub(super) is_hungry: bool,
     /// The loop knows that the other side is gone.
     pub(super) is_leaving: bool,
+    /// What it said could not all be passed on: until it is, nothing more is read.
+    pub(super) is_stalled: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -134,6 +136,7 @@ impl<C: Conversation> Connection<C> {
             stuck: 0,
             is_hungry: false,
             is_leaving: false,
+            is_stalled: false,
         }
     }
 

@@ -120,10 +120,13 @@ impl<C: Conversation> EventLoop<C> {
                 unblocked.push(token);
             }
             if event.is_error() || event.is_read_closed() || event.is_write_closed() {
-                if !std::mem::replace(&mut connection.is_leaving, true) {
+                if !std::mem::replace(&mut connection.is_leaving, true) && !connection.is_stalled {
                     leaving.push_back(token);
                 }
-            } else if event.is_readable() && !std::mem::replace(&mut connection.is_hungry, true) {
+            } else if event.is_readable()
+                && !connection.is_stalled
+                && !std::mem::replace(&mut connection.is_hungry, true)
+            {
                 hungry.push_back(token);
             }
         }
@@ -187,6 +190,9 @@ impl<C: Conversation> EventLoop<C> {
             let Some(token) = self.hungry.pop_front() else { return };
             let Some(connection) = at(&mut self.connections, token) else { continue };
             connection.is_hungry = false;
+            if connection.is_stalled {
+                continue;
+            }
             let outcome = connection.read(&mut self.lent);
             if outcome == Outcome::More {
                 connection.is_hungry = true;
@@ -215,7 +221,8 @@ impl<C: Conversation> EventLoop<C> {
     fn let_go(&mut self, now: Instant) {
         for _ in 0..FAREWELLS {
             let Some(token) = self.leaving.pop_front() else { return };
-            let Some(connection) = at(&mut self.connections, token) else { continue };
+            let still_read = |connection: &&mut Connection<C>| !connection.is_stalled;
+            let Some(connection) = at(&mut self.connections, token).filter(still_read) else { continue };
             match connection.read(&mut self.lent) {
                 Outcome::Nothing => connection.is_leaving = false,
                 Outcome::Rest | Outcome::More => self.leaving.push_back(token),
@@ -239,6 +246,7 @@ impl<C: Conversation> EventLoop<C> {
                 self.stalled.push(token);
                 continue;
             }
+            connection.is_stalled = false;
             self.ready.push_back(token);
             if connection.is_leaving {
                 self.leaving.push_back(token);
@@ -281,7 +289,12 @@ impl<C: Conversation> EventLoop<C> {
         match outcome {
             Outcome::Rest | Outcome::Nothing => {}
             Outcome::More => self.ready.push_back(token),
-            Outcome::Stalled => self.stalled.push(token),
+            Outcome::Stalled => {
+                let here = at(&mut self.connections, token);
+                if here.is_some_and(|connection| !std::mem::replace(&mut connection.is_stalled, true)) {
+                    self.stalled.push(token);
+                }
+            }
             Outcome::Gone => self.end(token),
             Outcome::Close(_) | Outcome::Broken(_) | Outcome::Goodbye(_) => {
                 let Some(connection) = at(&mut self.connections, token) else { return };
