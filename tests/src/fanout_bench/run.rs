@@ -164,7 +164,8 @@ impl Bench<'_> {
             Kind::RawCoalesce => &[],
             _ => &[10_000],
         };
-        for &clients in most.iter().filter(|&&clients| kind.keeps_order() && clients <= self.most) {
+        let fitting = self.most;
+        for &clients in most.iter().filter(|&&clients| kind.keeps_order() && clients <= fitting) {
             if self.wants(&idle(clients)) {
                 let server = Server::start(kind, self.stack, &cores).await;
                 let outcome = idle_clients(&server, &self.rooms, clients);
