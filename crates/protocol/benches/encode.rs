@@ -12,11 +12,10 @@ use protocol::{Seq, UserId, WallSecs};
 const MESSAGES: u64 = 16;
 
 fn message(number: u64) -> Message {
-    let name = |error: protocol::NameError| panic!("{error}");
     Message {
-        id: MessageId::new(&format!("0123456789abcdef-{number}")).unwrap_or_else(name),
-        from: UserId::new("guest-0123456789abcdef").unwrap_or_else(name),
-        name: DisplayName::new("Ada").unwrap_or_else(name),
+        id: MessageId::new(&format!("0123456789abcdef-{number}")).expect("a plain name"),
+        from: UserId::new("guest-0123456789abcdef").expect("a plain name"),
+        name: DisplayName::new("Ada").expect("a plain name"),
         at: 1_800_000_000_000,
         body: Body::parse(&format!("{{\"text\":\"{}\"}}", ".".repeat(117))).expect("it is JSON"),
     }

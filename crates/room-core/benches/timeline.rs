@@ -4,9 +4,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use protocol::{
-    Body, Content, DisplayName, Epoch, Message, MessageId, NodeId, Nonce, Position, RoomName, Segment, Seq, UserId,
-};
+use protocol::{Body, Content, DisplayName, Epoch, Message, MessageId, NodeId, Nonce, RoomName, Segment, Seq, UserId};
 use room_core::log::{RoomHeader, StoredSegment, WallSecs};
 use room_core::{Action, Event, Room, RoomLimits, Time, Turn};
 
