@@ -169,14 +169,14 @@ peers: $(PEERS_NODE)
 # The server has core 0, the load and what stands in for AWS have core 1.
 BENCH_FANOUT = taskset --cpu-list 1 $(abspath $(TARGET))/release/bench-fanout
 
-## Fan-out beside other servers, some half an hour; writes docs/performance.md with its pictures. Fails when a promise is
+## Fan-out beside other servers; writes docs/performance.md with its pictures. Fails when a promise is
 ## broken, not when a goal is missed. A machine with nothing else to do, two cores at least.
 bench:
 	$(CARGO) build --release --workspace
 	-$(MAKE) peers
 	$(BENCH_FANOUT) --out docs $(ARGS)
 
-## What the goals depend on, once, in some two minutes; writes nothing.
+## What the goals depend on, once; writes nothing.
 bench-quick:
 	$(CARGO) build --release --workspace
 	$(BENCH_FANOUT) --quick $(ARGS)

@@ -38,7 +38,7 @@ pub(crate) struct Target {
     /// How long the load lasts once everybody is there
     #[arg(long, global = true, default_value_t = 30, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     seconds: u64,
-    /// Clients that do not publish never come back, and take a hundred times as much: for room, rooms, idle, trace
+    /// Clients that do not publish are bare sockets that never come back: for room, rooms, idle, trace
     #[arg(long, global = true)]
     lean: bool,
     /// Loops of lean clients, a thread each

@@ -2,7 +2,7 @@
 //!
 //! What is due together is one segment a room, as group commit makes it, and one post, as the publisher packs it. Posts
 //! are made and signed before the clock starts, as far as it is known what will be due; the others cost the load, not
-//! the node, a millisecond each.
+//! the node.
 
 use std::collections::HashMap;
 use std::io::{self, ErrorKind, Read as _, Write as _};
@@ -16,7 +16,7 @@ use protocol::{Content, Envelope, NodeId, Segment, WallSecs};
 
 use crate::{Node, Stack, sns};
 
-/// Posts that are made before the clock starts, at most: they take a second and a half.
+/// Posts that are made before the clock starts, at most: each is an RSA signature.
 const MADE_BEFORE: u64 = 800;
 
 /// Brings a script's messages to a node as SNS would.

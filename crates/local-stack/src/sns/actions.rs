@@ -44,7 +44,7 @@ impl Service {
     }
 
     /// A notification of a topic as it would be posted, for somebody who posts it himself. Signed with SHA-256, whatever
-    /// the topic says: that takes a third of a millisecond, SHA-1 here some ten times that.
+    /// the topic says: what signs with SHA-1 here is slower.
     pub(super) fn notarize(&self, topic: &str, text: String) -> Option<Vec<u8>> {
         self.registry().topic(topic).ok()?;
         let message = Message::notification(topic, text, None);
