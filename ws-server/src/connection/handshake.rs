@@ -150,6 +150,8 @@ mod tests {
         let offer = [(header::SEC_WEBSOCKET_EXTENSIONS, "permessage-deflate; client_max_window_bits")];
         let agreed = read(&offer).unwrap();
         assert_eq!(agreed.deflate_window, Some(1 << 15));
+        let narrow = [(header::SEC_WEBSOCKET_EXTENSIONS, "permessage-deflate; server_max_window_bits=10")];
+        assert_eq!(read(&narrow).unwrap().deflate_window, Some(1 << 10));
         assert!(agreed.response().headers().contains_key(header::SEC_WEBSOCKET_EXTENSIONS));
         let refused = Handshake::of(&Method::GET, &request(&offer), false).unwrap();
         assert_eq!((refused.deflate_window, refused.extension), (None, None));

@@ -38,7 +38,8 @@ pub use mailbox::Mailboxes;
 pub(crate) use outbox::Outbound;
 pub use outbox::Outbox;
 pub(crate) use upgrade::upgrade;
-use visit::{Opening, Visit};
+use visit::Opening;
+use visit::Visit;
 
 /// What all connections of a node share.
 #[derive(Debug)]

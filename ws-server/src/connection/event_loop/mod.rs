@@ -23,7 +23,7 @@ use protocol::{CloseCode, RoomName};
 
 use super::mailbox::{Address, Mailbox, Mailboxes};
 use super::outbox::Outbox;
-use turn::EventLoop;
+use turn::Opened;
 
 /// What is above one WebSocket: it is told what the client says, and its outbox is what the client is told.
 pub(super) trait Conversation: Sized + 'static {
@@ -107,7 +107,7 @@ impl<O: Send + 'static> Loops<O> {
         let mut doors = Vec::new();
         for (number, mailbox) in mailboxes.iter().enumerate() {
             let (door, entrants) = mpsc::channel();
-            let this = EventLoop::<C>::new(Arc::clone(mailbox), entrants, settings)?;
+            let this = Opened::<C>::new(Arc::clone(mailbox), entrants, settings)?;
             // What the thread owns is made in it: conversations stay where they begin.
             thread::Builder::new().name(format!("sockets-{number}")).spawn(move || this.run())?;
             doors.push((door, Arc::clone(mailbox)));

@@ -399,3 +399,18 @@ fn send(
     }
     Sent::All
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::connection::Visit;
+    use crate::rooms::Session;
+
+    /// What every idle session costs, whatever else there is: bytes, as the allocator rounds them up.
+    #[test]
+    fn a_connection_that_says_nothing_is_small() {
+        let sizes = (size_of::<Connection<Visit>>(), size_of::<Session>(), size_of::<Reader>(), size_of::<Visit>());
+        eprintln!("{sizes:?}");
+        assert!(sizes.0 <= 448 && sizes.1 <= 304, "{sizes:?}");
+    }
+}

@@ -180,13 +180,13 @@ fn pings_are_answered_and_a_goodbye_ends_the_conversation() {
 fn who_breaks_the_rules_is_told_and_what_it_sends_is_read() {
     let world = World::new(|_, _| ());
     let mut client = world.connect();
-    client.write_all(b"\x81\x01a").unwrap();
+    client.write_all(&[frame(1, b"good"), b"\x81\x01a".to_vec()].concat()).unwrap();
     for _ in 0..200 {
         // Nobody wants it, and it must not reset the connection.
         let _ = client.write_all(&frame(1, &[b'x'; 1_000]));
     }
     client.shutdown(std::net::Shutdown::Write).unwrap();
-    assert_eq!(rest(client), close(CloseCode::ProtocolError));
+    assert_eq!(rest(client), [b"\x81\x04good".to_vec(), close(CloseCode::ProtocolError)].concat());
 }
 
 #[test]

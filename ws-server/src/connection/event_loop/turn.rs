@@ -66,16 +66,6 @@ pub(super) struct EventLoop<C: Conversation> {
 }
 
 impl<C: Conversation> EventLoop<C> {
-    pub(super) fn new(
-        mailbox: Arc<Mailbox>,
-        entrants: Receiver<Entrant<C::Opening>>,
-        settings: LoopSettings,
-    ) -> io::Result<Opened<C>> {
-        let poll = Poll::new()?;
-        mailbox.open(Waker::new(poll.registry(), BELL)?);
-        Ok(Opened { poll, mailbox, entrants, settings })
-    }
-
     /// Serves until nobody is left to serve.
     fn run(mut self) {
         while !self.mailbox.over.load(Ordering::Relaxed) {
@@ -301,6 +291,10 @@ impl<C: Conversation> EventLoop<C> {
                 if !connection.is_open() {
                     return;
                 }
+                // What it was owed before it broke the rules, as far as the socket takes it.
+                if matches!(outcome, Outcome::Broken(_)) && connection.pump(&mut self.lent) == Outcome::Gone {
+                    return self.end(token);
+                }
                 if connection.close(outcome, &mut self.lent) {
                     self.end(token);
                 } else {
@@ -333,6 +327,20 @@ pub(super) struct Opened<C: Conversation> {
 }
 
 impl<C: Conversation> Opened<C> {
+    /// Gives the mailbox its bell.
+    ///
+    /// # Errors
+    /// The system gives no more files.
+    pub(super) fn new(
+        mailbox: Arc<Mailbox>,
+        entrants: Receiver<Entrant<C::Opening>>,
+        settings: LoopSettings,
+    ) -> io::Result<Self> {
+        let poll = Poll::new()?;
+        mailbox.open(Waker::new(poll.registry(), BELL)?);
+        Ok(Self { poll, mailbox, entrants, settings })
+    }
+
     /// Serves until nobody is left to serve.
     pub(super) fn run(self) {
         let Self { poll, mailbox, entrants, settings } = self;
