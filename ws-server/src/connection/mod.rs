@@ -38,8 +38,7 @@ pub use mailbox::Mailboxes;
 pub(crate) use outbox::Outbound;
 pub use outbox::Outbox;
 pub(crate) use upgrade::upgrade;
-use visit::Opening;
-use visit::Visit;
+use visit::{Opening, Visit};
 
 /// What all connections of a node share.
 #[derive(Debug)]
