@@ -15,10 +15,13 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
+
+use crate::connection::Caller;
 
 /// Bytes that a connection reads ahead, and of a request's head.
 const READ_BUFFER: usize = 64 * 1024;
@@ -59,13 +62,38 @@ pub(crate) async fn serve(
             refused();
             continue;
         };
-        let connection = serve_connection(socket, routes.clone(), bounds);
-        let stop = stop.clone();
-        tokio::spawn(async move {
-            stop.run_until_cancelled(connection).await;
-            drop(place);
-        });
+        spawn(socket, place, &routes, bounds, &stop);
     }
+}
+
+/// Serves the connections of a port that somebody else has, until told to stop: see [`Connections::listen`].
+///
+/// [`Connections::listen`]: crate::connection::Connections::listen
+pub(crate) async fn serve_callers(
+    mut callers: UnboundedReceiver<Caller>,
+    routes: Router,
+    bounds: Bounds,
+    stop: CancellationToken,
+) {
+    while let Some(Some(caller)) = stop.run_until_cancelled(callers.recv()).await {
+        let Caller { socket, place, since } = caller;
+        match TcpStream::from_std(socket) {
+            Ok(socket) => {
+                let first_head = bounds.first_head.saturating_sub(since.elapsed());
+                spawn(socket, place, &routes, Bounds { first_head, ..bounds }, &stop);
+            }
+            Err(error) => tracing::warn!(%error, "a connection cannot be taken over"),
+        }
+    }
+}
+
+fn spawn(socket: TcpStream, place: OwnedSemaphorePermit, routes: &Router, bounds: Bounds, stop: &CancellationToken) {
+    let connection = serve_connection(socket, routes.clone(), bounds);
+    let stop = stop.clone();
+    tokio::spawn(async move {
+        stop.run_until_cancelled(connection).await;
+        drop(place);
+    });
 }
 
 async fn serve_connection(socket: TcpStream, routes: Router, bounds: Bounds) {

@@ -4,7 +4,7 @@ use axum::Router;
 use axum::routing::{get, post};
 
 use crate::backplane::{self, Endpoint, Relay};
-use crate::connection::{self, Connections};
+use crate::connection::{self, Connections, WEBSOCKETS};
 use crate::health::{self, Readiness};
 use crate::page::{self, PageInfo};
 use crate::telemetry::{self, Instruments};
@@ -24,7 +24,7 @@ pub(crate) struct Routed {
 /// nodes.
 pub(crate) fn router(to: Routed) -> Router {
     let routes = health(to.readiness)
-        .route("/ws", get(connection::upgrade).with_state(to.connections))
+        .route(WEBSOCKETS, get(connection::upgrade).with_state(to.connections))
         .route("/sns/{secret}", post(backplane::receive_post).with_state(to.endpoint))
         .route("/", get(page::index))
         .route("/chat.css", get(page::style))

@@ -58,7 +58,7 @@ pub async fn start(config: Config, aws: SdkConfig) -> Result<Server, StartError>
     let certificates = certificates(&config.aws)?;
     // Boxed, as what is needed once: the state of each would be part of everything that starts a node.
     Box::pin(preflight::check_account(&aws, &config.aws.topic_arn)).await?;
-    let ports = Ports::bind(&config.network).await?;
+    let ports = Ports::bind(&config.network)?;
     let address = ports.address();
     let standing = Standing::of(&config.link).await?;
     let account = Box::pin(Account::open(&aws, &config.aws)).await?;
@@ -98,7 +98,7 @@ pub async fn start(config: Config, aws: SdkConfig) -> Result<Server, StartError>
         info,
     };
     open_files::raise_limit(connections.limits.sessions);
-    let serving = ports.serve(routed, &connections);
+    let serving = ports.serve(routed, &connections)?;
 
     let unsubscribe = CancellationToken::new();
     tokio::spawn(report(instruments, Arc::clone(&readiness), unsubscribe.clone()));

@@ -29,7 +29,7 @@ pub(crate) struct Target {
     /// A server's process on this machine, whose processor time and memory are told; once for each
     #[arg(long = "pid", global = true, value_name = "PID")]
     pids: Vec<u32>,
-    /// Addresses (127.0.0.2 and so on) that clients come from: one has 28,000 ports
+    /// Addresses (127.0.0.2 and so on) that clients come from: one has 22,000 ports
     #[arg(long, global = true, default_value_t = 4, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=200))]
     sources: u8,
     /// Connections a second at the beginning

@@ -81,7 +81,7 @@ impl Target {
     }
 }
 
-/// The address that a client comes from: one alone has 28,000 ports.
+/// The address that a client comes from: one alone has 22,000 ports or more.
 pub(crate) fn source(seat: usize, sources: u8) -> Option<Ipv4Addr> {
     (sources > 1).then(|| Ipv4Addr::new(127, 0, 0, 2 + (seat % usize::from(sources)) as u8))
 }

@@ -4,18 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::routing::get;
 use clap::Parser;
 use protocol::NodeId;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::{Connections, Mailboxes, upgrade};
+use super::{Connections, Mailboxes};
 use crate::config::Config;
 use crate::link::NoPeers;
-use crate::listener::{Bounds, serve};
+use crate::listener::{Bounds, serve_callers};
 use crate::message_log::MessageLog;
 use crate::message_log::memory::MemoryLog;
 use crate::rooms::Rooms;
@@ -28,11 +27,12 @@ async fn node(extra: &[&str]) -> (std::net::SocketAddr, Arc<Connections>) {
     let mailboxes = Mailboxes::new(2);
     let rooms = Rooms::start(&id, &log, Arc::new(NoPeers), &limits, &mailboxes);
     let connections = Connections::new(id, rooms, limits, &mailboxes).unwrap();
-    let routes = Router::new().route("/ws", get(upgrade)).with_state(Arc::clone(&connections));
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
     let address = listener.local_addr().unwrap();
     let bounds = Bounds { connections: 1_000, first_head: Duration::from_secs(10), next_head: Duration::from_secs(10) };
-    tokio::spawn(serve(listener, routes, bounds, || (), CancellationToken::new()));
+    let callers = connections.listen(listener, bounds.connections, bounds.first_head);
+    tokio::spawn(serve_callers(callers, Router::new(), bounds, CancellationToken::new()));
     (address, connections)
 }
 

@@ -66,21 +66,35 @@ impl Handshake {
     pub(super) fn response(&self) -> Response<Body> {
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-        let headers = response.headers_mut();
-        headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
-        headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
-        let extension = self.extension.as_deref();
-        let named =
-            [(header::SEC_WEBSOCKET_ACCEPT, Some(&*self.accept)), (header::SEC_WEBSOCKET_EXTENSIONS, extension)];
-        for (name, value) in named {
-            if let Some(value) = value.and_then(|value| HeaderValue::from_str(value).ok()) {
-                headers.insert(name, value);
+        for (name, value) in self.headers() {
+            if let Ok(value) = HeaderValue::from_str(value) {
+                response.headers_mut().insert(name, value);
             }
         }
-        if self.subprotocol {
-            headers.insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
-        }
         response
+    }
+
+    /// The same for the wire.
+    pub(super) fn answer(&self) -> Vec<u8> {
+        let mut answer = b"HTTP/1.1 101 Switching Protocols\r\n".to_vec();
+        for (name, value) in self.headers() {
+            for part in [name.as_str(), ": ", value, "\r\n"] {
+                answer.extend_from_slice(part.as_bytes());
+            }
+        }
+        answer.extend_from_slice(b"\r\n");
+        answer
+    }
+
+    fn headers(&self) -> impl Iterator<Item = (HeaderName, &str)> {
+        let headers = [
+            (header::CONNECTION, Some("upgrade")),
+            (header::UPGRADE, Some("websocket")),
+            (header::SEC_WEBSOCKET_ACCEPT, Some(&*self.accept)),
+            (header::SEC_WEBSOCKET_EXTENSIONS, self.extension.as_deref()),
+            (header::SEC_WEBSOCKET_PROTOCOL, self.subprotocol.then_some(SUBPROTOCOL)),
+        ];
+        headers.into_iter().filter_map(|(name, value)| value.map(|value| (name, value)))
     }
 }
 
@@ -112,6 +126,8 @@ fn tokens<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item =
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
     use super::*;
 
     /// RFC 6455, 1.3, with these headers beside or instead.
@@ -143,6 +159,12 @@ mod tests {
         assert_eq!(response.headers()[header::SEC_WEBSOCKET_ACCEPT], "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
         assert_eq!(response.headers()[header::SEC_WEBSOCKET_PROTOCOL], "roomcast.v1");
         assert!(!response.headers().contains_key(header::SEC_WEBSOCKET_EXTENSIONS));
+        let answer = String::from_utf8(handshake.answer()).unwrap();
+        let (status, headers) = answer.strip_suffix("\r\n\r\n").unwrap().split_once("\r\n").unwrap();
+        assert_eq!(status, "HTTP/1.1 101 Switching Protocols");
+        let headers: HashMap<&str, &str> = headers.lines().map(|line| line.split_once(": ").unwrap()).collect();
+        let same = response.headers().iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap()));
+        assert_eq!(headers, same.collect(), "the same for the wire");
     }
 
     #[test]

@@ -5,6 +5,9 @@ mod autobahn_tests;
 mod conflation;
 #[cfg(test)]
 mod ending_tests;
+mod entrance;
+#[cfg(test)]
+mod entrance_tests;
 mod event_loop;
 mod frame;
 mod handshake;
@@ -31,6 +34,7 @@ use tokio_util::task::TaskTracker;
 use crate::config::Limits;
 use crate::rooms::Rooms;
 pub(crate) use conflation::{EncodedSignal, Slot};
+pub(crate) use entrance::{Caller, WEBSOCKETS};
 use event_loop::{LoopSettings, Loops};
 pub use frame::Frame;
 pub use mailbox::Mailboxes;

@@ -1,4 +1,4 @@
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -15,7 +15,8 @@ use crate::rooms::{Command, Session};
 pub(super) struct Requests {
     session: Arc<Session>,
     connections: Arc<Connections>,
-    rooms: HashSet<RoomName>,
+    /// A few: looking through them costs less than a table for every session.
+    rooms: Vec<RoomName>,
     publishes: Rate,
     signals: Rate,
     /// When it was last told that it says too much in passing.
@@ -32,15 +33,7 @@ impl Requests {
         let (limits, now) = (&connections.limits, Instant::now());
         let publishes = Rate::new(limits.publishes_per_second, now);
         let signals = Rate::new(limits.signals_per_second, now);
-        Self {
-            session,
-            connections,
-            rooms: HashSet::new(),
-            publishes,
-            signals,
-            complained: None,
-            parked: VecDeque::new(),
-        }
+        Self { session, connections, rooms: Vec::new(), publishes, signals, complained: None, parked: VecDeque::new() }
     }
 
     /// Where frames for the client wait.
@@ -96,6 +89,8 @@ impl Requests {
                 return false;
             }
         }
+        // Most sessions never park anything: it takes no memory of theirs.
+        self.parked = VecDeque::new();
         true
     }
 
@@ -109,17 +104,21 @@ impl Requests {
         let session = Arc::clone(&self.session);
         match frame {
             ClientFrame::Join { room, from, reference } => {
-                if self.rooms.len() >= self.connections.limits.rooms_per_session && !self.rooms.contains(&room) {
-                    let reason = "this session is in as many rooms as it may be";
-                    return self.refuse(frame_error(ErrorCode::TooManyRooms, reason, room, None, reference));
+                if !self.rooms.contains(&room) {
+                    if self.rooms.len() >= self.connections.limits.rooms_per_session {
+                        let reason = "this session is in as many rooms as it may be";
+                        return self.refuse(frame_error(ErrorCode::TooManyRooms, reason, room, None, reference));
+                    }
+                    self.rooms.reserve_exact(1 + self.rooms.len() / 2);
+                    self.rooms.push(room.clone());
                 }
-                self.rooms.insert(room.clone());
                 self.send(Command::Join { room, session, from, reference });
             }
             ClientFrame::Leave { room, reference } => {
-                if !self.rooms.remove(&room) {
+                let Some(place) = self.rooms.iter().position(|joined| *joined == room) else {
                     return self.refuse(not_joined(room, None, reference));
-                }
+                };
+                self.rooms.swap_remove(place);
                 self.send(Command::Leave { room, session, reference });
             }
             ClientFrame::Publish { room, id, body } => {
@@ -168,8 +167,11 @@ impl Requests {
     }
 
     fn send(&mut self, command: Command) {
-        self.parked.push_back(command);
-        self.settle();
+        if !self.settle() {
+            self.parked.push_back(command);
+        } else if let Err(command) = self.connections.rooms.try_send(command) {
+            self.parked.push_back(command);
+        }
     }
 
     fn refuse(&self, error: FrameError) {

@@ -8,13 +8,13 @@ use hyper_util::rt::TokioIo;
 use protocol::CloseCode;
 use tokio::net::TcpStream;
 
-use super::Connections;
 use super::event_loop::{Entrant, Loops};
 use super::handshake::{Handshake, NoHandshake};
 use super::visit::{Opening, Place};
+use super::{Admission, Connections};
 use crate::auth::{Claims, authenticate};
 
-/// `GET /ws`.
+/// `GET /ws`, where no loop has answered it at once: see [`entrance`](super::entrance).
 pub(crate) async fn upgrade(
     State(connections): State<Arc<Connections>>,
     Query(claims): Query<Claims>,
@@ -29,32 +29,44 @@ pub(crate) async fn upgrade(
         return NoHandshake::NotAsked.response();
     };
     let bearer = request.headers().contains_key(header::AUTHORIZATION) || handshake.bearer;
-    let random = u128::from(fastrand::u64(..)) << 64 | u128::from(fastrand::u64(..));
-    let identity = authenticate(&claims, bearer, random);
     let admission = connections.admit();
     let response = handshake.response();
     tokio::spawn(async move {
-        let upgraded = match upgrading.await {
-            Ok(upgraded) => upgraded,
-            Err(error) => return tracing::debug!(%error, "a client went away in the handshake"),
-        };
-        // Before the look at `draining`: a drain that begins now waits for this session.
-        let session = connections.sessions.token();
-        let opening = match (identity, admission) {
-            _ if connections.draining.is_cancelled() => Opening::Refusal(CloseCode::Restart),
-            (_, None) => Opening::Refusal(CloseCode::TryLater),
-            (Err(reason), _) => {
-                tracing::debug!(%reason, "not authenticated");
-                Opening::Refusal(CloseCode::NotAuthenticated)
+        match upgrading.await {
+            Ok(upgraded) => {
+                let opening = opening(&connections, &claims, bearer, admission);
+                hand_over(&connections.loops, upgraded, handshake.deflate_window, opening);
             }
-            (Ok(identity), Some(admission)) => {
-                let place = Place { _admission: admission, _session: session };
-                Opening::Session(Arc::clone(&connections), identity, place)
-            }
-        };
-        hand_over(&connections.loops, upgraded, handshake.deflate_window, opening);
+            Err(error) => tracing::debug!(%error, "a client went away in the handshake"),
+        }
     });
     response
+}
+
+/// What becomes of a client whose handshake is done. `bearer`: a token came in a header or a subprotocol.
+pub(super) fn opening(
+    connections: &Arc<Connections>,
+    claims: &Claims,
+    bearer: bool,
+    admission: Option<Admission>,
+) -> Opening {
+    // Before the look at `draining`: a drain that begins now waits for this session.
+    let session = connections.sessions.token();
+    if connections.draining.is_cancelled() {
+        return Opening::Refusal(CloseCode::Restart);
+    }
+    let Some(admission) = admission else { return Opening::Refusal(CloseCode::TryLater) };
+    let random = u128::from(fastrand::u64(..)) << 64 | u128::from(fastrand::u64(..));
+    match authenticate(claims, bearer, random) {
+        Ok(identity) => {
+            let place = Place { _admission: admission, _session: session };
+            Opening::Session(Arc::clone(connections), identity, place)
+        }
+        Err(reason) => {
+            tracing::debug!(%reason, "not authenticated");
+            Opening::Refusal(CloseCode::NotAuthenticated)
+        }
+    }
 }
 
 /// Takes the socket back from hyper, whose buffers go with it, and gives it to a loop.

@@ -4,8 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -21,6 +20,9 @@ const FIRST_HEAD_WITHIN: Duration = Duration::from_secs(10);
 /// How long a connection may be idle between requests: longer than a load balancer keeps one (60 s unless configured), or
 /// it would send requests into connections that are being closed.
 const NEXT_HEAD_WITHIN: Duration = Duration::from_secs(130);
+/// Connections that wait to be accepted, as far as the kernel's own limit allows (`net.core.somaxconn`, 4,096 as Linux
+/// comes): a crowd comes at once.
+const BACKLOG: u32 = 4_096;
 /// Connections of the port for operations.
 const OPERATIONS: usize = 256;
 
@@ -37,16 +39,17 @@ struct Bound {
 
 /// The ports while they are served.
 pub(super) struct Serving {
+    connections: Arc<Connections>,
     stop: CancellationToken,
     tasks: Vec<JoinHandle<()>>,
 }
 
 impl Ports {
     /// Binds what the configuration names.
-    pub(super) async fn bind(config: &NetworkConfig) -> Result<Self, StartError> {
-        let public = Bound::to(config.listen).await?;
+    pub(super) fn bind(config: &NetworkConfig) -> Result<Self, StartError> {
+        let public = Bound::to(config.listen)?;
         let operations = match config.ops_listen {
-            Some(listen) => Some(Bound::to(listen).await?),
+            Some(listen) => Some(Bound::to(listen)?),
             None => None,
         };
         Ok(Self { public, operations })
@@ -58,7 +61,10 @@ impl Ports {
     }
 
     /// Begins to serve. Metrics are shown where operations are, and to nobody else if that is a port of its own.
-    pub(super) fn serve(self, to: Routed, connections: &Arc<Connections>) -> Serving {
+    ///
+    /// # Errors
+    /// The public port cannot be given to the loops.
+    pub(super) fn serve(self, to: Routed, connections: &Arc<Connections>) -> Result<Serving, StartError> {
         let stop = CancellationToken::new();
         let metrics = router::metrics(Arc::clone(&to.instruments));
         let health = router::health(Arc::clone(&to.readiness));
@@ -66,40 +72,45 @@ impl Ports {
             Some(bound) => (router::router(to), Some((bound, health.merge(metrics)))),
             None => (router::router(to).merge(metrics), None),
         };
+        let Bound { listener, address } = self.public;
+        let listener = listener.into_std().map_err(|error| StartError::Listen(address, error))?;
         let most = connections.limits.http_connections;
-        let mut tasks = vec![self.public.serve(public, most, connections, &stop)];
+        let callers = connections.listen(listener, most, FIRST_HEAD_WITHIN);
+        let mut tasks = vec![tokio::spawn(listener::serve_callers(callers, public, bounds(most), stop.clone()))];
         if let Some((bound, routes)) = operations {
             tracing::info!(address = %bound.address, "serving operations");
-            tasks.push(bound.serve(routes, OPERATIONS, connections, &stop));
+            let counted = Arc::clone(connections);
+            let refused = move || count(&counted.stats.refused);
+            let bounds = bounds(OPERATIONS);
+            tasks.push(tokio::spawn(listener::serve(bound.listener, routes, bounds, refused, stop.clone())));
         }
-        Serving { stop, tasks }
+        Ok(Serving { connections: Arc::clone(connections), stop, tasks })
     }
 }
 
-impl Bound {
-    async fn to(listen: SocketAddr) -> Result<Self, StartError> {
-        let listener = TcpListener::bind(listen).await.map_err(|error| StartError::Listen(listen, error))?;
-        let address = listener.local_addr().map_err(|error| StartError::Listen(listen, error))?;
-        Ok(Self { listener, address })
-    }
+fn bounds(connections: usize) -> Bounds {
+    Bounds { connections, first_head: FIRST_HEAD_WITHIN, next_head: NEXT_HEAD_WITHIN }
+}
 
-    fn serve(
-        self,
-        routes: Router,
-        most: usize,
-        connections: &Arc<Connections>,
-        stop: &CancellationToken,
-    ) -> JoinHandle<()> {
-        let bounds = Bounds { connections: most, first_head: FIRST_HEAD_WITHIN, next_head: NEXT_HEAD_WITHIN };
-        let counted = Arc::clone(connections);
-        let refused = move || count(&counted.stats.refused);
-        tokio::spawn(listener::serve(self.listener, routes, bounds, refused, stop.clone()))
+impl Bound {
+    fn to(listen: SocketAddr) -> Result<Self, StartError> {
+        let bind = || {
+            let socket = if listen.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+            // A node that starts again finds its port still waiting for the last packets of the one before.
+            socket.set_reuseaddr(true)?;
+            socket.bind(listen)?;
+            let listener = socket.listen(BACKLOG)?;
+            let address = listener.local_addr()?;
+            Ok(Self { listener, address })
+        };
+        bind().map_err(|error| StartError::Listen(listen, error))
     }
 }
 
 impl Serving {
     /// Closes what is not a session, and takes nothing new.
     pub(super) async fn stop(self) {
+        self.connections.close_port().await;
         self.stop.cancel();
         for task in self.tasks {
             if let Err(error) = task.await {

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 /// Connections of one loop that may be on their way at a time: below the usual 4,096 of a listening socket.
-const UNDER_WAY: usize = 256;
+const UNDER_WAY: usize = 512;
 /// After an attempt that failed.
 const PAUSE: Duration = Duration::from_millis(200);
 

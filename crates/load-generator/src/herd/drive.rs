@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use mio::{Events, Interest, Poll, Token};
 
-use super::dial::{dial, reset_when_dropped};
+use super::dial::{Dial, reset_when_dropped};
 use super::dialler::Dialler;
 use super::feeding::Feeding;
 use super::hear::{End, Hearing};
@@ -20,6 +20,8 @@ use crate::wire::source;
 const BUFFER: usize = 512 * 1024;
 /// Longest time between two looks at what has changed.
 const LOOK: Duration = Duration::from_millis(5);
+/// Connections that are begun in one turn: those that stand already are not kept waiting.
+const DIALLED: usize = 32;
 /// Events of one turn.
 const EVENTS: usize = 1_024;
 
@@ -31,6 +33,7 @@ pub(crate) struct Drive {
     poll: Poll,
     members: Vec<Option<Member>>,
     dialler: Dialler,
+    dial: Dial,
     buffer: Box<[u8]>,
     /// Numbers that clients missed; few have any.
     missed: HashMap<usize, Vec<(u64, u64)>>,
@@ -55,6 +58,7 @@ impl Drive {
             poll: Poll::new()?,
             members: (0..own).map(|_| None).collect(),
             dialler,
+            dial: Dial::new(),
             buffer: vec![0; BUFFER].into_boxed_slice(),
             missed: HashMap::new(),
             feeding: None,
@@ -119,7 +123,8 @@ impl Drive {
 
     /// Lets those connect who are due.
     fn set_out(&mut self) {
-        while let Some((client, due)) = self.dialler.poll(Instant::now()) {
+        for _ in 0..DIALLED {
+            let Some((client, due)) = self.dialler.poll(Instant::now()) else { return };
             if self.set_one_out(client, due).is_err() {
                 self.on_failed_attempt(client);
             }
@@ -130,7 +135,7 @@ impl Drive {
         let seat = self.seat(client);
         let place = self.shared.plan.place(seat);
         let crowd = &self.shared.crowd;
-        let mut stream = dial(crowd.targets[place.1].address(), source(seat, crowd.sources))?;
+        let mut stream = self.dial.dial(crowd.targets[place.1].address(), source(seat, crowd.sources))?;
         let interest = Interest::READABLE | Interest::WRITABLE;
         self.poll.registry().register(&mut stream, Token(client), interest)?;
         self.members[client] = Some(Member::new(stream, seat, place, due));

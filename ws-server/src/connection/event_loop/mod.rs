@@ -5,10 +5,12 @@
 //! comes leaves in one write.
 
 mod clock;
+mod door;
 mod socket;
 #[cfg(test)]
 mod tests;
 mod turn;
+mod unwritten;
 
 use std::io;
 use std::net::TcpStream;
@@ -20,9 +22,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use protocol::{CloseCode, RoomName};
+use tokio::sync::oneshot;
 
 use super::mailbox::{Address, Mailbox, Mailboxes};
 use super::outbox::Outbox;
+use door::{Arrival, Stranger};
+pub(super) use door::{Doorkeeper, Opener, Port};
 use turn::Opened;
 
 /// What is above one WebSocket: it is told what the client says, and its outbox is what the client is told.
@@ -89,11 +94,17 @@ pub(super) struct Entrant<O> {
     pub(super) opening: O,
 }
 
+/// The way to one loop.
+type Way<O> = (Sender<Arrival<O>>, Arc<Mailbox>);
+
 /// The way to the loops. They end when this is dropped.
 #[derive(Debug)]
 pub(super) struct Loops<O> {
-    doors: Vec<(Sender<Entrant<O>>, Arc<Mailbox>)>,
+    ways: Arc<[Way<O>]>,
 }
+
+/// The same, for a loop.
+struct Neighbours<O>(Arc<[Way<O>]>);
 
 impl<O: Send + 'static> Loops<O> {
     /// Starts a loop for each mailbox.
@@ -104,33 +115,50 @@ impl<O: Send + 'static> Loops<O> {
         mailboxes: &Mailboxes,
         settings: LoopSettings,
     ) -> io::Result<Self> {
-        let mut doors = Vec::new();
-        for (number, mailbox) in mailboxes.iter().enumerate() {
-            let (door, entrants) = mpsc::channel();
-            let this = Opened::<C>::new(Arc::clone(mailbox), entrants, settings)?;
+        let (ways, arrivals): (Vec<_>, Vec<_>) = mailboxes
+            .iter()
+            .map(|mailbox| {
+                let (sender, arrivals) = mpsc::channel();
+                ((sender, Arc::clone(mailbox)), arrivals)
+            })
+            .unzip();
+        let ways: Arc<[Way<O>]> = ways.into();
+        for (number, (arrivals, (_, mailbox))) in arrivals.into_iter().zip(ways.iter()).enumerate() {
+            let neighbours = Neighbours(Arc::clone(&ways));
+            let this = Opened::<C>::new(Arc::clone(mailbox), arrivals, neighbours, settings)?;
             // What the thread owns is made in it: conversations stay where they begin.
             thread::Builder::new().name(format!("sockets-{number}")).spawn(move || this.run())?;
-            doors.push((door, Arc::clone(mailbox)));
         }
-        Ok(Self { doors })
+        Ok(Self { ways })
     }
 
     /// Hands a connection to the loop that has the fewest.
     pub(super) fn admit(&self, entrant: Entrant<O>) {
-        let (door, mailbox) = self
-            .doors
-            .iter()
-            .min_by_key(|(_, mailbox)| mailbox.connections.load(Ordering::Relaxed))
-            .expect("there is a loop for each core, and one at least");
-        mailbox.connections.fetch_add(1, Ordering::Relaxed);
+        send(fewest(&self.ways), Arrival::Entrant(entrant));
+    }
+
+    /// Takes connections in from a port; the first loop accepts, for all. There is one port at most.
+    pub(super) fn listen(&self, port: Port<O>) {
+        let (sender, mailbox) = &self.ways[0];
         // A loop ends only with the process.
-        let _ = door.send(entrant);
+        let _ = sender.send(Arrival::Port(port));
         mailbox.ring();
+    }
+
+    /// Closes the port, and those connections of it that have asked for nothing yet.
+    pub(super) async fn close_port(&self) {
+        for (sender, mailbox) in &*self.ways {
+            let (done, closed) = oneshot::channel();
+            let _ = sender.send(Arrival::Closed(done));
+            mailbox.ring();
+            // A loop that is not there has no port.
+            let _ = closed.await;
+        }
     }
 
     /// Tells every connection that the node drains, and closes each at a moment of its own within the time configured.
     pub(super) fn drain(&self) {
-        for (_, mailbox) in &self.doors {
+        for (_, mailbox) in &*self.ways {
             mailbox.draining.store(true, Ordering::SeqCst);
             mailbox.ring();
         }
@@ -139,9 +167,35 @@ impl<O: Send + 'static> Loops<O> {
 
 impl<O> Drop for Loops<O> {
     fn drop(&mut self) {
-        for (_, mailbox) in &self.doors {
+        for (_, mailbox) in &*self.ways {
             mailbox.over.store(true, Ordering::SeqCst);
             mailbox.ring();
         }
     }
+}
+
+impl<O> Neighbours<O> {
+    /// Hands somebody to the loop that has the fewest connections; gives them back if it is this one.
+    fn give(&self, stranger: Box<Stranger<O>>, own: &Arc<Mailbox>) -> Option<Box<Stranger<O>>> {
+        let way = fewest(&self.0);
+        if Arc::ptr_eq(&way.1, own) {
+            own.connections.fetch_add(1, Ordering::Relaxed);
+            return Some(stranger);
+        }
+        send(way, Arrival::Stranger(stranger));
+        None
+    }
+}
+
+fn fewest<O>(ways: &[Way<O>]) -> &Way<O> {
+    let fewest = ways.iter().min_by_key(|(_, mailbox)| mailbox.connections.load(Ordering::Relaxed));
+    fewest.expect("there is a loop for each core, and one at least")
+}
+
+/// Sends a connection.
+fn send<O>((sender, mailbox): &Way<O>, arrival: Arrival<O>) {
+    mailbox.connections.fetch_add(1, Ordering::Relaxed);
+    // A loop ends only with the process.
+    let _ = sender.send(arrival);
+    mailbox.ring();
 }

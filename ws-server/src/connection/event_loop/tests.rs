@@ -315,5 +315,5 @@ fn many_who_vanish_hold_nobody_up() {
     newcomer.write_all(&frame(1, b"hello")).unwrap();
     assert_eq!(read(&mut newcomer, 7), b"\x81\x05hello");
     world.eventually("all have ended", |stage| *stage.ended.lock().unwrap() == 400);
-    assert_eq!(world.loops.doors[0].1.connections.load(Ordering::Relaxed), 1);
+    assert_eq!(world.loops.ways[0].1.connections.load(Ordering::Relaxed), 1);
 }

@@ -1,0 +1,204 @@
+//! How clients come in, over real sockets.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::routing::get;
+use clap::Parser;
+use protocol::NodeId;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use super::{Connections, Mailboxes, WEBSOCKETS, upgrade};
+use crate::config::Config;
+use crate::link::NoPeers;
+use crate::listener::{Bounds, serve_callers};
+use crate::message_log::MessageLog;
+use crate::message_log::memory::MemoryLog;
+use crate::rooms::Rooms;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+const REQUEST: &str = "GET /ws?guest=a HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+                       Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+const PAGE: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+
+struct Node {
+    address: SocketAddr,
+    connections: Arc<Connections>,
+    stop: CancellationToken,
+}
+
+impl Node {
+    async fn start(extra: &[&str]) -> Self {
+        let bounds = Bounds { connections: 8, first_head: Duration::from_secs(10), next_head: Duration::from_secs(10) };
+        Self::start_bounded(extra, bounds).await
+    }
+
+    async fn start_bounded(extra: &[&str], bounds: Bounds) -> Self {
+        let needed =
+            ["x", "--topic-arn", "arn:aws:sns:us-east-1:123456789012:t", "--sns-endpoint", "http://127.0.0.1:1"];
+        let limits = Config::try_parse_from(needed.iter().chain(extra)).unwrap().limits.limits().unwrap();
+        let log: Arc<dyn MessageLog> = Arc::new(MemoryLog::default());
+        let (id, mailboxes) = (NodeId::from_random(1), Mailboxes::new(2));
+        let rooms = Rooms::start(&id, &log, Arc::new(NoPeers), &limits, &mailboxes);
+        let connections = Connections::new(id, rooms, limits, &mailboxes).unwrap();
+        let routes = Router::new().route(WEBSOCKETS, get(upgrade)).with_state(Arc::clone(&connections));
+        let routes = routes.route("/", get(|| async { "the page" }));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (address, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
+        let callers = connections.listen(listener.into_std().unwrap(), bounds.connections, bounds.first_head);
+        tokio::spawn(serve_callers(callers, routes, bounds, stop.clone()));
+        Self { address, connections, stop }
+    }
+
+    async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.address).await.unwrap()
+    }
+
+    async fn says(&self, what: &str, until: &str) -> String {
+        let mut stream = self.connect().await;
+        stream.write_all(what.as_bytes()).await.unwrap();
+        hears(&mut stream, until).await
+    }
+}
+
+async fn hears(stream: &mut TcpStream, until: &str) -> String {
+    let mut seen = Vec::new();
+    while !String::from_utf8_lossy(&seen).contains(until) {
+        let read = timeout(PATIENCE, stream.read_buf(&mut seen)).await.unwrap().unwrap();
+        assert!(read > 0, "{}", String::from_utf8_lossy(&seen));
+    }
+    String::from_utf8_lossy(&seen).into_owned()
+}
+
+/// Waits until the other side has closed it; returns what came.
+async fn closed(stream: &mut TcpStream) -> Vec<u8> {
+    let mut rest = Vec::new();
+    match timeout(PATIENCE, stream.read_to_end(&mut rest)).await.expect("it is closed in time") {
+        Err(error) if error.kind() != io::ErrorKind::ConnectionReset => panic!("{error}"),
+        _ => rest,
+    }
+}
+
+#[tokio::test]
+async fn a_request_for_a_websocket_is_answered_and_its_session_begins() {
+    let node = Node::start(&[]).await;
+    let heard = node.says(REQUEST, r#""type":"welcome""#).await;
+    assert!(heard.starts_with("HTTP/1.1 101 ") && heard.contains("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="), "{heard}");
+    assert_eq!(node.connections.open(), 1);
+}
+
+#[tokio::test]
+async fn what_is_sent_behind_the_request_is_heard() {
+    let node = Node::start(&[]).await;
+    let mut stream = node.connect().await;
+    let ping = br#"{"type":"ping","ref":"early"}"#;
+    let frame = [&[0x81, 0x80 | ping.len() as u8, 0, 0, 0, 0], &ping[..]].concat();
+    stream.write_all(&[REQUEST.as_bytes(), &frame].concat()).await.unwrap();
+    assert!(hears(&mut stream, "early").await.contains("welcome"));
+}
+
+#[tokio::test]
+async fn a_request_that_comes_in_pieces_is_answered_too() {
+    let node = Node::start(&[]).await;
+    for cut in [1, 20, REQUEST.len() - 1] {
+        let mut stream = node.connect().await;
+        stream.set_nodelay(true).unwrap();
+        stream.write_all(&REQUEST.as_bytes()[..cut]).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        stream.write_all(&REQUEST.as_bytes()[cut..]).await.unwrap();
+        hears(&mut stream, "welcome").await;
+    }
+}
+
+#[tokio::test]
+async fn every_other_request_goes_to_the_router() {
+    let node = Node::start(&[]).await;
+    assert!(node.says(PAGE, "the page").await.starts_with("HTTP/1.1 200 "));
+    assert!(node.says("nonsense\r\n\r\n", "\r\n\r\n").await.starts_with("HTTP/1.1 400 "));
+    let wrong = REQUEST.replace("Version: 13", "Version: 8");
+    assert!(node.says(&wrong, "\r\n\r\n").await.starts_with("HTTP/1.1 426 "));
+    assert_eq!(node.connections.open(), 0);
+    // The same connection may ask for more, and in the end for a WebSocket.
+    let mut stream = node.connect().await;
+    stream.write_all(PAGE.as_bytes()).await.unwrap();
+    hears(&mut stream, "the page").await;
+    stream.write_all(REQUEST.as_bytes()).await.unwrap();
+    hears(&mut stream, "welcome").await;
+}
+
+#[tokio::test]
+async fn who_may_not_stay_learns_why() {
+    let node = Node::start(&["--sessions", "1"]).await;
+    let mut first = node.connect().await;
+    first.write_all(REQUEST.as_bytes()).await.unwrap();
+    hears(&mut first, "welcome").await;
+    let refused = |request: String, code: u16| {
+        let node = &node;
+        async move {
+            let mut stream = node.connect().await;
+            stream.write_all(request.as_bytes()).await.unwrap();
+            // It stays open for the other side's answer, which does not come.
+            let heard = closed(&mut stream).await;
+            assert!(heard.starts_with(b"HTTP/1.1 101 "), "{}", String::from_utf8_lossy(&heard));
+            let close = heard.windows(4).position(|bytes| bytes == b"\r\n\r\n").unwrap() + 4;
+            assert_eq!(heard[close], 0x88);
+            assert_eq!(heard[close + 2..close + 4], code.to_be_bytes());
+        }
+    };
+    refused(REQUEST.to_owned(), 1_013).await;
+    drop(first);
+    let start = Instant::now();
+    while node.connections.open() > 0 {
+        assert!(start.elapsed() < PATIENCE);
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    refused(REQUEST.replace("guest=a", "token=a"), 4_001).await;
+}
+
+#[tokio::test]
+async fn who_says_nothing_is_closed_in_time_and_makes_place() {
+    let bounds = Bounds { connections: 2, first_head: Duration::from_millis(300), next_head: Duration::from_secs(60) };
+    let node = Node::start_bounded(&[], bounds).await;
+    let began = Instant::now();
+    let (mut silent, mut slow) = (node.connect().await, node.connect().await);
+    slow.write_all(b"GET ").await.unwrap();
+    closed(&mut node.connect().await).await;
+    assert_eq!(node.connections.stats.refused.load(Ordering::SeqCst), 1);
+    tokio::join!(closed(&mut silent), closed(&mut slow));
+    assert!(began.elapsed() >= bounds.first_head);
+    let mut sessions = Vec::new();
+    for _ in 0..2 * bounds.connections {
+        let mut stream = node.connect().await;
+        stream.write_all(REQUEST.as_bytes()).await.unwrap();
+        hears(&mut stream, "welcome").await;
+        sessions.push(stream);
+    }
+    assert_eq!(node.connections.open(), 2 * bounds.connections, "sessions have a limit of their own");
+}
+
+#[tokio::test]
+async fn a_closed_port_takes_nobody_and_sessions_go_on() {
+    let node = Node::start(&[]).await;
+    let mut session = node.connect().await;
+    session.write_all(REQUEST.as_bytes()).await.unwrap();
+    hears(&mut session, "welcome").await;
+    let (mut silent, mut asking) = (node.connect().await, node.connect().await);
+    asking.write_all(PAGE.as_bytes()).await.unwrap();
+    hears(&mut asking, "the page").await;
+    node.connections.close_port().await;
+    node.stop.cancel();
+    closed(&mut silent).await;
+    closed(&mut asking).await;
+    assert!(TcpStream::connect(node.address).await.is_err());
+    let ping = br#"{"type":"ping","ref":"still"}"#;
+    let frame = [&[0x81, 0x80 | ping.len() as u8, 0, 0, 0, 0], &ping[..]].concat();
+    session.write_all(&frame).await.unwrap();
+    hears(&mut session, "still").await;
+}
