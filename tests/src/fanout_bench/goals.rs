@@ -69,6 +69,13 @@ pub(super) fn verdicts(results: &Results) -> Vec<Verdict> {
         let what = format!("{TWO_CORES}: deliveries/s");
         Verdict { what, measured: at(TWO_CORES), beside, judged, goal: Goal::AtLeast(1.7) }
     };
+    let two_cores_time = {
+        let at = |point| results.median(point, ROOMCAST, "server cpu us/delivery");
+        let judged = at(ONE_CORE).zip(at(TWO_CORES)).map(|(one, two)| 2.0 * one / two);
+        let beside = Some(("one core", at(ONE_CORE).unwrap_or(f64::NAN)));
+        let what = format!("{TWO_CORES}: server cpu us/delivery, as deliveries of two cores' time");
+        Verdict { what, measured: at(TWO_CORES), beside, judged, goal: Goal::AtLeast(1.7) }
+    };
     let batched = {
         let at = |publishers: usize| results.median(&log(publishers), ROOMCAST, "server cpu us/publish");
         let judged = at(20).zip(at(1)).map(|(many, one)| many / one);
@@ -86,8 +93,10 @@ pub(super) fn verdicts(results: &Results) -> Vec<Verdict> {
         number(&idle(10_000), "rss bytes/connection", Goal::AtMost(2_048.0)),
         number(&idle(50_000), "rss bytes/connection", Goal::AtMost(2_048.0)),
         number(CONNECTS, "connects/s", Goal::AtLeast(15_000.0)),
+        number(CONNECTS, "connects/s of a core's time", Goal::AtLeast(15_000.0)),
         number(VANISH, "newcomer longest ms", Goal::AtMost(100.0)),
         two_cores,
+        two_cores_time,
         batched,
     ]
 }

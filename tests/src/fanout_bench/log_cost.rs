@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::measure::Outcome;
+use super::measure::{Metrics, Outcome};
+use super::profile::Profile;
 use crate::append_load::{LoadOptions, append_load};
 use crate::stack_counts::{cpu_time, segments};
 use crate::{Node, Stack};
@@ -27,7 +28,9 @@ pub(super) async fn log_cost(stack: &Stack, cores: &str, publishers: usize, time
         most: 1_000_000,
         patience: Duration::from_secs(60),
     };
+    let profile = Profile::start(node.process().pid());
     let loaded = append_load(options).await;
+    let shares = profile.and_then(Profile::stop).unwrap_or_default();
     let cpu = (cpu_time(node.process().pid()) - before).as_secs_f64();
     let acked = loaded.outcome.report.acked.max(1) as f64;
     let written = segments(stack, &loaded.room).await.max(1) as f64;
@@ -39,5 +42,6 @@ pub(super) async fn log_cost(stack: &Stack, cores: &str, publishers: usize, time
         ("ack p99 ms", loaded.outcome.acks.quantile_ms(0.99)),
     ];
     node.stop().await;
-    (told.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(), loaded.problems())
+    let told: Metrics = told.into_iter().map(|(name, value)| (name.to_owned(), value)).chain(shares).collect();
+    (told, loaded.problems())
 }

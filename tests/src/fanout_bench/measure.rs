@@ -110,6 +110,7 @@ pub(super) fn connects(server: &Server<'_>, rooms: &str, clients: usize) -> Outc
     let told = metrics([
         ("connects/s", clients as f64 / took),
         ("server cpu us/connect", cpu * 1e6 / clients as f64),
+        ("connects/s of a core's time", clients as f64 / cpu),
         ("server cpu %", cpu / took * 100.0),
     ]);
     (told, herd.settle(PATIENCE))

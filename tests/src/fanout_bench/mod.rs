@@ -10,6 +10,7 @@ mod measure;
 mod page;
 mod pictures;
 mod point;
+mod profile;
 mod results;
 mod run;
 mod server;

@@ -3,11 +3,12 @@
 use std::fmt::Write as _;
 
 use super::goals::{Verdict, verdicts};
+use super::profile::SHARE;
 use super::results::Results;
 use super::server::Kind;
 
 /// The metrics that tables show, where a point has them.
-const SHOWN: [&str; 16] = [
+const SHOWN: [&str; 17] = [
     "clients",
     "deliveries/s",
     "server cpu us/delivery",
@@ -18,6 +19,7 @@ const SHOWN: [&str; 16] = [
     "rss bytes/connection",
     "connects/s",
     "server cpu us/connect",
+    "connects/s of a core's time",
     "newcomer longest ms",
     "newcomer longest ms before",
     "publishes/s",
@@ -57,9 +59,10 @@ pub fn page(results: &Results, pictures: &[&str]) -> String {
             .iter()
             .for_each(|name| text.push_str(&format!("![{}](performance/{name})\n", name.replace(".svg", ""))));
     }
-    text.push_str("\n## Everything\n");
     let mut points = results.points();
     points.sort_by_key(|point| natural(point));
+    text.push_str(&profiles(results, &points));
+    text.push_str("\n## Everything\n");
     for point in points {
         table(&mut text, results, point);
     }
@@ -96,6 +99,29 @@ fn table(text: &mut String, results: &Results, point: &str) {
             text.push('\n');
         }
     }
+}
+
+/// Where the processor time goes, where that was looked at.
+fn profiles(results: &Results, points: &[&str]) -> String {
+    let mut text = String::new();
+    for point in points {
+        let mut shares = results.medians_of(point, Kind::Roomcast.name(), SHARE);
+        if shares.is_empty() {
+            continue;
+        }
+        if text.is_empty() {
+            text.push_str(
+                "\n## Where the processor time goes\n\nBy the function that ran (`perf`), percent of the node's time. The \
+                 AWS SDK's own part is `the AWS SDK` and `signing`;\nwhat it has others do is in `HTTP`, `memory`, \
+                 `tokio` and `the kernel: HTTP`.\n",
+            );
+        }
+        shares.sort_by(|(_, one), (_, other)| other.total_cmp(one));
+        let _ = write!(text, "\n**{point}**: ");
+        let told: Vec<String> = shares.iter().map(|(part, share)| format!("{part} {share:.0}")).collect();
+        let _ = writeln!(text, "{}", told.join(", "));
+    }
+    text
 }
 
 /// Three digits or so, thousands apart.

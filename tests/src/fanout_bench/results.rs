@@ -1,6 +1,6 @@
 //! What was measured, as it is kept: every run of every server at every point, and their medians.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
@@ -43,6 +43,18 @@ impl Results {
         let mut values: Vec<f64> = runs.iter().filter_map(|run| run.get(metric).copied()).collect();
         values.sort_by(f64::total_cmp);
         values.get(values.len().checked_sub(1)? / 2).copied()
+    }
+
+    /// The medians of all metrics whose names begin so, without that beginning.
+    #[must_use]
+    pub fn medians_of(&self, point: &str, server: &str, beginning: &str) -> Vec<(String, f64)> {
+        let runs = self.rows.get(&(point.to_owned(), server.to_owned())).map_or(&[][..], Vec::as_slice);
+        let names: BTreeSet<&String> = runs.iter().flat_map(BTreeMap::keys).collect();
+        let told = names.into_iter().filter_map(|name| {
+            let rest = name.strip_prefix(beginning)?;
+            Some((rest.to_owned(), self.median(point, server, name)?))
+        });
+        told.collect()
     }
 
     /// The points at which anything was measured.
