@@ -6,11 +6,13 @@
 mod client_frame;
 mod client_stream;
 mod envelope;
+mod heard;
 mod sns_body;
 
 pub use client_frame::client_frame;
 pub use client_stream::client_stream;
 pub use envelope::envelope;
+pub use heard::Heard;
 pub use sns_body::sns_body;
 
 /// Takes any bytes.
