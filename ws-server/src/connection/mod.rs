@@ -33,6 +33,7 @@ use crate::rooms::Rooms;
 pub(crate) use conflation::{EncodedSignal, Slot};
 use event_loop::{LoopSettings, Loops};
 pub use frame::Frame;
+pub(crate) use mailbox::Address;
 pub use mailbox::Mailboxes;
 #[cfg(test)]
 pub(crate) use outbox::Outbound;
