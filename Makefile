@@ -181,10 +181,11 @@ bench-quick:
 	$(CARGO) build --release --workspace
 	$(BENCH_FANOUT) --quick $(ARGS)
 
-## The decisions and the encoding alone, by criterion.
+## The decisions, the encoding and the fan-out alone, by criterion.
 bench-micro:
 	$(CARGO) bench --package protocol --bench encode
 	$(CARGO) bench --package room-core --bench timeline
+	$(CARGO) bench --workspace --bench fanout
 
 HUNT ?= 100000
 FROM ?= 0

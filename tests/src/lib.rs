@@ -51,10 +51,22 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 ///
 /// # Panics
 /// When it does not within [`PATIENCE`]; `what` says what was awaited.
-pub async fn eventually<F: Future<Output = bool>>(what: &str, mut condition: impl FnMut() -> F) {
+pub async fn eventually<F: Future<Output = bool>>(what: &str, condition: impl FnMut() -> F) {
+    eventually_within(PATIENCE, what, condition).await;
+}
+
+/// Waits until `condition` holds, where other things take the machine too.
+///
+/// # Panics
+/// When it does not within `bound`; `what` says what was awaited.
+pub async fn eventually_within<F: Future<Output = bool>>(
+    bound: Duration,
+    what: &str,
+    mut condition: impl FnMut() -> F,
+) {
     let start = Instant::now();
     while !condition().await {
-        assert!(start.elapsed() < PATIENCE, "not within {PATIENCE:?}: {what}");
+        assert!(start.elapsed() < bound, "not within {bound:?}: {what}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

@@ -9,9 +9,10 @@ use std::path::{Path, PathBuf};
 const MAX_LINES: usize = 500;
 
 /// A crate's folder, and what its dependencies may not be.
-const RULES: [(&str, &[&str]); 9] = [
+const RULES: [(&str, &[&str]); 11] = [
     ("crates/protocol", &["tokio", "axum", "aws-", "room-core", "client", "ws-server", "local-stack"]),
     ("crates/websocket", &["tokio", "axum", "aws-", "protocol", "room-core", "client", "ws-server", "local-stack"]),
+    ("crates/sns-message", &["tokio", "axum", "aws-", "protocol", "room-core", "client", "ws-server", "local-stack"]),
     (
         "crates/room-core",
         &["tokio", "axum", "aws-", "rand", "fastrand", "client", "ws-server", "local-stack", "tracing"],
@@ -22,6 +23,7 @@ const RULES: [(&str, &[&str]); 9] = [
     ("crates/local-stack", &["tests", "client"]),
     ("crates/load-generator", &["room-core", "axum", "aws-", "ws-server", "local-stack", "stream-publisher", "tests"]),
     ("crates/simulator", &["tokio", "axum", "aws-", "ws-server", "local-stack", "stream-publisher", "tests"]),
+    ("crates/fuzz-targets", &["tokio", "axum", "aws-", "ws-server", "local-stack", "stream-publisher", "tests"]),
 ];
 
 fn root() -> PathBuf {

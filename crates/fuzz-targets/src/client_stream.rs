@@ -1,31 +1,12 @@
-use websocket::{Deflater, Incoming, Inflater, Reader, Violation, frames, push_binary, push_text};
+use websocket::{Deflater, Inflater, Reader, Violation, frames, push_binary, push_text};
+
+use crate::Heard;
 
 /// Bytes of a message at most: small enough to be reached, large enough for both longer forms of a length.
 const MAX_MESSAGES: [usize; 2] = [70_000, 40];
 
 /// Bytes of messages that are compressed at most: more would take most of the time.
 const ECHO: usize = 4096;
-
-#[derive(Debug, PartialEq, Eq)]
-enum Heard {
-    Text(String),
-    Binary(Vec<u8>),
-    Ping(Vec<u8>),
-    Pong(Vec<u8>),
-    Close(Option<(u16, String)>),
-}
-
-impl From<Incoming<'_>> for Heard {
-    fn from(incoming: Incoming<'_>) -> Self {
-        match incoming {
-            Incoming::Text(text) => Self::Text(text.to_owned()),
-            Incoming::Binary(bytes) => Self::Binary(bytes.to_owned()),
-            Incoming::Ping(bytes) => Self::Ping(bytes.to_owned()),
-            Incoming::Pong(bytes) => Self::Pong(bytes.to_owned()),
-            Incoming::Close(last) => Self::Close(last.map(|(code, reason)| (code, reason.to_owned()))),
-        }
-    }
-}
 
 /// Two bytes of settings (whether compression was agreed on, the limit, no echo; how to cut), then what a client sends.
 ///

@@ -1,11 +1,10 @@
 //! Server programs beside a stack of AWS parts, with something that can be cut before each one's link.
 
-use std::future::Future;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::json;
 use tests::wire::Condition;
-use tests::{Node, Stack, StackOptions, Wire, ports};
+use tests::{Node, Stack, StackOptions, Wire, eventually_within, ports};
 
 /// How long anything may take that is bound to happen, under load and on a machine that has other things to do.
 pub(crate) const BOUND: Duration = Duration::from_secs(60);
@@ -36,7 +35,8 @@ impl Cluster {
         }
         // Nodes find each other some seconds after they have started.
         for node in &cluster.nodes {
-            eventually("nodes know each other", || async { node.gauge("nodes").await == nodes as u64 }).await;
+            eventually_within(BOUND, "nodes know each other", || async { node.gauge("nodes").await == nodes as u64 })
+                .await;
         }
         cluster
     }
@@ -103,13 +103,4 @@ impl Cluster {
 
 async fn stack(commit_ms: u64) -> Stack {
     Stack::start(StackOptions { commit_delay_ms: commit_ms, seed: Some(7), ..StackOptions::nodes(0) }).await
-}
-
-/// Waits until `condition` holds.
-pub(crate) async fn eventually<F: Future<Output = bool>>(what: &str, mut condition: impl FnMut() -> F) {
-    let start = Instant::now();
-    while !condition().await {
-        assert!(start.elapsed() < BOUND, "not within {BOUND:?}: {what}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
 }

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use tests::{Node, http};
+use tests::{Node, eventually_within, http};
 
-use super::cluster::{Cluster, eventually};
+use super::cluster::{BOUND, Cluster};
 use super::load::{Load, LoadOptions};
 use super::scale::scale;
 
@@ -56,7 +56,7 @@ async fn a_log_that_throttles_or_fails_or_is_gone_for_a_while_closes_no_session_
     cluster.stack.break_now("dynamodb.down=0..3600").await;
     let (start, acked) = (Instant::now(), load.acked());
     for node in &cluster.nodes {
-        eventually("the node tells that it misses the log", || misses_the_log(node)).await;
+        eventually_within(BOUND, "the node tells that it misses the log", || misses_the_log(node)).await;
     }
     tokio::time::sleep_until((start + scale().dynamodb_down).into()).await;
     // Those whose answers were on their way.
@@ -64,7 +64,7 @@ async fn a_log_that_throttles_or_fails_or_is_gone_for_a_while_closes_no_session_
     cluster.stack.break_now("").await;
     load.chapter("back");
     for node in &cluster.nodes {
-        eventually("the node has the log again", || async { !misses_the_log(node).await }).await;
+        eventually_within(BOUND, "the node has the log again", || async { !misses_the_log(node).await }).await;
     }
     load.lasts(scale().calm).await;
 

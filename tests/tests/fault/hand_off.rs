@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use tests::eventually_within;
 use tests::wire::Condition;
 
-use super::cluster::{Cluster, eventually};
+use super::cluster::{BOUND, Cluster};
 use super::load::{Load, LoadOptions, Places};
 use super::scale::scale;
 
@@ -38,12 +39,13 @@ async fn hand_over_while(chapter: &'static str, condition: Condition) {
     };
     let mut load = Load::start(options).await;
     load.lasts(scale().calm).await;
-    eventually("batches are handed over", || async { cluster.sum("link_hand_offs_answered").await > 0 }).await;
+    eventually_within(BOUND, "batches are handed over", || async { cluster.sum("link_hand_offs_answered").await > 0 })
+        .await;
     load.chapter(chapter);
     let before = cluster.sum("link_hand_offs_unknown").await;
     cluster.links_are(condition);
     load.lasts(scale().fault).await;
-    eventually(chapter, || async { cluster.sum("link_hand_offs_unknown").await > before }).await;
+    eventually_within(BOUND, chapter, || async { cluster.sum("link_hand_offs_unknown").await > before }).await;
     load.chapter("calm again");
     cluster.links_are(Condition::Well);
     let done = load.done(&cluster.stack).await;

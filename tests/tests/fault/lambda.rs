@@ -1,6 +1,8 @@
 //! The Lambda function is down, fails after its work, or cannot publish part of it.
 
-use super::cluster::{Cluster, eventually};
+use tests::eventually_within;
+
+use super::cluster::{BOUND, Cluster};
 use super::load::{Load, LoadOptions, Places};
 use super::scale::scale;
 
@@ -16,7 +18,10 @@ async fn while_lambda_is_down_audits_carry_everything_and_afterwards_sns_does_ag
         (cluster.counted("mapping", "failures").await, || cluster.counted("mapping", "published"));
     cluster.stack.break_now("lambda.down=0..3600").await;
     // An invocation that was under way may still come to a good end.
-    eventually("an invocation fails", || async { cluster.counted("mapping", "failures").await > failures }).await;
+    eventually_within(BOUND, "an invocation fails", || async {
+        cluster.counted("mapping", "failures").await > failures
+    })
+    .await;
     let before = published().await;
     load.lasts(scale().lambda_down).await;
     assert_eq!(published().await, before, "nothing at all comes through SNS");
@@ -25,7 +30,7 @@ async fn while_lambda_is_down_audits_carry_everything_and_afterwards_sns_does_ag
     cluster.stack.break_now("").await;
     for node in &cluster.nodes {
         let before = node.counter("sns_accepted").await;
-        eventually("SNS delivers again", || async { node.counter("sns_accepted").await > before }).await;
+        eventually_within(BOUND, "SNS delivers again", || async { node.counter("sns_accepted").await > before }).await;
     }
     load.lasts(scale().calm).await;
     let done = load.done(&cluster.stack).await;
@@ -50,7 +55,7 @@ async fn a_lambda_that_fails_after_its_work_or_in_the_middle_of_it_costs_latency
         let before = cluster.counted("mapping", "failures").await;
         cluster.stack.break_now(faults).await;
         load.lasts(scale().fault).await;
-        eventually(chapter, || async { cluster.counted("mapping", "failures").await > before }).await;
+        eventually_within(BOUND, chapter, || async { cluster.counted("mapping", "failures").await > before }).await;
     }
     assert!(cluster.counted("sns", "refused").await > 0);
     load.chapter("calm again");

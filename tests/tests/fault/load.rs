@@ -8,15 +8,15 @@ use client::session::Limits;
 use client::verifier::Party;
 use client::{Client, ClientOptions, Event, JoinFrom};
 use protocol::RoomName;
-use tests::Stack;
 use tests::audience::{Audience, Outcome, Publish, Seat, Times};
 use tests::chat_text::chat_text;
 use tests::crowd::{options, room};
 use tests::room_log::{Logged, room_log};
+use tests::{Stack, eventually_within};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use super::cluster::{BOUND, eventually};
+use super::cluster::BOUND;
 
 /// Where publishers publish.
 #[derive(Debug, Clone, Copy)]
@@ -140,7 +140,7 @@ impl Load {
         let end = self.acked() + messages;
         while self.acked() < end {
             let before = self.acked();
-            eventually("publishes are acknowledged", || async { self.acked() > before }).await;
+            eventually_within(BOUND, "publishes are acknowledged", || async { self.acked() > before }).await;
         }
     }
 

@@ -7,9 +7,9 @@ use client::JoinFrom;
 use protocol::{Position, Seq};
 use tests::crowd::room;
 use tests::latencies::Latencies;
-use tests::{Crowd, Guest, Node};
+use tests::{Crowd, Guest, Node, eventually_within};
 
-use super::cluster::{Cluster, eventually};
+use super::cluster::{BOUND, Cluster};
 use super::load::{Load, LoadOptions};
 use super::scale::scale;
 
@@ -21,7 +21,7 @@ const MORE_MEMORY: u64 = 64 << 20;
 
 /// Waits until a guest has been given the message of this number.
 async fn has_come_to(guest: &Guest, seq: u64) {
-    eventually("the replay comes to its end", || async {
+    eventually_within(BOUND, "the replay comes to its end", || async {
         let last = guest.messages(&room("room-0")).pop();
         last.is_some_and(|last| last.seq.get() == seq)
     })

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use client::{RawSocket, encode};
 use protocol::{ClientFrame, Epoch, JoinFrom, Position, RoomName, Seq, ServerFrame};
-use tests::Node;
 use tests::crowd::room;
+use tests::{Node, eventually_within};
 use tokio::task::JoinSet;
 
-use super::cluster::{BOUND, Cluster, eventually};
+use super::cluster::{BOUND, Cluster};
 use super::load::{Load, LoadOptions};
 use super::scale::scale;
 
@@ -64,7 +64,7 @@ impl Slow {
 /// Reads again as soon as the node has given it up.
 async fn read_when_given_up(mut slow: Slow, stderr: impl Fn() -> String) -> (Slow, Option<u16>) {
     let closing = |line: &str| line.contains("closing") && line.contains(&slow.session);
-    eventually("the node gives a slow consumer up", || async { stderr().lines().any(closing) }).await;
+    eventually_within(BOUND, "the node gives a slow consumer up", || async { stderr().lines().any(closing) }).await;
     let code = slow.read(u64::MAX).await;
     (slow, code)
 }

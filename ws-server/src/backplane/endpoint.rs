@@ -8,12 +8,13 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use futures_util::future::BoxFuture;
 use protocol::Envelope;
+use sns_message::{SnsKind, SnsMessage};
 use tokio::sync::mpsc;
 
 use super::accepted::AcceptedIds;
 use super::certificate::{CertificateStore, KeyError};
 use super::secret::EndpointSecret;
-use super::signature::{SnsKind, SnsMessage};
+use super::signature;
 use super::stats::{BackplaneStats, count};
 use super::subscription::SubscriptionEvent;
 use super::{EnvelopeSink, PostSink, TopicArn, WallClock, WarnGate};
@@ -210,7 +211,7 @@ impl Endpoint {
             return Err(Refusal::Stale);
         }
         let certificate = self.certificates.certificate(&message.certificate_url).await?;
-        message.verify(&certificate).map_err(|error| Refusal::Forged(error.to_string()))?;
+        signature::verify(&message, &certificate).map_err(|error| Refusal::Forged(error.to_string()))?;
         if self.accepted().contains(&message.id) {
             count(&self.stats.repeated);
             return Ok(());

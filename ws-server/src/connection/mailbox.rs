@@ -46,7 +46,7 @@ impl Mailboxes {
         self.0.iter().for_each(|mailbox| mailbox.wake());
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<Mailbox>> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Mailbox>> {
         self.0.iter()
     }
 }
@@ -97,7 +97,7 @@ impl Mailbox {
     }
 
     /// Gives what has come for an empty list; returns whether there was any mail.
-    pub(super) fn take(&self, ready: &mut Vec<Token>) -> bool {
+    pub(crate) fn take(&self, ready: &mut Vec<Token>) -> bool {
         debug_assert!(ready.is_empty());
         if !self.has_mail.load(Ordering::SeqCst) {
             return false;
@@ -117,7 +117,7 @@ pub(crate) struct Address {
 }
 
 impl Address {
-    pub(super) fn new(mailbox: &Arc<Mailbox>, token: Token) -> Self {
+    pub(crate) fn new(mailbox: &Arc<Mailbox>, token: Token) -> Self {
         Self { mailbox: Arc::clone(mailbox), token }
     }
 

@@ -37,6 +37,7 @@ pub(crate) use conflation::{EncodedSignal, Slot};
 pub(crate) use entrance::{Caller, WEBSOCKETS};
 use event_loop::{LoopSettings, Loops};
 pub use frame::Frame;
+pub(crate) use mailbox::Address;
 pub use mailbox::Mailboxes;
 #[cfg(test)]
 pub(crate) use outbox::Outbound;

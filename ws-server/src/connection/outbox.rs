@@ -41,7 +41,7 @@ struct State {
 
 /// What there is to do for the connection's loop.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Next {
+pub(crate) enum Next {
     /// Nothing.
     Rest,
     /// Frames were taken, to be written in order. Afterwards the rooms that have waited for it may go on with a replay;
@@ -159,7 +159,7 @@ impl Outbox {
     }
 
     /// Takes frames to write, no more than so many bytes, but one.
-    pub(super) fn drain(&self, most_bytes: usize, frames: &mut Vec<Frame>) -> Next {
+    pub(crate) fn drain(&self, most_bytes: usize, frames: &mut Vec<Frame>) -> Next {
         let mut state = self.lock();
         if state.frames.is_empty() {
             if let Some(code) = state.closing {

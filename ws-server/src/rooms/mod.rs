@@ -3,6 +3,7 @@
 //! Rooms are spread over shards. A shard is one task that owns its rooms: it drives their machines, keeps their members
 //! and does no I/O itself. So everything that a session sees of a room comes from one place, in one order.
 
+mod audience;
 mod auditor;
 #[cfg(test)]
 mod burst_tests;
@@ -48,6 +49,8 @@ use crate::config::Limits;
 use crate::connection::Mailboxes;
 use crate::link::{HandOffSink, Peers};
 use crate::message_log::MessageLog;
+#[doc(hidden)]
+pub use audience::Audience;
 pub(crate) use command::Command;
 pub use members::Session;
 

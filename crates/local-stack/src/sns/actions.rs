@@ -43,13 +43,15 @@ impl Service {
         &self.deliveries
     }
 
-    /// A notification of a topic as it would be posted, for somebody who posts it himself. Signed with SHA-256, whatever
-    /// the topic says: what signs with SHA-1 here is slower.
-    pub(super) fn notarize(&self, topic: &str, text: String) -> Option<Vec<u8>> {
-        self.registry().topic(topic).ok()?;
+    /// A text as a notification of the topic `TopicArn`, in the form of a post, for somebody who posts it himself. Signed with
+    /// SHA-256, whatever the topic says: what signs with SHA-1 here is slower.
+    pub(super) fn notarize(&self, query: &Query, text: String) -> Result<Vec<u8>, ApiError> {
+        let topic = query.require("TopicArn")?;
+        check_text(&text)?;
+        self.registry().topic(topic)?;
         let message = Message::notification(topic, text, None);
         let signed = SignedMessage::new(message, SignatureVersion::V2, &self.signer);
-        Some(signed.json(topic, self.deliveries.api()))
+        Ok(signed.json(topic, self.deliveries.api()))
     }
 
     /// Carries one request out. `signed`: it bears an `Authorization` header, whose signature nobody checks here.
@@ -231,11 +233,8 @@ impl Service {
                 return Err(unsupported(refused));
             }
         }
-        let text = fields.get("Message").filter(|text| !text.is_empty());
-        let text = text.ok_or_else(|| ApiError::invalid("Invalid parameter: Empty message"))?;
-        if text.len() > MAX_BYTES {
-            return Err(ApiError::invalid("Invalid parameter: Message too long"));
-        }
+        let text = fields.get("Message").unwrap_or_default();
+        check_text(text)?;
         let (version, subscriptions) = {
             let registry = self.registry();
             (registry.topic(topic)?, registry.confirmed(topic))
@@ -253,6 +252,17 @@ impl Service {
         }
         Ok(id)
     }
+}
+
+/// The rules of a message's text.
+fn check_text(text: &str) -> Result<(), ApiError> {
+    if text.is_empty() {
+        return Err(ApiError::invalid("Invalid parameter: Empty message"));
+    }
+    if text.len() > MAX_BYTES {
+        return Err(ApiError::invalid("Invalid parameter: Message too long"));
+    }
+    Ok(())
 }
 
 /// The rules of a whole batch (<https://docs.aws.amazon.com/sns/latest/api/API_PublishBatch.html>).

@@ -170,15 +170,14 @@ fn router(service: Arc<Service>, stats: Arc<Stats>) -> Router {
 }
 
 /// `POST /_local/notarize?TopicArn=…`: the text as a signed post, for benches that play SNS themselves. The real SNS has
-/// nothing like it.
+/// nothing like it. A text that SNS would not publish is refused, in one line.
 async fn notarize(
     State(service): State<Arc<Service>>,
     RawQuery(query): RawQuery,
     text: String,
-) -> Result<Vec<u8>, StatusCode> {
+) -> Result<Vec<u8>, (StatusCode, String)> {
     let query = Query::parse(query.unwrap_or_default().as_bytes());
-    let topic = query.get("TopicArn").unwrap_or_default();
-    service.notarize(topic, text).ok_or(StatusCode::NOT_FOUND)
+    service.notarize(&query, text).map_err(|error| (error.status, error.message))
 }
 
 /// How somebody follows the links in a message.

@@ -7,6 +7,8 @@ mod endpoint;
 #[cfg(test)]
 mod link;
 #[cfg(test)]
+mod notary;
+#[cfg(test)]
 mod program;
 #[cfg(test)]
 mod sns;

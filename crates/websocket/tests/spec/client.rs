@@ -1,6 +1,7 @@
 //! A client of the tests' own: it masks frames, and reads nothing but what it is told to.
 
-use websocket::{Incoming, Inflater, Reader, Violation};
+pub(crate) use fuzz_targets::Heard;
+use websocket::{Inflater, Reader, Violation};
 
 pub(crate) const FIN: u8 = 0x80;
 pub(crate) const RSV1: u8 = 0x40;
@@ -12,28 +13,6 @@ pub(crate) const PING: u8 = 9;
 pub(crate) const PONG: u8 = 10;
 
 const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
-
-/// What was heard, to keep.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Heard {
-    Text(String),
-    Binary(Vec<u8>),
-    Ping(Vec<u8>),
-    Pong(Vec<u8>),
-    Close(Option<(u16, String)>),
-}
-
-impl From<Incoming<'_>> for Heard {
-    fn from(incoming: Incoming<'_>) -> Self {
-        match incoming {
-            Incoming::Text(text) => Self::Text(text.to_owned()),
-            Incoming::Binary(bytes) => Self::Binary(bytes.to_owned()),
-            Incoming::Ping(bytes) => Self::Ping(bytes.to_owned()),
-            Incoming::Pong(bytes) => Self::Pong(bytes.to_owned()),
-            Incoming::Close(last) => Self::Close(last.map(|(code, reason)| (code, reason.to_owned()))),
-        }
-    }
-}
 
 /// A header for `length` bytes of payload, in the fewest bytes.
 pub(crate) fn header(first: u8, length: u64) -> Vec<u8> {
