@@ -65,22 +65,22 @@ fn part(sample: &str) -> Option<&'static str> {
     let thread = lines.next()?.trim();
     let frames: Vec<&str> = lines.map(str::trim).collect();
     let innermost = frames.first()?;
-    if innermost.contains("[kernel") || innermost.contains("[unknown] ([guest") {
-        let call = frames.iter().find_map(|frame| {
-            let (_, name) = frame.split_once("__x64_sys_").or_else(|| frame.split_once("__arm64_sys_"))?;
-            name.split([' ', '+']).next()
-        });
-        let talks = |call| matches!(call, "sendto" | "sendmsg" | "write" | "writev" | "read" | "readv" | "recvfrom");
-        return Some(match call {
-            Some(call) if talks(call) && thread.starts_with("sockets-") => "the kernel: WebSockets",
-            Some(call) if talks(call) => "the kernel: HTTP",
-            Some("epoll_wait" | "epoll_pwait" | "futex") => "the kernel: waiting and waking",
+    if innermost.contains("[kernel") {
+        // Some system calls leave no name of their own on the stack, but what called them does.
+        let calls = |names: &[&str]| frames.iter().any(|frame| names.iter().any(|name| frame.contains(name)));
+        let talks = calls(&["sys_sendto", "sys_sendmsg", "writev", "sys_recvfrom", "sys_recvmsg", "readv"]);
+        return Some(match thread.starts_with("sockets-") {
+            true if talks => "the kernel: WebSockets",
+            false if talks => "the kernel: HTTP",
+            _ if calls(&["epoll_wait", "epoll_pwait", "futex", "libc_write", "sys_write"]) => {
+                "the kernel: waiting and waking"
+            }
             _ => "the kernel: all else",
         });
     }
     let parts: [(&str, &[&str]); 8] = [
         ("signing", &["sha2::", "hmac::", "sha256", "digest::"]),
-        ("the AWS SDK", &["aws_", "smithy"]),
+        ("the AWS SDK", &["aws_", "smithy", "Any>::type_id", "hex::"]),
         ("HTTP", &["hyper", "http::", "httparse", "http_body", "h1::", "tower", "axum", "uri::", "rustls"]),
         ("JSON", &["serde", "simd_json", "itoa", "ryu"]),
         ("Roomcast", &["ws_server", "room_core", "protocol::", "websocket::"]),

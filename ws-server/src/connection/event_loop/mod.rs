@@ -6,6 +6,7 @@
 
 mod clock;
 mod door;
+mod seats;
 mod socket;
 #[cfg(test)]
 mod tests;

@@ -1,28 +1,28 @@
+mod arrivals;
+
 use std::collections::VecDeque;
-use std::io::{self, Read};
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
-use mio::net::TcpStream;
-use mio::{Events, Interest, Poll, Token, Waker};
+use mio::{Events, Poll, Token, Waker};
 use protocol::CloseCode;
-use slab::Slab;
 
 use super::clock::{Clock, Due};
-use super::door::{Arrival, Door, Opener, PORT, Stranger};
+use super::door::{Arrival, Door, PORT};
+use super::seats::{Seat, Seats};
 use super::socket::{Connection, Lent, Outcome};
-use super::{Conversation, Entrant, LoopSettings, Neighbours};
-use crate::connection::frame::{Deflate, Frame};
-use crate::connection::mailbox::{Address, Mailbox};
+use super::{Conversation, LoopSettings, Neighbours};
+use crate::connection::frame::Frame;
+use crate::connection::mailbox::Mailbox;
 
 /// The mailbox's bell, among the tokens.
 const BELL: Token = Token(usize::MAX);
 /// Events that are taken at a time.
 const EVENTS: usize = 1_024;
 /// Budgets of one turn: however much there is of one thing, the others have their turn.
-const ADOPTED: usize = 128;
 const READS: usize = 256;
 const WRITES: usize = 1_024;
 const FAREWELLS: usize = 64;
@@ -33,18 +33,6 @@ const CLOSE_WAIT: Duration = Duration::from_secs(1);
 const MISSED_HEARTBEATS: u8 = 2;
 /// Until what could not be passed on is tried again.
 const TRY_AGAIN: Duration = Duration::from_millis(1);
-/// Bits of a token that say which place a connection has; the others tell it from those that had the place before.
-const PLACE_BITS: u32 = 32;
-
-/// What a connection that is watched is told by.
-const BOTH: Interest = Interest::READABLE.add(Interest::WRITABLE);
-
-/// Whoever has a place.
-enum Seat<C: Conversation> {
-    Connection(Box<Connection<C>>),
-    /// It is not known yet what they want.
-    Stranger(Box<Stranger<C::Opening>>),
-}
 
 /// One thread, and the connections that it owns.
 pub(super) struct EventLoop<C: Conversation> {
@@ -54,10 +42,8 @@ pub(super) struct EventLoop<C: Conversation> {
     arrivals: Receiver<Arrival<C::Opening>>,
     neighbours: Neighbours<C::Opening>,
     settings: LoopSettings,
-    seats: Slab<Seat<C>>,
+    seats: Seats<C>,
     door: Door<C::Opening>,
-    /// Connections that there have been.
-    adopted: usize,
     lent: Lent,
     clock: Clock,
     ping: Frame,
@@ -127,8 +113,8 @@ impl<C: Conversation> EventLoop<C> {
                 door.call();
                 continue;
             }
-            let Some(connection) = at(seats, token) else {
-                if stranger_at(seats, token).is_some() && (event.is_readable() || event.is_error()) {
+            let Some(connection) = seats.connection(token) else {
+                if seats.stranger(token).is_some() && (event.is_readable() || event.is_error()) {
                     door.knocking.push_back(token);
                 }
                 continue;
@@ -156,173 +142,14 @@ impl<C: Conversation> EventLoop<C> {
         self.ready.extend(self.mail.drain(..));
         self.has_arrivals = true;
         if self.mailbox.draining.load(Ordering::SeqCst) && !std::mem::replace(&mut self.draining, true) {
-            let open = self.seats.iter().filter_map(|(_, seat)| match seat {
-                Seat::Connection(connection) => Some(connection.token),
-                Seat::Stranger(_) => None,
-            });
-            let open: Vec<Token> = open.collect();
-            open.into_iter().for_each(|token| self.send_away(token, now));
+            self.seats.connections().into_iter().for_each(|token| self.send_away(token, now));
         }
-    }
-
-    /// Takes in what comes from other threads.
-    fn adopt(&mut self, now: Instant) {
-        for _ in 0..ADOPTED {
-            if !self.has_arrivals {
-                return;
-            }
-            match self.arrivals.try_recv() {
-                Ok(Arrival::Entrant(entrant)) => self.adopt_one(entrant, now),
-                Ok(Arrival::Stranger(stranger)) => self.seat_stranger(stranger),
-                Ok(Arrival::Port(port)) => {
-                    if let Err(error) = self.door.open(port, self.poll.registry()) {
-                        tracing::error!(%error, "the port cannot be watched: nobody can come");
-                    }
-                }
-                Ok(Arrival::Closed(done)) => {
-                    self.close_door();
-                    // Whoever asked may have stopped waiting.
-                    let _ = done.send(());
-                }
-                Err(_) => self.has_arrivals = false,
-            }
-        }
-    }
-
-    fn adopt_one(&mut self, entrant: Entrant<C::Opening>, now: Instant) {
-        let Entrant { socket, read_ahead, deflate_window, opening } = entrant;
-        let mut socket = mio::net::TcpStream::from_std(socket);
-        let token = self.next_token();
-        let registered = self.poll.registry().register(&mut socket, token, BOTH);
-        let connection = self.connection(token, socket, deflate_window, opening);
-        self.seats.insert(Seat::Connection(connection));
-        if let Err(error) = registered {
-            tracing::warn!(%error, "a connection cannot be watched");
-            return self.end(token);
-        }
-        self.begin(token, now);
-        if !read_ahead.is_empty()
-            && let Some(connection) = at(&mut self.seats, token)
-        {
-            let outcome = connection.hear(&mut read_ahead.to_vec(), &mut self.lent);
-            self.act(token, outcome, now);
-        }
-    }
-
-    /// Of the next seat that is taken.
-    fn next_token(&mut self) -> Token {
-        self.adopted += 1;
-        Token(self.adopted << PLACE_BITS | self.seats.vacant_key())
-    }
-
-    fn connection(
-        &self,
-        token: Token,
-        socket: TcpStream,
-        deflate_window: Option<usize>,
-        opening: C::Opening,
-    ) -> Box<Connection<C>> {
-        let conversation = C::begin(opening, Address::new(&self.mailbox, token));
-        let above = self.settings.deflate_above.unwrap_or(usize::MAX);
-        let deflate = deflate_window.map(|window| Deflate { above, window });
-        Box::new(Connection::new(token, socket, deflate, conversation))
-    }
-
-    /// A connection is there.
-    fn begin(&mut self, token: Token, now: Instant) {
-        self.clock.beat_again(token, now);
-        if self.draining {
-            self.send_away(token, now);
-        }
-    }
-
-    /// Accepts connections and spreads them over all loops.
-    fn accept(&mut self, now: Instant) {
-        for _ in 0..ADOPTED {
-            let Some(stranger) = self.door.accept(now) else { return };
-            if let Some(stranger) = self.neighbours.give(stranger, &self.mailbox) {
-                self.seat_stranger(stranger);
-            }
-        }
-    }
-
-    /// Waits for what somebody wants.
-    fn seat_stranger(&mut self, mut stranger: Box<Stranger<C::Opening>>) {
-        let token = self.next_token();
-        stranger.token = token;
-        let registered = self.poll.registry().register(&mut stranger.socket, token, BOTH);
-        self.door.wait_for(&stranger);
-        self.seats.insert(Seat::Stranger(stranger));
-        if let Err(error) = registered {
-            tracing::warn!(%error, "a connection cannot be watched");
-            self.end(token);
-        }
-    }
-
-    fn answer_the_door(&mut self, now: Instant) {
-        for _ in 0..ADOPTED {
-            let Some(token) = self.door.knocking.pop_front() else { break };
-            self.meet(token, now);
-        }
-        let Self { seats, door, .. } = self;
-        let mut overdue = Vec::new();
-        while let Some(token) = door.overdue(now, |token| stranger_at(seats, token).is_some()) {
-            overdue.push(token);
-        }
-        overdue.into_iter().for_each(|token| self.end(token));
-    }
-
-    /// Somebody has said something: they are let in, or passed on.
-    fn meet(&mut self, token: Token, now: Instant) {
-        let Some(stranger) = stranger_at(&self.seats, token) else { return };
-        let peeked = match stranger.peek(&mut self.lent.buffer) {
-            Ok(Some(count)) => count,
-            Ok(None) => return,
-            Err(_) => return self.end(token),
-        };
-        let Some(opener) = stranger.keeper.look(&self.lent.buffer[..peeked]) else { return self.pass_on(token) };
-        let Opener { request, answer, deflate_window, opening } = opener;
-        // It was there when it was looked at.
-        let read = (&stranger.socket).read(&mut self.lent.buffer[..request]);
-        if !read.is_ok_and(|read| read == request) {
-            return self.end(token);
-        }
-        let Some(Seat::Stranger(stranger)) = self.seats.try_remove(place(token)) else { return };
-        let connection = self.connection(token, stranger.socket, deflate_window, opening);
-        // The place that has just become free, so the token stays right.
-        self.seats.insert(Seat::Connection(connection));
-        self.begin(token, now);
-        let Some(connection) = at(&mut self.seats, token) else { return };
-        if peeked > request {
-            connection.is_hungry = true;
-            self.hungry.push_back(token);
-        }
-        let outcome = connection.open(answer, &mut self.lent);
-        self.act(token, outcome, now);
-    }
-
-    fn pass_on(&mut self, token: Token) {
-        if let Some(Seat::Stranger(stranger)) = self.seats.try_remove(place(token)) {
-            self.mailbox.connections.fetch_sub(1, Ordering::Relaxed);
-            stranger.pass_on(self.poll.registry());
-        }
-    }
-
-    /// Takes nobody in any more.
-    fn close_door(&mut self) {
-        self.door.close();
-        let strangers = self.seats.iter().filter_map(|(_, seat)| match seat {
-            Seat::Stranger(stranger) => Some(stranger.token),
-            Seat::Connection(_) => None,
-        });
-        let strangers: Vec<Token> = strangers.collect();
-        strangers.into_iter().for_each(|token| self.end(token));
     }
 
     fn read_hungry(&mut self, now: Instant) {
         for _ in 0..READS {
             let Some(token) = self.hungry.pop_front() else { return };
-            let Some(connection) = at(&mut self.seats, token) else { continue };
+            let Some(connection) = self.seats.connection(token) else { continue };
             connection.is_hungry = false;
             if connection.is_stalled {
                 continue;
@@ -339,13 +166,13 @@ impl<C: Conversation> EventLoop<C> {
 
     fn write_ready(&mut self, now: Instant) {
         for token in std::mem::take(&mut self.unblocked) {
-            let Some(connection) = at(&mut self.seats, token) else { continue };
+            let Some(connection) = self.seats.connection(token) else { continue };
             let outcome = connection.unblock(&mut self.lent);
             self.act(token, outcome, now);
         }
         for _ in 0..WRITES {
             let Some(token) = self.ready.pop_front() else { return };
-            let Some(connection) = at(&mut self.seats, token) else { continue };
+            let Some(connection) = self.seats.connection(token) else { continue };
             let outcome = connection.pump(&mut self.lent);
             self.act(token, outcome, now);
         }
@@ -356,7 +183,7 @@ impl<C: Conversation> EventLoop<C> {
         for _ in 0..FAREWELLS {
             let Some(token) = self.leaving.pop_front() else { return };
             let still_read = |connection: &&mut Connection<C>| !connection.is_stalled;
-            let Some(connection) = at(&mut self.seats, token).filter(still_read) else { continue };
+            let Some(connection) = self.seats.connection(token).filter(still_read) else { continue };
             match connection.read(&mut self.lent) {
                 Outcome::Nothing => connection.is_leaving = false,
                 Outcome::Rest | Outcome::More => self.leaving.push_back(token),
@@ -375,7 +202,7 @@ impl<C: Conversation> EventLoop<C> {
             }
         }
         for token in std::mem::take(&mut self.stalled) {
-            let Some(connection) = at(&mut self.seats, token) else { continue };
+            let Some(connection) = self.seats.connection(token) else { continue };
             if !connection.conversation.settle() {
                 self.stalled.push(token);
                 continue;
@@ -392,7 +219,7 @@ impl<C: Conversation> EventLoop<C> {
     }
 
     fn beat(&mut self, token: Token, now: Instant) {
-        let Some(connection) = at(&mut self.seats, token).filter(|connection| connection.is_open()) else {
+        let Some(connection) = self.seats.connection(token).filter(|connection| connection.is_open()) else {
             return;
         };
         if connection.silent >= MISSED_HEARTBEATS || connection.stuck >= MISSED_HEARTBEATS {
@@ -409,7 +236,7 @@ impl<C: Conversation> EventLoop<C> {
 
     /// The node drains.
     fn send_away(&mut self, token: Token, now: Instant) {
-        let Some(connection) = at(&mut self.seats, token).filter(|connection| connection.is_open()) else {
+        let Some(connection) = self.seats.connection(token).filter(|connection| connection.is_open()) else {
             return;
         };
         connection.conversation.handle_draining();
@@ -424,14 +251,14 @@ impl<C: Conversation> EventLoop<C> {
             Outcome::Rest | Outcome::Nothing => {}
             Outcome::More => self.ready.push_back(token),
             Outcome::Stalled => {
-                let here = at(&mut self.seats, token);
+                let here = self.seats.connection(token);
                 if here.is_some_and(|connection| !std::mem::replace(&mut connection.is_stalled, true)) {
                     self.stalled.push(token);
                 }
             }
             Outcome::Gone => self.end(token),
             Outcome::Close(_) | Outcome::Broken(_) | Outcome::Goodbye(_) => {
-                let Some(connection) = at(&mut self.seats, token) else { return };
+                let Some(connection) = self.seats.connection(token) else { return };
                 if !connection.is_open() {
                     return;
                 }
@@ -449,11 +276,8 @@ impl<C: Conversation> EventLoop<C> {
     }
 
     fn end(&mut self, token: Token) {
-        if at(&mut self.seats, token).is_none() && stranger_at(&self.seats, token).is_none() {
-            return;
-        }
         // The socket leaves the kernel's list when it is closed.
-        let seat = self.seats.remove(place(token));
+        let Some(seat) = self.seats.leave(token) else { return };
         self.mailbox.connections.fetch_sub(1, Ordering::Relaxed);
         let Seat::Connection(mut connection) = seat else { return };
         connection.conversation.handle_end();
@@ -497,9 +321,8 @@ impl<C: Conversation> Opened<C> {
             mailbox,
             arrivals,
             neighbours,
-            seats: Slab::new(),
+            seats: Seats::new(),
             door: Door::new(),
-            adopted: 0,
             lent: Lent::new(settings.max_message),
             clock: Clock::new(settings.heartbeat),
             ping: Frame::of_wire(websocket::PING.to_vec()),
@@ -515,24 +338,5 @@ impl<C: Conversation> Opened<C> {
             draining: false,
         };
         this.run();
-    }
-}
-
-fn place(token: Token) -> usize {
-    token.0 & ((1 << PLACE_BITS) - 1)
-}
-
-/// The connection of a token, if it is still there.
-fn at<C: Conversation>(seats: &mut Slab<Seat<C>>, token: Token) -> Option<&mut Connection<C>> {
-    match seats.get_mut(place(token)) {
-        Some(Seat::Connection(connection)) if connection.token == token => Some(connection),
-        _ => None,
-    }
-}
-
-fn stranger_at<C: Conversation>(seats: &Slab<Seat<C>>, token: Token) -> Option<&Stranger<C::Opening>> {
-    match seats.get(place(token)) {
-        Some(Seat::Stranger(stranger)) if stranger.token == token => Some(stranger),
-        _ => None,
     }
 }
