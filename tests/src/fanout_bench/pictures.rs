@@ -1,7 +1,7 @@
 //! Which numbers are drawn.
 
 use super::results::Results;
-use super::run::idle;
+use super::run::{IDLE, idle};
 use super::server::Kind;
 use super::svg::{Chart, Line};
 
@@ -52,9 +52,7 @@ fn latency(results: &Results) -> Chart {
 
 fn memory(results: &Results) -> Chart {
     let spot = |clients: usize| (clients as f64, idle(clients));
-    let mut spots = vec![spot(10_000), spot(50_000)];
-    spots.retain(|(_, point)| results.points().contains(&point.as_str()));
-    let lines = lines(results, &spots, "rss MiB", "");
+    let lines = lines(results, &IDLE.map(spot), "rss MiB", "");
     Chart { title: "Memory of idle clients", across: "connections", up: "resident MiB", lines }
 }
 

@@ -25,6 +25,8 @@ pub(super) const TWO_CORES: &str = "5000 clients, 1 room, 4 in flight, server on
 /// Clients of a crowd, and of the largest idle one; both less where the operating system allows fewer open files.
 const CROWD: usize = 20_000;
 const MOST: usize = 50_000;
+/// Crowds that only are there.
+pub(super) const IDLE: [usize; 4] = [2_000, 10_000, 18_000, MOST];
 /// Open files that are left for everything else.
 const SPARE: usize = 1_000;
 /// Rooms that any measurement uses.
@@ -159,10 +161,11 @@ impl Bench<'_> {
     async fn crowds(&mut self, kind: Kind) {
         let cores = self.settings.server_cores.clone();
         let most: &[usize] = match kind {
-            Kind::Roomcast | Kind::RawWrite => &[10_000, 50_000],
+            Kind::Roomcast | Kind::RawWrite if self.settings.quick => &[10_000, 50_000],
             _ if self.settings.quick => &[],
+            Kind::Roomcast | Kind::RawWrite => &IDLE,
             Kind::RawCoalesce => &[],
-            _ => &[10_000],
+            _ => &IDLE[..2],
         };
         let fitting = self.most;
         for &clients in most.iter().filter(|&&clients| kind.keeps_order() && clients <= fitting) {
