@@ -25,7 +25,7 @@ const EVENTS: usize = 1_024;
 /// Budgets of one turn: however much there is of one thing, the others have their turn.
 const READS: usize = 256;
 const WRITES: usize = 1_024;
-const FAREWELLS: usize = 64;
+const FAREWELLS: usize = 16;
 const DUES: usize = 256;
 /// How long a connection that is being closed may take to go.
 const CLOSE_WAIT: Duration = Duration::from_secs(1);
