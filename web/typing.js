@@ -33,7 +33,7 @@ export class Typing {
   #clock;
   #people = new Map(); // user → {name, timer}
   #told = false; // the others may still believe that something is being typed here
-  #quiet = false; // told a moment ago: nothing more for now
+  #quiet = false; // told a moment ago: it need not be told again yet
   #due = false; // typing began again meanwhile, and the others believe that it has stopped
 
   /** `tell` takes what the others are to know; `show` takes the line for the page, empty when nobody types. */

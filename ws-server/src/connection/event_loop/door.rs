@@ -69,6 +69,13 @@ pub(super) enum Arrival<O> {
     Closed(oneshot::Sender<()>),
 }
 
+/// What calls at the port. Those that are refused count, too: a flood of them must not hold the loop.
+pub(super) enum Call<O> {
+    Stranger(Box<Stranger<O>>),
+    Refused,
+    Nobody,
+}
+
 /// A loop's share in the port: those who have said nothing yet, and the port itself if this loop accepts.
 pub(super) struct Door<O> {
     port: Option<(TcpListener, Arc<dyn Doorkeeper<O>>, Duration)>,
@@ -119,34 +126,38 @@ impl<O> Door<O> {
         [silent, self.accept_again].into_iter().flatten().min()
     }
 
-    /// Accepts one connection. `None`: there is none now.
-    pub(super) fn accept(&mut self, now: Instant) -> Option<Box<Stranger<O>>> {
+    /// Accepts one connection at most.
+    pub(super) fn accept(&mut self, now: Instant) -> Call<O> {
         if self.accept_again.is_some_and(|at| at <= now) {
             (self.accept_again, self.has_callers) = (None, true);
         }
-        while self.has_callers {
-            let Some((listener, keeper, patience)) = &self.port else { return None };
-            match listener.accept() {
-                Ok((socket, _)) => {
-                    let Some(place) = keeper.place() else { continue };
-                    // Small frames leave at once: coalescing is done by the connections themselves.
-                    if let Err(error) = socket.set_nodelay(true) {
-                        tracing::debug!(%error, "no TCP_NODELAY");
-                    }
-                    let (keeper, patience) = (Arc::clone(keeper), *patience);
-                    let token = Token(0);
-                    return Some(Box::new(Stranger { token, socket, place, since: now, keeper, patience }));
+        let Some((listener, keeper, patience)) = self.port.as_ref().filter(|_| self.has_callers) else {
+            return Call::Nobody;
+        };
+        match listener.accept() {
+            Ok((socket, _)) => {
+                let Some(place) = keeper.place() else { return Call::Refused };
+                // Small frames leave at once: coalescing is done by the connections themselves.
+                if let Err(error) = socket.set_nodelay(true) {
+                    tracing::debug!(%error, "no TCP_NODELAY");
                 }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => self.has_callers = false,
-                // They have gone before they were accepted.
-                Err(error) if matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::ConnectionAborted) => {}
-                Err(error) => {
+                let (keeper, patience) = (Arc::clone(keeper), *patience);
+                let token = Token(0);
+                Call::Stranger(Box::new(Stranger { token, socket, place, since: now, keeper, patience }))
+            }
+            // They have gone before they were accepted.
+            Err(error) if matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::ConnectionAborted) => {
+                Call::Refused
+            }
+            Err(error) => {
+                if error.kind() != ErrorKind::WouldBlock {
                     tracing::debug!(%error, "a connection cannot be accepted");
-                    (self.accept_again, self.has_callers) = (Some(now + ACCEPT_AGAIN), false);
+                    self.accept_again = Some(now + ACCEPT_AGAIN);
                 }
+                self.has_callers = false;
+                Call::Nobody
             }
         }
-        None
     }
 
     /// Somebody is here and has said nothing yet.

@@ -8,7 +8,7 @@ use mio::net::TcpStream;
 use mio::{Interest, Token};
 
 use super::EventLoop;
-use crate::connection::event_loop::door::{Arrival, Opener, Stranger};
+use crate::connection::event_loop::door::{Arrival, Call, Opener, Stranger};
 use crate::connection::event_loop::seats::Seat;
 use crate::connection::event_loop::socket::Connection;
 use crate::connection::event_loop::{Conversation, Entrant};
@@ -89,7 +89,11 @@ impl<C: Conversation> EventLoop<C> {
     /// Accepts connections and spreads them over all loops.
     pub(super) fn accept(&mut self, now: Instant) {
         for _ in 0..ADOPTED {
-            let Some(stranger) = self.door.accept(now) else { return };
+            let stranger = match self.door.accept(now) {
+                Call::Stranger(stranger) => stranger,
+                Call::Refused => continue,
+                Call::Nobody => return,
+            };
             if let Some(stranger) = self.neighbours.give(stranger, &self.mailbox) {
                 self.seat_stranger(stranger);
             }
