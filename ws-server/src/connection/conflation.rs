@@ -42,6 +42,13 @@ impl SignalPlaces {
         self.newest.get(slot).copied()
     }
 
+    /// A frame comes between others, at this place.
+    pub(super) fn make_room(&mut self, at: u64) {
+        let later = |place: &&mut u64| **place >= at;
+        self.queued.iter_mut().map(|(place, _)| place).filter(later).for_each(|place| *place += 1);
+        self.newest.values_mut().filter(later).for_each(|place| *place += 1);
+    }
+
     /// All frames before this place have left the queue.
     pub(super) fn advance(&mut self, place: u64) {
         while self.queued.front().is_some_and(|(first, _)| *first < place) {

@@ -67,6 +67,18 @@ impl Frame {
         (Self::encoded(wire, payload, longest), each)
     }
 
+    /// All of these as one, in one piece of memory.
+    pub(super) fn join(frames: &[(u64, Self)]) -> Self {
+        if let [(_, frame)] = frames {
+            return frame.clone();
+        }
+        let mut wire = Vec::with_capacity(frames.iter().map(|(_, frame)| frame.wire().len()).sum());
+        frames.iter().for_each(|(_, frame)| wire.extend_from_slice(frame.wire()));
+        let payload = frames.iter().map(|(_, frame)| frame.len()).sum();
+        let longest = frames.iter().map(|(_, frame)| frame.0.longest).max().unwrap_or_default();
+        Self::encoded(wire.into(), payload, longest)
+    }
+
     /// A frame that is on the wire already: a control frame.
     pub(super) fn of_wire(wire: Vec<u8>) -> Self {
         Self::encoded(wire.into(), 0, 0)

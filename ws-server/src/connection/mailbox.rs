@@ -1,12 +1,49 @@
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use mio::{Token, Waker};
 
-/// How other threads reach a loop: which of its connections have something to write, and a bell.
+use super::Frame;
+
+/// Bytes that may wait in a loop's mailbox, and in the loop itself, before shards wait for it.
+const MOST_WAITING: usize = 16 * 1024 * 1024;
+/// What a post counts beside its frame.
+const POST: usize = 64;
+
+/// A room while a node hosts it, as loops know it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct RoomKey(u64);
+
+/// What a room has for a loop. Posts have numbers: what is put into an outbox afterwards is written after them.
+#[derive(Debug, Clone)]
+pub(crate) enum Post {
+    /// A connection gets what follows.
+    Enter(RoomKey, Token),
+    /// A connection gets nothing of what follows.
+    Leave(RoomKey, Token),
+    /// For all connections that have entered.
+    Fan(RoomKey, Frame),
+}
+
+/// What has come for a loop.
+#[derive(Debug, Default)]
+pub(crate) struct Mail {
+    /// Connections that have something to write.
+    pub(crate) ready: Vec<Token>,
+    /// In order.
+    pub(crate) posts: Vec<Post>,
+    /// The number of the last post that there has been.
+    pub(crate) last_post: u64,
+}
+
+/// How other threads reach a loop: what rooms have for its connections, which of them have something to write, and a bell.
 #[derive(Debug, Default)]
 pub(crate) struct Mailbox {
-    ready: Mutex<Vec<Token>>,
+    mail: Mutex<Mail>,
+    /// The number of the last post.
+    last_post: AtomicU64,
+    /// Bytes of posts that connections have not got yet.
+    waiting: AtomicUsize,
     /// Something is here that the loop has not seen.
     has_mail: AtomicBool,
     /// The loop waits for the kernel, or is about to.
@@ -19,6 +56,16 @@ pub(crate) struct Mailbox {
     pub(super) draining: AtomicBool,
     /// There is nobody left to serve.
     pub(super) over: AtomicBool,
+    #[cfg(test)]
+    pub(super) hearing: Mutex<Hearing>,
+}
+
+/// Where a session without a connection has entered, and the last post that it has got.
+#[cfg(test)]
+#[derive(Debug, Default)]
+pub(super) struct Hearing {
+    pub(super) rooms: Vec<RoomKey>,
+    pub(super) written: u64,
 }
 
 /// The mailboxes of all loops.
@@ -26,13 +73,16 @@ pub(crate) struct Mailbox {
 /// Whoever has put something into outboxes calls [`Mailboxes::wake`] at the end of its turn: a loop that sleeps is woken
 /// once for everything, and not for every connection.
 #[derive(Debug, Clone)]
-pub struct Mailboxes(Arc<[Arc<Mailbox>]>);
+pub struct Mailboxes {
+    boxes: Arc<[Arc<Mailbox>]>,
+    rooms: Arc<AtomicU64>,
+}
 
 impl Mailboxes {
     /// For so many loops.
     #[must_use]
     pub fn new(loops: usize) -> Self {
-        Self((0..loops.max(1)).map(|_| Arc::default()).collect())
+        Self { boxes: (0..loops.max(1)).map(|_| Arc::default()).collect(), rooms: Arc::default() }
     }
 
     /// For one loop on each core.
@@ -43,11 +93,34 @@ impl Mailboxes {
 
     /// Wakes the loops that have mail and sleep.
     pub(crate) fn wake(&self) {
-        self.0.iter().for_each(|mailbox| mailbox.wake());
+        self.boxes.iter().for_each(|mailbox| mailbox.wake());
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Mailbox>> {
-        self.0.iter()
+    /// Whether a loop is so far behind that rooms must wait for it.
+    pub(crate) fn are_full(&self) -> bool {
+        self.boxes.iter().any(|mailbox| mailbox.waiting.load(Ordering::Relaxed) > MOST_WAITING)
+    }
+
+    /// A key that no other room has had.
+    pub(crate) fn new_room(&self) -> RoomKey {
+        RoomKey(self.rooms.fetch_add(1, Ordering::Relaxed))
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Mailbox>> + Clone {
+        self.boxes.iter()
+    }
+}
+
+impl Post {
+    /// The room that it is of.
+    pub(crate) fn room(&self) -> RoomKey {
+        let (Self::Enter(room, _) | Self::Leave(room, _) | Self::Fan(room, _)) = self;
+        *room
+    }
+
+    /// The bytes that it counts while it waits.
+    pub(crate) fn cost(&self) -> usize {
+        POST + if let Self::Fan(_, frame) = self { frame.len() } else { 0 }
     }
 }
 
@@ -60,8 +133,24 @@ impl Mailbox {
 
     /// Tells that a connection has something to write. Does not wake the loop.
     fn push(&self, token: Token) {
-        self.ready.lock().unwrap_or_else(PoisonError::into_inner).push(token);
+        self.lock().ready.push(token);
         self.has_mail.store(true, Ordering::SeqCst);
+    }
+
+    /// Gives the loop something of a room. Does not wake it.
+    pub(crate) fn post(&self, post: Post) {
+        self.waiting.fetch_add(post.cost(), Ordering::Relaxed);
+        let mut mail = self.lock();
+        mail.posts.push(post);
+        mail.last_post += 1;
+        self.last_post.store(mail.last_post, Ordering::Release);
+        drop(mail);
+        self.has_mail.store(true, Ordering::SeqCst);
+    }
+
+    /// So many bytes of posts wait no more.
+    pub(crate) fn settle(&self, bytes: usize) {
+        self.waiting.fetch_sub(bytes, Ordering::Relaxed);
     }
 
     /// Tells that there is something else than tokens, and wakes the loop.
@@ -97,15 +186,22 @@ impl Mailbox {
     }
 
     /// Gives what has come for an empty list; returns whether there was any mail.
-    pub(crate) fn take(&self, ready: &mut Vec<Token>) -> bool {
-        debug_assert!(ready.is_empty());
+    pub(crate) fn take(&self, taken: &mut Mail) -> bool {
+        debug_assert!(taken.ready.is_empty() && taken.posts.is_empty());
         if !self.has_mail.load(Ordering::SeqCst) {
             return false;
         }
-        let mut mail = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut mail = self.lock();
         self.has_mail.store(false, Ordering::SeqCst);
-        std::mem::swap(&mut *mail, ready);
+        std::mem::swap(&mut mail.ready, &mut taken.ready);
+        std::mem::swap(&mut mail.posts, &mut taken.posts);
+        taken.last_post = mail.last_post;
         true
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Mail> {
+        // Nothing panics while the lock is held; should it happen, the lists are still consistent.
+        self.mail.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -124,6 +220,19 @@ impl Address {
     /// The connection has something to write. The loop sees it in its next turn; see [`Mailboxes::wake`].
     pub(super) fn tell(&self) {
         self.mailbox.push(self.token);
+    }
+
+    /// The number of the last post to the loop.
+    pub(super) fn last_post(&self) -> u64 {
+        self.mailbox.last_post.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn mailbox(&self) -> &Arc<Mailbox> {
+        &self.mailbox
+    }
+
+    pub(crate) fn token(&self) -> Token {
+        self.token
     }
 }
 
@@ -152,7 +261,7 @@ mod tests {
     impl Loop {
         fn new() -> Self {
             let (poll, mailboxes) = (Poll::new().unwrap(), Mailboxes::new(1));
-            mailboxes.0[0].open(Waker::new(poll.registry(), Token(7)).unwrap());
+            mailboxes.boxes[0].open(Waker::new(poll.registry(), Token(7)).unwrap());
             Self { poll, mailboxes }
         }
 
@@ -166,7 +275,7 @@ mod tests {
     #[test]
     fn a_sleeping_loop_is_woken_once_for_everything() {
         let mut this = Loop::new();
-        let mailbox = Arc::clone(&this.mailboxes.0[0]);
+        let mailbox = Arc::clone(&this.mailboxes.boxes[0]);
         assert!(mailbox.fall_asleep());
         for token in 0..3 {
             Address::new(&mailbox, Token(token)).tell();
@@ -176,17 +285,17 @@ mod tests {
         assert!(this.woken());
         this.mailboxes.wake();
         assert!(!this.woken(), "it is awake");
-        let mut ready = Vec::new();
-        assert!(mailbox.take(&mut ready));
-        assert_eq!(ready, [Token(0), Token(1), Token(2)]);
-        ready.clear();
-        assert!(!mailbox.take(&mut ready));
+        let mut mail = Mail::default();
+        assert!(mailbox.take(&mut mail));
+        assert_eq!(mail.ready, [Token(0), Token(1), Token(2)]);
+        mail.ready.clear();
+        assert!(!mailbox.take(&mut mail));
     }
 
     #[test]
     fn a_loop_that_has_mail_does_not_fall_asleep() {
         let mut this = Loop::new();
-        let mailbox = Arc::clone(&this.mailboxes.0[0]);
+        let mailbox = Arc::clone(&this.mailboxes.boxes[0]);
         Address::new(&mailbox, Token(1)).tell();
         assert!(!mailbox.fall_asleep());
         this.mailboxes.wake();
@@ -194,9 +303,31 @@ mod tests {
     }
 
     #[test]
+    fn posts_are_counted_and_rooms_wait_for_a_loop_that_is_far_behind() {
+        let mut this = Loop::new();
+        let mailbox = Arc::clone(&this.mailboxes.boxes[0]);
+        let (room, address) = (this.mailboxes.new_room(), Address::new(&mailbox, Token(1)));
+        assert_ne!(room, this.mailboxes.new_room());
+        mailbox.post(Post::Enter(room, Token(1)));
+        assert_eq!(address.last_post(), 1);
+        let frame = Frame::new(&"x".repeat(MOST_WAITING));
+        mailbox.post(Post::Fan(room, frame));
+        assert_eq!(address.last_post(), 2);
+        assert!(this.mailboxes.are_full());
+        assert!(!mailbox.fall_asleep());
+        assert!(!this.woken());
+        let mut mail = Mail::default();
+        assert!(mailbox.take(&mut mail));
+        assert_eq!((mail.posts.len(), mail.last_post), (2, 2));
+        assert!(this.mailboxes.are_full(), "nobody has got it yet");
+        mailbox.settle(mail.posts.iter().map(Post::cost).sum());
+        assert!(!this.mailboxes.are_full());
+    }
+
+    #[test]
     fn whoever_has_no_mail_sleeps_on() {
         let mut this = Loop::new();
-        assert!(this.mailboxes.0[0].fall_asleep());
+        assert!(this.mailboxes.boxes[0].fall_asleep());
         this.mailboxes.wake();
         assert!(!this.woken());
     }

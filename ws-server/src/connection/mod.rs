@@ -35,10 +35,11 @@ use crate::config::Limits;
 use crate::rooms::Rooms;
 pub(crate) use conflation::{EncodedSignal, Slot};
 pub(crate) use entrance::{Caller, WEBSOCKETS};
+pub(crate) use event_loop::{Listeners, Step};
 use event_loop::{LoopSettings, Loops};
 pub use frame::Frame;
-pub(crate) use mailbox::Address;
 pub use mailbox::Mailboxes;
+pub(crate) use mailbox::{Address, Mail, Mailbox, Post, RoomKey};
 #[cfg(test)]
 pub(crate) use outbox::Outbound;
 pub use outbox::Outbox;

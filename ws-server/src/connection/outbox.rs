@@ -1,17 +1,22 @@
+mod signals;
+
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard};
 
 use protocol::{CloseCode, RoomName};
 
 use super::Frame;
-use super::conflation::{EncodedSignal, SignalPlaces};
+use super::conflation::SignalPlaces;
 use super::mailbox::Address;
-
-/// Places that an empty queue keeps.
-const KEPT: usize = 16;
+#[cfg(test)]
+use super::mailbox::{Hearing, Mail, Post};
 
 /// A connection's bounded queue of outbound frames. Rooms push and never wait; the connection's loop drains.
 /// Whoever pushes from outside the loop wakes it afterwards: see [`Mailboxes::wake`](super::Mailboxes::wake).
+///
+/// A room's messages do not come this way: the loop has them once for all members ([`Post`](super::mailbox::Post)), and
+/// queues them here only for those who cannot be written to at once. So that everything keeps its order, each frame
+/// knows the number of the post that it comes after.
 ///
 /// When the bound is passed the connection is a slow consumer: its queue is given up and it is closed with a code that
 /// says "resume". It loses nothing, because what it did not get is in the log.
@@ -27,7 +32,8 @@ pub struct Outbox {
 
 #[derive(Debug, Default)]
 struct State {
-    frames: VecDeque<Frame>,
+    /// In the order of the posts that they come after.
+    frames: VecDeque<Queued>,
     bytes: usize,
     /// Frames that were taken out, ever.
     taken: u64,
@@ -39,16 +45,34 @@ struct State {
     told: bool,
 }
 
+/// A frame that waits.
+#[derive(Debug)]
+struct Queued {
+    frame: Frame,
+    /// The post that must have been written before.
+    after: u64,
+}
+
 /// What there is to do for the connection's loop.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Next {
     /// Nothing.
     Rest,
-    /// Frames were taken, to be written in order. Afterwards the rooms that have waited for it may go on with a replay;
-    /// `more`: there is more to do.
-    Write { waiting: Vec<RoomName>, more: bool },
+    /// Frames were taken, to be written in order. Afterwards the rooms that have waited for it may go on with a replay.
+    Write { waiting: Vec<RoomName>, more: More },
     /// The connection must be closed with this code.
     Close(CloseCode),
+}
+
+/// What is left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum More {
+    /// Nothing: whatever comes is told anew.
+    Nothing,
+    /// There is more to do.
+    Now,
+    /// There are frames, which must not be written before other posts.
+    Later,
 }
 
 impl Outbox {
@@ -57,63 +81,50 @@ impl Outbox {
         Self { state: Mutex::default(), address, max_bytes }
     }
 
+    /// Where the connection is.
+    pub(crate) fn address(&self) -> &Address {
+        &self.address
+    }
+
     /// Queues a frame, or a run of them. Returns false when the connection is closing: then it is dropped.
     pub(crate) fn push(&self, frame: Frame) -> bool {
         let mut state = self.lock();
         if state.closing.is_some() {
             return false;
         }
-        let bytes = frame.len();
-        if state.bytes + bytes > self.max_bytes {
-            state.drop_signals();
-        }
-        if state.bytes + bytes > self.max_bytes {
-            state.give_up(CloseCode::SlowConsumer);
-        } else {
-            state.bytes += bytes;
-            state.frames.push_back(frame);
+        if self.has_space(&mut state, frame.len()) {
+            let after = self.address.last_post();
+            state.bytes += frame.len();
+            state.frames.push_back(Queued { frame, after });
         }
         let open = state.closing.is_none();
         self.tell(state);
         open
     }
 
-    /// Queues a run of frames that follows others within one turn of their room, `burst` bytes so far. Returns false, and queues
-    /// nothing, when they would fill more than half of a queue that was not half full before that turn: its reader is
-    /// not slow, it could not have read any of this yet.
-    pub(crate) fn push_burst(&self, frame: &Frame, burst: usize) -> bool {
-        let half = self.max_bytes / 2;
-        let state = self.lock();
-        let bytes = frame.len();
-        let too_much = state.bytes + bytes > half && state.bytes.saturating_sub(burst) <= half;
-        if too_much && state.closing.is_none() {
-            return false;
-        }
-        drop(state);
-        self.push(frame.clone());
-        true
-    }
-
-    /// Queues a signal, or drops it. A newer value of a key takes the place of the one that still waits.
-    pub(crate) fn push_signal(&self, signal: &EncodedSignal) {
-        self.push_signal_within(signal, self.max_bytes / 2);
-    }
-
-    /// Queues the current values of a room for somebody who has just come to its head: behind a replay, which may have
-    /// filled half of the queue already.
-    pub(crate) fn push_current<'a>(&self, values: impl Iterator<Item = &'a EncodedSignal>) {
-        // Older values may wait from before: these must come after what has been queued since.
-        self.lock().signals.seal();
-        for value in values {
-            self.push_signal_within(value, self.max_bytes / 4 * 3);
-        }
-    }
-
-    fn push_signal_within(&self, signal: &EncodedSignal, most: usize) {
+    /// Queues the frame of a post, before everything that comes after that post. Only the connection's loop does.
+    pub(super) fn push_post(&self, number: u64, frame: Frame) {
         let mut state = self.lock();
-        if state.closing.is_none() && state.queue_signal(signal, most) {
-            self.tell(state);
+        if state.closing.is_some() {
+            return;
         }
+        if self.has_space(&mut state, frame.len()) {
+            state.bytes += frame.len();
+            state.insert(Queued { frame, after: number - 1 });
+        }
+        self.tell(state);
+    }
+
+    /// Whether there is space, without signals if need be. If there is not the connection is given up.
+    fn has_space(&self, state: &mut State, bytes: usize) -> bool {
+        if state.bytes + bytes > self.max_bytes {
+            state.drop_signals();
+        }
+        let enough = state.bytes + bytes <= self.max_bytes;
+        if !enough {
+            state.give_up(CloseCode::SlowConsumer);
+        }
+        enough
     }
 
     /// Closes the connection as one whose reader is too slow, and gives its memory back.
@@ -158,8 +169,8 @@ impl Outbox {
         self.lock().closing == Some(CloseCode::SlowConsumer)
     }
 
-    /// Takes frames to write, no more than so many bytes, but one.
-    pub(crate) fn drain(&self, most_bytes: usize, frames: &mut Vec<Frame>) -> Next {
+    /// Takes frames to write, no more than so many bytes, but one, and none that comes after a post beyond `written`.
+    pub(crate) fn drain(&self, most_bytes: usize, written: u64, frames: &mut Vec<Frame>) -> Next {
         let mut state = self.lock();
         if state.frames.is_empty() {
             if let Some(code) = state.closing {
@@ -167,30 +178,34 @@ impl Outbox {
             }
             state.told = false;
             let waiting = std::mem::take(&mut state.waiting);
-            return if waiting.is_empty() { Next::Rest } else { Next::Write { waiting, more: false } };
+            return if waiting.is_empty() { Next::Rest } else { Next::Write { waiting, more: More::Nothing } };
         }
         let (mut bytes, mut count) = (0, 0);
-        while let Some(frame) = state.frames.front() {
+        let mut more = More::Now;
+        while let Some(Queued { frame, after }) = state.frames.front() {
+            if *after > written {
+                more = More::Later;
+                break;
+            }
             if count > 0 && bytes + frame.len() > most_bytes {
                 break;
             }
             bytes += frame.len();
             count += 1;
-            frames.extend(state.frames.pop_front());
+            frames.extend(state.frames.pop_front().map(|queued| queued.frame));
         }
         state.bytes -= bytes;
         state.taken += count;
         let taken = state.taken;
         state.signals.advance(taken);
         if !state.frames.is_empty() {
-            return Next::Write { waiting: Vec::new(), more: true };
+            return Next::Write { waiting: Vec::new(), more };
         }
-        if state.frames.capacity() > KEPT {
-            state.frames = VecDeque::new();
-        }
+        state.frames = VecDeque::new();
         // Whatever comes from now on is told anew.
         state.told = state.closing.is_some();
-        Next::Write { waiting: std::mem::take(&mut state.waiting), more: state.told }
+        let more = if state.told { More::Now } else { More::Nothing };
+        Next::Write { waiting: std::mem::take(&mut state.waiting), more }
     }
 
     /// Tells the loop once that there is something; and again when what it is about to write does not matter any more.
@@ -209,40 +224,14 @@ impl Outbox {
 }
 
 impl State {
-    /// Returns whether there is one more frame to write.
-    fn queue_signal(&mut self, signal: &EncodedSignal, most: usize) -> bool {
-        let EncodedSignal { frame, slot } = signal;
-        let place = slot.as_ref().and_then(|slot| self.signals.find(slot));
-        let waiting = place.and_then(|place| usize::try_from(place - self.taken).ok());
-        if let Some(older) = waiting.and_then(|index| self.frames.get_mut(index)) {
-            let bytes = self.bytes - older.len() + frame.len();
-            // What is no longer takes nothing from anybody.
-            if frame.len() <= older.len() || bytes <= most {
-                *older = frame.clone();
-                self.bytes = bytes;
-            }
-            return false;
+    /// Puts a frame before those that come after its post. There hardly ever are any.
+    fn insert(&mut self, queued: Queued) {
+        let later = self.frames.iter().rev().take_while(|other| other.after > queued.after).count();
+        let index = self.frames.len() - later;
+        if later > 0 {
+            self.signals.make_room(self.taken + index as u64);
         }
-        if self.bytes + frame.len() > most {
-            return false;
-        }
-        self.signals.push(self.taken + self.frames.len() as u64, slot.clone());
-        self.bytes += frame.len();
-        self.frames.push_back(frame.clone());
-        true
-    }
-
-    /// Makes space for what must not be lost. Rare: the queue is full.
-    fn drop_signals(&mut self) {
-        let mut signals = self.signals.take().peekable();
-        let (mut place, mut freed) = (self.taken, 0);
-        self.frames.retain(|frame| {
-            let is_signal = signals.next_if_eq(&place).is_some();
-            place += 1;
-            freed += if is_signal { frame.len() } else { 0 };
-            !is_signal
-        });
-        self.bytes -= freed;
+        self.frames.insert(index, queued);
     }
 
     fn give_up(&mut self, code: CloseCode) {
@@ -269,9 +258,30 @@ impl Outbox {
         Self::new(max_bytes, Address::nowhere())
     }
 
+    /// What a loop does with posts, if there were one that cannot write.
+    fn take_posts(&self) -> u64 {
+        let mut mail = Mail::default();
+        let mut hearing = self.address.mailbox().hearing.lock().unwrap();
+        let Hearing { rooms, written } = &mut *hearing;
+        if self.address.mailbox().take(&mut mail) {
+            for post in mail.posts {
+                *written += 1;
+                match post {
+                    Post::Enter(room, _) => rooms.push(room),
+                    Post::Leave(room, _) => rooms.retain(|entered| *entered != room),
+                    Post::Fan(room, frame) if rooms.contains(&room) => self.push_post(*written, frame),
+                    Post::Fan(..) => {}
+                }
+            }
+        }
+        *written
+    }
+
     pub(crate) fn take(&self, most_bytes: usize) -> Option<Outbound> {
+        let written = self.take_posts();
         let mut frames = Vec::new();
-        match self.drain(most_bytes, &mut frames) {
+        match self.drain(most_bytes, written, &mut frames) {
+            Next::Write { more: More::Later, .. } if frames.is_empty() => None,
             Next::Rest => None,
             Next::Write { waiting, .. } => Some(Outbound::Frames(frames, waiting)),
             Next::Close(code) => Some(Outbound::Close(code)),
@@ -289,10 +299,12 @@ impl Outbox {
     }
 
     pub(crate) fn bytes(&self) -> usize {
+        self.take_posts();
         self.lock().bytes
     }
 
     pub(crate) fn is_closing(&self) -> bool {
+        self.take_posts();
         self.lock().closing.is_some()
     }
 

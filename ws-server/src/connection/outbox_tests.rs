@@ -2,8 +2,9 @@ use std::sync::Arc;
 
 use protocol::{CloseCode, RoomName, SignalKey};
 
-use super::outbox::Outbound;
-use super::{EncodedSignal, Frame, Outbox, Slot};
+use super::mailbox::Post;
+use super::outbox::{More, Next, Outbound};
+use super::{EncodedSignal, Frame, Mailboxes, Outbox, Slot};
 
 fn frame(text: &str) -> Frame {
     Frame::new(text)
@@ -148,15 +149,50 @@ fn the_current_values_come_after_all_that_was_queued_before() {
 }
 
 #[test]
-fn one_turn_fills_half_of_a_queue_that_was_not_half_full_before() {
-    let outbox = Outbox::of_nobody(20);
-    assert!(outbox.push(frame("1234")));
-    assert!(outbox.push_burst(&frame("5678"), 4));
-    assert!(!outbox.push_burst(&frame("9ab"), 8), "eleven bytes, all of this turn");
-    assert_eq!(outbox.bytes(), 8, "nothing is queued");
-    assert!(outbox.push(frame("ten bytes.")), "by itself it has space");
-    assert!(outbox.push_burst(&frame("x"), 4), "14 of 18 bytes waited before this turn");
-    assert!(outbox.push_burst(&frame("yz"), 5));
-    assert!(outbox.is_closing(), "it was slow before");
-    assert!(outbox.push_burst(&frame("yz"), 7), "nobody reads back for a connection that is closing");
+fn what_a_room_posts_keeps_its_place_among_what_is_said_to_one() {
+    let outbox = Outbox::of_nobody(100);
+    let address = outbox.address();
+    let key = Mailboxes::new(1).new_room();
+    let post = |post: Post| address.mailbox().post(post);
+    outbox.push(frame("joined"));
+    post(Post::Fan(key, frame("m0")));
+    post(Post::Enter(key, address.token()));
+    post(Post::Fan(key, frame("m1")));
+    outbox.push(frame("to one"));
+    outbox.push_signal(&signal("r", Some("a"), "a1"));
+    post(Post::Fan(key, frame("m2")));
+    outbox.push(frame("left"));
+    outbox.push_signal(&signal("r", Some("a"), "a2"));
+    post(Post::Leave(key, address.token()));
+    post(Post::Fan(key, frame("m3")));
+    assert_eq!(all(&outbox), ["joined", "m1", "to one", "a2", "m2", "left"]);
+    assert_eq!(outbox.bytes(), 0);
+}
+
+#[test]
+fn what_comes_after_a_post_waits_for_it() {
+    let outbox = Outbox::of_nobody(100);
+    let mut frames = Vec::new();
+    outbox.push(frame("before"));
+    let key = Mailboxes::new(1).new_room();
+    outbox.address().mailbox().post(Post::Fan(key, frame("m1")));
+    outbox.push(frame("after"));
+    assert_eq!(outbox.drain(100, 0, &mut frames), Next::Write { waiting: Vec::new(), more: More::Later });
+    assert_eq!(frames.drain(..).map(|frame| frame.text().to_owned()).collect::<Vec<_>>(), ["before"]);
+    assert_eq!(outbox.drain(100, 0, &mut frames), Next::Write { waiting: Vec::new(), more: More::Later });
+    assert!(frames.is_empty());
+    outbox.push_post(1, frame("m1"));
+    assert_eq!(outbox.drain(100, 1, &mut frames), Next::Write { waiting: Vec::new(), more: More::Nothing });
+    assert_eq!(frames.iter().map(Frame::text).collect::<Vec<_>>(), ["m1", "after"]);
+}
+
+#[test]
+fn posts_that_a_reader_has_no_space_for_close_it() {
+    let outbox = Outbox::of_nobody(10);
+    let key = Mailboxes::new(1).new_room();
+    outbox.address().mailbox().post(Post::Enter(key, outbox.address().token()));
+    for text in ["12345", "67890", "x"] {
+        outbox.address().mailbox().post(Post::Fan(key, frame(text)));
+    }
+    assert!(matches!(outbox.take(100), Some(Outbound::Close(CloseCode::SlowConsumer))));
 }

@@ -7,7 +7,7 @@ use room_core::Recent;
 use super::Session;
 use super::fanout::fan_out;
 use super::members::Members;
-use crate::connection::{Address, Frame, Mailboxes, Outbox};
+use crate::connection::{Address, Frame, Listeners, Mail, Mailboxes, Outbox, Step};
 
 // As a node has them, unless it is told otherwise.
 const RECENT_MESSAGES: usize = 1_000;
@@ -21,25 +21,24 @@ pub struct Audience {
     members: Members,
     recent: Recent<Frame>,
     mailboxes: Mailboxes,
-    taken: Vec<Frame>,
-    ready: Vec<Token>,
+    loops: Vec<Listeners>,
+    mail: Mail,
 }
 
 impl Audience {
-    /// So many members, spread over loops that never run.
+    /// So many members, spread over loops that have no sockets.
     #[must_use]
     pub fn new(room: &RoomName, members: usize, loops: usize) -> Self {
         let mailboxes = Mailboxes::new(loops);
-        let loops: Vec<_> = mailboxes.iter().collect();
         let mut audience = Self {
             room: room.clone(),
-            members: Members::default(),
+            members: Members::new(mailboxes.new_room()),
             recent: Recent::new(RECENT_MESSAGES, RECENT_BYTES),
+            loops: mailboxes.iter().map(|_| Listeners::default()).collect(),
             mailboxes: mailboxes.clone(),
-            taken: Vec::new(),
-            ready: Vec::new(),
+            mail: Mail::default(),
         };
-        for (number, mailbox) in (0..members).zip(loops.into_iter().cycle()) {
+        for (number, mailbox) in (0..members).zip(mailboxes.iter().cycle()) {
             audience.members.insert(Arc::new(Session {
                 id: SessionId::from_random(number as u64),
                 user: UserId::new("ada").expect("a plain name"),
@@ -47,28 +46,35 @@ impl Audience {
                 outbox: Outbox::new(OUTBOX_BYTES, Address::new(mailbox, Token(number))),
             }));
         }
+        audience.walk();
         audience
     }
 
-    /// A shard's turn with one segment: encoded once, put into every outbox, and the loops are woken.
-    pub fn deliver(&mut self, segment: &Segment) {
-        let behind = fan_out(&self.room, segment, &mut self.recent, &self.members, &mut 0);
-        debug_assert!(behind.is_empty());
+    /// One segment, from the room to the members' connections: encoded once, posted to the loops, and each loop walks its
+    /// members. Returns how many got something, and the bytes of text that they got, all together.
+    pub fn deliver(&mut self, segment: &Segment) -> (usize, usize) {
+        let sent = fan_out(&self.room, segment, &mut self.recent, &self.members, &mut 0, OUTBOX_BYTES);
+        debug_assert!(sent);
         self.mailboxes.wake();
+        self.walk()
     }
 
-    /// Empties mailboxes and outboxes, as loops do before they write. Returns how many members were told to their loop, and
-    /// the bytes of text that they have got, all together.
-    pub fn take(&mut self) -> (usize, usize) {
-        let (mut told, mut bytes) = (0, 0);
-        for mailbox in self.mailboxes.iter() {
-            mailbox.take(&mut self.ready);
-            told += self.ready.drain(..).count();
+    fn walk(&mut self) -> (usize, usize) {
+        let (mut members, mut bytes) = (0, 0);
+        for (listeners, mailbox) in self.loops.iter_mut().zip(self.mailboxes.iter()) {
+            if mailbox.take(&mut self.mail) {
+                listeners.take(&mut self.mail);
+            }
+            while let Some(Step { frames, walk, cost, .. }) = listeners.step() {
+                let text: usize = frames.iter().map(|(_, frame)| frame.len()).sum();
+                let Some(mut walk) = walk else { continue };
+                while listeners.next_member(&mut walk).is_some() {
+                    members += 1;
+                    bytes += text;
+                }
+                mailbox.settle(cost);
+            }
         }
-        for session in self.members.iter() {
-            session.outbox.drain(usize::MAX, &mut self.taken);
-            bytes += self.taken.drain(..).map(|frame| frame.len()).sum::<usize>();
-        }
-        (told, bytes)
+        (members, bytes)
     }
 }

@@ -1,8 +1,9 @@
-//! The hot path: from a segment or a signal to its room's members.
+//! From a segment or a signal to its room's members.
 //!
-//! A segment's messages are encoded once, with their WebSocket headers, into one piece of memory. Every member's outbox
-//! gets one reference to it: one lock a segment and member here, one write where the connection lives. The loops that own
-//! the connections are woken once for all members, at the end of the shard's turn.
+//! A segment's messages are encoded once, with their WebSocket headers, into one piece of memory. Each loop that owns
+//! members' connections gets one reference to it, and writes it to each of them: nothing is done here for a single member.
+//! The loops are woken once for all members, at the end of the shard's turn. Signals, which may be replaced or dropped while
+//! they wait, go into every member's outbox.
 
 use protocol::{MessageFrame, RoomName, Segment, SessionId};
 use room_core::Recent;
@@ -11,30 +12,28 @@ use super::members::Members;
 use crate::connection::{EncodedSignal, Frame};
 
 /// Encodes a segment's messages, remembers them, and gives them to every live member. `burst` counts the bytes that the
-/// room has given out in this turn. Returns those for whom this turn is too much at once: they got nothing of it.
+/// room has given out in this turn, and `most` is what it may. Returns false when this segment would be too much at once:
+/// then the members got nothing of it.
+#[must_use]
 pub(crate) fn fan_out(
     room: &RoomName,
     segment: &Segment,
     recent: &mut Recent<Frame>,
     members: &Members,
     burst: &mut usize,
-) -> Vec<SessionId> {
+    most: usize,
+) -> bool {
     let (run, frames) = Frame::run(&texts(room, segment));
     for (frame, (seq, _)) in frames.into_iter().zip(segment.messages()) {
         recent.push(seq, frame);
     }
-    let mut behind = Vec::new();
-    if *burst == 0 {
-        // One segment always fits an outbox that is half empty: whoever has no space for it is slow.
-        for session in members.iter() {
-            session.outbox.push(run.clone());
-        }
-    } else {
-        let left_out = members.iter().filter(|session| !session.outbox.push_burst(&run, *burst));
-        behind.extend(left_out.map(|session| session.id.clone()));
+    // One segment always fits an outbox that is half empty: whoever has no space for it is slow.
+    let fits = *burst == 0 || *burst + run.len() <= most;
+    if fits {
+        members.send(&run);
+        *burst += run.len();
     }
-    *burst += run.len();
-    behind
+    fits
 }
 
 /// Gives a signal to every live member but its sender.

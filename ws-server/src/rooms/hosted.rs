@@ -15,7 +15,7 @@ use super::replay::{PageRead, Replay};
 use super::signals::CurrentValues;
 use super::waiting::Waiting;
 use crate::config::Limits;
-use crate::connection::Frame;
+use crate::connection::{Frame, RoomKey};
 
 /// One room as this node hosts it: the machine that decides, and the sessions that it decides for.
 pub(crate) struct Hosted {
@@ -71,12 +71,12 @@ impl Scene<'_> {
 }
 
 impl Hosted {
-    pub(crate) fn new(name: RoomName, hosting: u64, machine: Room, limits: &Limits) -> Self {
+    pub(crate) fn new(name: RoomName, hosting: u64, key: RoomKey, machine: Room, limits: &Limits) -> Self {
         Self {
             name,
             hosting,
             machine,
-            live: Members::default(),
+            live: Members::new(key),
             waiting: Waiting::default(),
             replays: HashMap::new(),
             replay_numbers: 0,
@@ -210,8 +210,13 @@ impl Hosted {
                 self.enter_due = true;
             }
             Event::Deliver(segment) => {
-                let behind = fanout::fan_out(&self.name, &segment, &mut self.recent, &self.live, &mut self.burst);
-                behind.iter().for_each(|id| self.fall_behind(id, segment.seq, scene));
+                // Nobody can have read anything of this turn yet: half of an outbox is for it.
+                let most = scene.limits.outbox_bytes / 2;
+                let Self { name, recent, live, burst, .. } = self;
+                if !fanout::fan_out(name, &segment, recent, live, burst, most) {
+                    let members: Vec<SessionId> = self.live.iter().map(|session| session.id.clone()).collect();
+                    members.iter().for_each(|id| self.fall_behind(id, segment.seq, scene));
+                }
                 scene.work.tell_peers(&segment);
             }
             Event::NewEpoch(position) => self.start_over(&position),

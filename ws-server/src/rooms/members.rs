@@ -5,7 +5,7 @@ use protocol::{
     DisplayName, ErrorCode, ErrorFrame, MessageId, Position, Ref, Reset, RoomName, ServerFrame, SessionId, UserId,
 };
 
-use crate::connection::{Frame, Outbox};
+use crate::connection::{Frame, Mailbox, Outbox, Post, RoomKey};
 
 /// One connection's conversation, as rooms know it.
 #[derive(Debug)]
@@ -50,30 +50,59 @@ pub(crate) enum Request {
     Other(Option<Ref>),
 }
 
-/// The sessions that get a room's messages as they come. Dense, so that fan-out is a walk over an array.
-#[derive(Debug, Default)]
+/// The sessions that get a room's messages as they come. The loops that own their connections know them, too.
+#[derive(Debug)]
 pub(crate) struct Members {
+    room: RoomKey,
     sessions: Vec<Arc<Session>>,
     places: HashMap<SessionId, usize>,
+    /// Loops, and how many of the members each owns.
+    loops: Vec<(Arc<Mailbox>, usize)>,
 }
 
 impl Members {
+    /// Nobody. No other room has this key.
+    pub(crate) fn new(room: RoomKey) -> Self {
+        Self { room, sessions: Vec::new(), places: HashMap::new(), loops: Vec::new() }
+    }
+
+    /// From now on a session gets what is sent.
     pub(crate) fn insert(&mut self, session: Arc<Session>) {
-        if let Some(place) = self.places.get(&session.id) {
-            self.sessions[*place] = session;
+        if self.places.contains_key(&session.id) {
             return;
         }
+        let address = session.outbox.address();
+        let (mailbox, token) = (address.mailbox(), address.token());
+        match self.loops.iter_mut().find(|(known, _)| Arc::ptr_eq(known, mailbox)) {
+            Some((_, members)) => *members += 1,
+            None => self.loops.push((Arc::clone(mailbox), 1)),
+        }
+        mailbox.post(Post::Enter(self.room, token));
         self.places.insert(session.id.clone(), self.sessions.len());
         self.sessions.push(session);
     }
 
+    /// From now on a session gets nothing any more.
     pub(crate) fn remove(&mut self, id: &SessionId) -> Option<Arc<Session>> {
         let place = self.places.remove(id)?;
         let session = self.sessions.swap_remove(place);
         if let Some(moved) = self.sessions.get(place) {
             self.places.insert(moved.id.clone(), place);
         }
+        let address = session.outbox.address();
+        address.mailbox().post(Post::Leave(self.room, address.token()));
+        if let Some((_, members)) = self.loops.iter_mut().find(|(known, _)| Arc::ptr_eq(known, address.mailbox())) {
+            *members -= 1;
+        }
+        self.loops.retain(|(_, members)| *members > 0);
         Some(session)
+    }
+
+    /// Gives all of them a frame, or a run of frames: once for each loop.
+    pub(crate) fn send(&self, frame: &Frame) {
+        for (mailbox, _) in &self.loops {
+            mailbox.post(Post::Fan(self.room, frame.clone()));
+        }
     }
 
     pub(crate) fn contains(&self, id: &SessionId) -> bool {
@@ -92,6 +121,7 @@ impl Members {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::connection::{Mailboxes, Outbound};
 
     fn session(number: u64) -> Arc<Session> {
         Arc::new(Session {
@@ -104,7 +134,7 @@ mod tests {
 
     #[test]
     fn members_leave_from_any_place() {
-        let mut members = Members::default();
+        let mut members = Members::new(Mailboxes::new(1).new_room());
         let sessions: Vec<_> = (0..4).map(session).collect();
         sessions.iter().for_each(|session| members.insert(Arc::clone(session)));
         members.insert(Arc::clone(&sessions[2]));
@@ -114,6 +144,24 @@ mod tests {
             assert!(members.remove(&sessions[gone].id).is_none());
             assert!(members.iter().all(|session| members.places.contains_key(&session.id)));
         }
-        assert!(members.is_empty());
+        assert!(members.is_empty() && members.loops.is_empty());
+    }
+
+    #[test]
+    fn members_get_what_is_sent_between_coming_and_going() {
+        let mut members = Members::new(Mailboxes::new(1).new_room());
+        let (ada, ben) = (session(1), session(2));
+        members.send(&Frame::new("0"));
+        members.insert(Arc::clone(&ada));
+        members.send(&Frame::new("1"));
+        members.insert(Arc::clone(&ben));
+        members.send(&Frame::new("2"));
+        members.remove(&ada.id);
+        members.send(&Frame::new("3"));
+        let got = |session: &Session| match session.outbox.take(100) {
+            Some(Outbound::Frames(frames, _)) => frames.iter().map(|frame| frame.text().to_owned()).collect(),
+            nothing => vec![format!("{nothing:?}")],
+        };
+        assert_eq!((got(&ada), got(&ben)), (vec!["1".to_owned(), "2".to_owned()], vec!["2".into(), "3".into()]));
     }
 }

@@ -87,8 +87,9 @@ impl Rooms {
         let shards = (0..count)
             .map(|_| {
                 let (sender, commands) = mpsc::channel(SHARD_QUEUE);
-                let shard = shard::Shard::new(node.clone(), limits, count, work.clone(), Arc::clone(&departures));
-                tokio::spawn(shard.run(commands, mailboxes.clone()));
+                let (work, departures, mailboxes) = (work.clone(), Arc::clone(&departures), mailboxes.clone());
+                let shard = shard::Shard::new(node.clone(), limits, count, work, departures, mailboxes);
+                tokio::spawn(shard.run(commands));
                 sender
             })
             .collect();

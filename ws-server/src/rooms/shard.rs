@@ -21,6 +21,8 @@ use crate::connection::Mailboxes;
 const ANSWERS: usize = 4_096;
 /// Commands that are obeyed before anything else is looked at.
 const AT_ONCE: usize = 64;
+/// How long to wait for loops that have more than they can write.
+const FULL: Duration = Duration::from_millis(1);
 
 /// Some of the node's rooms, and the task that owns them.
 pub(crate) struct Shard {
@@ -31,6 +33,7 @@ pub(crate) struct Shard {
     recent_bytes: usize,
     max_recent_bytes: usize,
     work: Work,
+    mailboxes: Mailboxes,
     rooms: HashMap<RoomName, Hosted>,
     timers: Timers,
     answers: mpsc::Sender<Answer>,
@@ -46,7 +49,14 @@ pub(crate) struct Shard {
 
 impl Shard {
     /// One of `shards` shards.
-    pub(crate) fn new(node: NodeId, limits: &Limits, shards: usize, work: Work, departures: Arc<Departures>) -> Self {
+    pub(crate) fn new(
+        node: NodeId,
+        limits: &Limits,
+        shards: usize,
+        work: Work,
+        departures: Arc<Departures>,
+        mailboxes: Mailboxes,
+    ) -> Self {
         let (answers, answered) = mpsc::channel(ANSWERS);
         Self {
             arrivals: Arrivals::new(node.clone(), limits),
@@ -57,6 +67,7 @@ impl Shard {
             recent_bytes: 0,
             max_recent_bytes: limits.recent_bytes_per_shard(shards),
             work,
+            mailboxes,
             rooms: HashMap::new(),
             timers: Timers::default(),
             answers,
@@ -70,9 +81,12 @@ impl Shard {
 
     /// Runs until nobody can send commands any more. Priorities: what the log answered, what is due, what is asked. What
     /// members are owed leaves at the end of a turn, for all of them at once.
-    pub(crate) async fn run(mut self, mut commands: mpsc::Receiver<Command>, mailboxes: Mailboxes) {
+    pub(crate) async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
         let mut asked = Vec::with_capacity(AT_ONCE);
         loop {
+            while self.mailboxes.are_full() {
+                tokio::time::sleep(FULL).await;
+            }
             let due = self.next_due();
             tokio::select! {
                 biased;
@@ -83,7 +97,7 @@ impl Shard {
                     _ => asked.drain(..).for_each(|command| self.handle(command)),
                 },
             }
-            mailboxes.wake();
+            self.mailboxes.wake();
             self.answer_flushes();
         }
     }
@@ -195,7 +209,7 @@ impl Shard {
         }
         self.hostings += 1;
         let machine = Room::new(room.clone(), self.node.clone(), self.limits.room());
-        let hosted = Hosted::new(room.clone(), self.hostings, machine, &self.limits);
+        let hosted = Hosted::new(room.clone(), self.hostings, self.mailboxes.new_room(), machine, &self.limits);
         self.rooms.insert(room.clone(), hosted);
         if self.chain_broken {
             self.tell_of_chain(room);

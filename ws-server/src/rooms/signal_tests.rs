@@ -276,7 +276,8 @@ async fn values_leave_memory_by_time_are_then_given_to_nobody_and_keep_no_room_o
     let work = Work::new(here(), Arc::clone(&log), no_peers(), &limits, mpsc::channel(1).0);
     let (answers, _answered) = mpsc::channel(1);
     let name = RoomName::new("r").unwrap();
-    let mut hosted = Hosted::new(name.clone(), 1, Room::new(name, here(), limits.room()), &limits);
+    let mut hosted =
+        Hosted::new(name.clone(), 1, mailboxes().new_room(), Room::new(name, here(), limits.room()), &limits);
     let say = |hosted: &mut Hosted, key: &str, now: Time| {
         let scene = Scene { now, wall: WallSecs(1), work: &work, answers: &answers, limits: &limits };
         let key = Some(SignalKey::new(key).unwrap());

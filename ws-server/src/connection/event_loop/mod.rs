@@ -6,6 +6,7 @@
 
 mod clock;
 mod door;
+mod listeners;
 mod seats;
 mod socket;
 #[cfg(test)]
@@ -29,6 +30,7 @@ use super::mailbox::{Address, Mailbox, Mailboxes};
 use super::outbox::Outbox;
 use door::{Arrival, Stranger};
 pub(super) use door::{Doorkeeper, Opener, Port};
+pub(crate) use listeners::{Listeners, Step};
 use turn::Opened;
 
 /// What is above one WebSocket: it is told what the client says, and its outbox is what the client is told.

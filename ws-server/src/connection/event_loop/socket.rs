@@ -1,3 +1,5 @@
+mod deliver;
+
 use std::io::{ErrorKind, Read};
 
 use mio::Token;
@@ -8,7 +10,7 @@ use websocket::{Deflater, Incoming, Inflater, Reader, Violation};
 use super::Conversation;
 use super::unwritten::{Sent, Unwritten, send};
 use crate::connection::frame::{Deflate, Frame};
-use crate::connection::outbox::Next;
+use crate::connection::outbox::{More, Next};
 
 /// Bytes that are read at a time.
 const READ: usize = 64 * 1024;
@@ -22,6 +24,8 @@ const CONTROLS: u8 = 8;
 /// What a loop lends to the connection whose turn it is.
 pub(super) struct Lent {
     pub(super) max_message: usize,
+    /// The last post up to which all posts are written: what was said to somebody after it must wait.
+    pub(super) written: u64,
     pub(super) buffer: Box<[u8]>,
     inflater: Inflater,
     deflater: Deflater,
@@ -45,6 +49,10 @@ pub(super) struct Connection<C> {
     pub(super) silent: u8,
     /// Heartbeats since the socket last took something, while it should.
     pub(super) stuck: u8,
+    /// Rooms that it gets messages of.
+    pub(super) rooms: u16,
+    /// Something may wait in its outbox.
+    pub(super) is_told: bool,
     /// The loop knows that there may be something to read.
     pub(super) is_hungry: bool,
     /// The loop knows that the other side is gone.
@@ -91,12 +99,20 @@ impl Lent {
     pub(super) fn new(max_message: usize) -> Self {
         Self {
             max_message,
+            written: 0,
             buffer: vec![0; READ].into(),
             inflater: Inflater::new(),
             deflater: Deflater::new(),
             frames: Vec::new(),
             pongs: Vec::new(),
         }
+    }
+}
+
+impl Outcome {
+    /// What comes of both, of which the first is no end.
+    fn and(self, other: Self) -> Self {
+        if other == Self::Rest { self } else { other }
     }
 }
 
@@ -120,6 +136,8 @@ impl<C: Conversation> Connection<C> {
             unheard: 0,
             silent: 0,
             stuck: 0,
+            rooms: 0,
+            is_told: false,
             is_hungry: false,
             is_leaving: false,
             is_stalled: false,
@@ -222,13 +240,19 @@ impl<C: Conversation> Connection<C> {
             let given_up = self.conversation.outbox().is_given_up();
             return if given_up { Outcome::Close(CloseCode::SlowConsumer) } else { Outcome::Rest };
         }
-        match self.conversation.outbox().drain(PORTION, &mut lent.frames) {
-            Next::Rest => Outcome::Rest,
+        match self.conversation.outbox().drain(PORTION, lent.written, &mut lent.frames) {
+            Next::Rest => {
+                self.is_told = false;
+                Outcome::Rest
+            }
             Next::Close(code) => Outcome::Close(code),
-            Next::Write { waiting, more } => match self.write_lent(waiting, lent) {
-                Outcome::Rest if more => Outcome::More,
-                outcome => outcome,
-            },
+            Next::Write { waiting, more } => {
+                self.is_told = more != More::Nothing;
+                match self.write_lent(waiting, lent) {
+                    Outcome::Rest if self.is_told => Outcome::More,
+                    outcome => outcome,
+                }
+            }
         }
     }
 
@@ -317,13 +341,17 @@ impl<C: Conversation> Connection<C> {
         match send(&mut self.socket, frames, 0, self.deflate, deflater) {
             Sent::All => self.give_space(waiting),
             Sent::Part { frames: done, offset } => {
-                self.stuck = 0;
-                let frames = frames.split_off(done);
-                self.unwritten = Some(Box::new(Unwritten { frames, done: 0, offset, controls: 0, waiting }));
+                self.keep(Unwritten { frames: frames.split_off(done), offset, waiting, ..Unwritten::default() });
                 Outcome::Rest
             }
             Sent::Broken => Outcome::Gone,
         }
+    }
+
+    /// The socket takes no more for now.
+    fn keep(&mut self, unwritten: Unwritten) {
+        self.stuck = 0;
+        self.unwritten = Some(Box::new(unwritten));
     }
 
     fn give_space(&mut self, waiting: Vec<RoomName>) -> Outcome {

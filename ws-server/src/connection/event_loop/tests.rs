@@ -1,5 +1,7 @@
 //! A loop over real sockets, with a conversation that gives back what it gets.
 
+mod fan_out;
+
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Mutex;
@@ -22,11 +24,13 @@ struct Stage {
     outbox_bytes: usize,
     /// Each message comes back so often.
     times: usize,
+    /// Of all that have begun.
+    outboxes: Arc<Mutex<Vec<Arc<Outbox>>>>,
 }
 
 struct Echo {
     stage: Stage,
-    outbox: Outbox,
+    outbox: Arc<Outbox>,
     parked: Vec<String>,
     ended: bool,
 }
@@ -35,7 +39,9 @@ impl Conversation for Echo {
     type Opening = Stage;
 
     fn begin(stage: Stage, address: Address) -> Self {
-        Self { outbox: Outbox::new(stage.outbox_bytes, address), stage, parked: Vec::new(), ended: false }
+        let outbox = Arc::new(Outbox::new(stage.outbox_bytes, address));
+        stage.outboxes.lock().unwrap().push(Arc::clone(&outbox));
+        Self { outbox, stage, parked: Vec::new(), ended: false }
     }
 
     fn outbox(&self) -> &Outbox {
@@ -79,6 +85,7 @@ impl Conversation for Echo {
 
 struct World {
     loops: Loops<Stage>,
+    mailboxes: Mailboxes,
     stage: Stage,
     listener: TcpListener,
 }
@@ -93,8 +100,9 @@ impl World {
         };
         let mut stage = Stage { outbox_bytes: 1 << 20, times: 1, ..Stage::default() };
         change(&mut settings, &mut stage);
-        let loops = Loops::start::<Echo>(&Mailboxes::new(1), settings).unwrap();
-        Self { loops, stage, listener: TcpListener::bind("127.0.0.1:0").unwrap() }
+        let mailboxes = Mailboxes::new(1);
+        let loops = Loops::start::<Echo>(&mailboxes, settings).unwrap();
+        Self { loops, mailboxes, stage, listener: TcpListener::bind("127.0.0.1:0").unwrap() }
     }
 
     fn connect(&self) -> TcpStream {

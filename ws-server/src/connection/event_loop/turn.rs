@@ -1,4 +1,5 @@
 mod arrivals;
+mod fan_out;
 
 use std::collections::VecDeque;
 use std::io;
@@ -12,11 +13,13 @@ use protocol::CloseCode;
 
 use super::clock::{Clock, Due};
 use super::door::{Arrival, Door, PORT};
+use super::listeners::{Listeners, Walk};
 use super::seats::{Seat, Seats};
 use super::socket::{Connection, Lent, Outcome};
 use super::{Conversation, LoopSettings, Neighbours};
 use crate::connection::frame::Frame;
-use crate::connection::mailbox::Mailbox;
+use crate::connection::mailbox::{Mail, Mailbox};
+pub(super) use fan_out::Batch;
 
 /// The mailbox's bell, among the tokens.
 const BELL: Token = Token(usize::MAX);
@@ -53,7 +56,11 @@ pub(super) struct EventLoop<C: Conversation> {
     hungry: VecDeque<Token>,
     /// They have something to write.
     ready: VecDeque<Token>,
-    mail: Vec<Token>,
+    mail: Mail,
+    /// Who gets what of rooms.
+    listeners: Listeners,
+    /// Messages that members are getting.
+    walk: Option<(Walk, Batch)>,
     /// Their sockets take something again.
     unblocked: Vec<Token>,
     /// Their other sides are gone: last of all, because those who come go before those who leave.
@@ -84,6 +91,8 @@ impl<C: Conversation> EventLoop<C> {
             self.accept(now);
             self.answer_the_door(now);
             self.read_hungry(now);
+            self.unblock(now);
+            self.fan_out(now);
             self.write_ready(now);
             self.let_go(now);
             self.watch(now);
@@ -93,7 +102,8 @@ impl<C: Conversation> EventLoop<C> {
     /// How long the loop may sleep. Whoever has mail for it from now on wakes it.
     fn patience(&self) -> Option<Duration> {
         let queues = [&self.hungry, &self.ready, &self.leaving];
-        let busy = self.has_arrivals || self.door.is_busy() || queues.iter().any(|queue| !queue.is_empty());
+        let walks = self.walk.is_some() || self.listeners.is_busy();
+        let busy = walks || self.has_arrivals || self.door.is_busy() || queues.iter().any(|queue| !queue.is_empty());
         if busy || !self.mailbox.fall_asleep() {
             return Some(Duration::ZERO);
         }
@@ -139,7 +149,13 @@ impl<C: Conversation> EventLoop<C> {
         if !self.mailbox.take(&mut self.mail) {
             return;
         }
-        self.ready.extend(self.mail.drain(..));
+        for token in self.mail.ready.drain(..) {
+            if let Some(connection) = self.seats.connection(token) {
+                connection.is_told = true;
+                self.ready.push_back(token);
+            }
+        }
+        self.listeners.take(&mut self.mail);
         self.has_arrivals = true;
         if self.mailbox.draining.load(Ordering::SeqCst) && !std::mem::replace(&mut self.draining, true) {
             self.seats.connections().into_iter().for_each(|token| self.send_away(token, now));
@@ -164,13 +180,19 @@ impl<C: Conversation> EventLoop<C> {
         }
     }
 
-    fn write_ready(&mut self, now: Instant) {
+    fn unblock(&mut self, now: Instant) {
         for token in std::mem::take(&mut self.unblocked) {
             let Some(connection) = self.seats.connection(token) else { continue };
             let outcome = connection.unblock(&mut self.lent);
             self.act(token, outcome, now);
         }
-        for _ in 0..WRITES {
+    }
+
+    /// Writes what is said to single connections.
+    fn write_ready(&mut self, now: Instant) {
+        self.lent.written = self.listeners.written();
+        // Those who have more have it in the next turn: it may have to wait for something.
+        for _ in 0..WRITES.min(self.ready.len()) {
             let Some(token) = self.ready.pop_front() else { return };
             let Some(connection) = self.seats.connection(token) else { continue };
             let outcome = connection.pump(&mut self.lent);
@@ -330,7 +352,9 @@ impl<C: Conversation> Opened<C> {
             has_arrivals: false,
             hungry: VecDeque::new(),
             ready: VecDeque::new(),
-            mail: Vec::new(),
+            mail: Mail::default(),
+            listeners: Listeners::default(),
+            walk: None,
             unblocked: Vec::new(),
             leaving: VecDeque::new(),
             stalled: Vec::new(),

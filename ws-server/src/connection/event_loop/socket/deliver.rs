@@ -1,0 +1,41 @@
+use super::{Connection, Lent, Outcome, Phase};
+use crate::connection::event_loop::Conversation;
+use crate::connection::event_loop::turn::Batch;
+use crate::connection::event_loop::unwritten::{Sent, Unwritten, send};
+
+impl<C: Conversation> Connection<C> {
+    /// Writes a room's messages, or queues them if that cannot be now.
+    pub(in crate::connection::event_loop) fn deliver(&mut self, batch: &Batch, lent: &mut Lent) -> Outcome {
+        if self.phase != Phase::Open {
+            return Outcome::Rest;
+        }
+        let together = batch.others && self.rooms > 1;
+        let mut outcome = Outcome::Rest;
+        if self.is_told && !together {
+            // What was said to it alone before comes first. The loop knows already if there is more.
+            outcome = match self.pump(lent) {
+                Outcome::Rest | Outcome::More => Outcome::Rest,
+                Outcome::Stalled => Outcome::Stalled,
+                ending => return ending,
+            };
+        }
+        if together || self.is_told || self.is_blocked() {
+            let outbox = self.conversation.outbox();
+            batch.frames.iter().for_each(|(number, frame)| outbox.push_post(*number, frame.clone()));
+            return outcome;
+        }
+        if self.deflate.is_some() {
+            lent.frames.extend(batch.frames.iter().map(|(_, frame)| frame.clone()));
+            return outcome.and(self.write_lent(Vec::new(), lent));
+        }
+        match send(&mut self.socket, std::slice::from_ref(&batch.joined), 0, None, &mut lent.deflater) {
+            Sent::All => outcome,
+            Sent::Part { offset, .. } => {
+                let frames = vec![batch.joined.clone()];
+                self.keep(Unwritten { frames, offset, ..Unwritten::default() });
+                outcome
+            }
+            Sent::Broken => Outcome::Gone,
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! What is said in passing, in a queue of what must not be lost.
+
+use super::{Outbox, Queued, State};
+use crate::connection::conflation::EncodedSignal;
+
+impl Outbox {
+    /// Queues a signal, or drops it. A newer value of a key takes the place of the one that still waits.
+    pub(crate) fn push_signal(&self, signal: &EncodedSignal) {
+        self.push_signal_within(signal, self.max_bytes / 2);
+    }
+
+    /// Queues the current values of a room for somebody who has just come to its head: behind a replay, which may have
+    /// filled half of the queue already.
+    pub(crate) fn push_current<'a>(&self, values: impl Iterator<Item = &'a EncodedSignal>) {
+        // Older values may wait from before: these must come after what has been queued since.
+        self.lock().signals.seal();
+        for value in values {
+            self.push_signal_within(value, self.max_bytes / 4 * 3);
+        }
+    }
+
+    fn push_signal_within(&self, signal: &EncodedSignal, most: usize) {
+        let mut state = self.lock();
+        if state.closing.is_none() && state.queue_signal(signal, most, self.address.last_post()) {
+            self.tell(state);
+        }
+    }
+}
+
+impl State {
+    /// Returns whether there is one more frame to write.
+    fn queue_signal(&mut self, signal: &EncodedSignal, most: usize, after: u64) -> bool {
+        let EncodedSignal { frame, slot } = signal;
+        let place = slot.as_ref().and_then(|slot| self.signals.find(slot));
+        let waiting = place.and_then(|place| usize::try_from(place - self.taken).ok());
+        if let Some(Queued { frame: older, .. }) = waiting.and_then(|index| self.frames.get_mut(index)) {
+            let bytes = self.bytes - older.len() + frame.len();
+            // What is no longer takes nothing from anybody.
+            if frame.len() <= older.len() || bytes <= most {
+                *older = frame.clone();
+                self.bytes = bytes;
+            }
+            return false;
+        }
+        if self.bytes + frame.len() > most {
+            return false;
+        }
+        self.signals.push(self.taken + self.frames.len() as u64, slot.clone());
+        self.bytes += frame.len();
+        self.frames.push_back(Queued { frame: frame.clone(), after });
+        true
+    }
+
+    /// Makes space for what must not be lost. Rare: the queue is full.
+    pub(super) fn drop_signals(&mut self) {
+        let mut signals = self.signals.take().peekable();
+        let (mut place, mut freed) = (self.taken, 0);
+        self.frames.retain(|queued| {
+            let is_signal = signals.next_if_eq(&place).is_some();
+            place += 1;
+            freed += if is_signal { queued.frame.len() } else { 0 };
+            !is_signal
+        });
+        self.bytes -= freed;
+    }
+}
