@@ -260,7 +260,7 @@ impl<C: Conversation> Connection<C> {
     pub(super) fn unblock(&mut self, lent: &mut Lent) -> Outcome {
         let Some(mut unwritten) = self.unwritten.take() else { return Outcome::Rest };
         let Unwritten { frames, done, offset, .. } = &mut *unwritten;
-        match send(&mut self.socket, &frames[*done..], *offset, self.deflate, &mut lent.deflater) {
+        match send(&self.socket, &frames[*done..], *offset, self.deflate, &mut lent.deflater) {
             Sent::All => {
                 self.stuck = 0;
                 match self.phase {
@@ -338,7 +338,7 @@ impl<C: Conversation> Connection<C> {
     }
 
     fn write(&mut self, frames: &mut Vec<Frame>, waiting: Vec<RoomName>, deflater: &mut Deflater) -> Outcome {
-        match send(&mut self.socket, frames, 0, self.deflate, deflater) {
+        match send(&self.socket, frames, 0, self.deflate, deflater) {
             Sent::All => self.give_space(waiting),
             Sent::Part { frames: done, offset } => {
                 self.keep(Unwritten { frames: frames.split_off(done), offset, waiting, ..Unwritten::default() });

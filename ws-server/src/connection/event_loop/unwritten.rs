@@ -1,7 +1,9 @@
-use std::io::{ErrorKind, IoSlice, Write};
+use std::io::IoSlice;
 
 use mio::net::TcpStream;
 use protocol::RoomName;
+use rustix::io::{Errno, writev};
+use rustix::net::SendFlags;
 use websocket::Deflater;
 
 use crate::connection::frame::{Deflate, Frame};
@@ -55,8 +57,11 @@ pub(super) enum Sent {
 }
 
 /// Writes frames, the first from an offset on, in as few calls as it takes.
+///
+/// The calls go to the kernel directly: around those of the C library there is what a thread's cancellation needs, once for
+/// every delivery.
 pub(super) fn send(
-    socket: &mut TcpStream,
+    socket: &TcpStream,
     frames: &[Frame],
     mut offset: usize,
     deflate: Option<Deflate>,
@@ -65,7 +70,7 @@ pub(super) fn send(
     let mut done = 0;
     while let Some(first) = frames.get(done) {
         let written = if done + 1 == frames.len() {
-            socket.write(&first.wire_for(deflate, deflater)[offset..])
+            rustix::net::send(socket, &first.wire_for(deflate, deflater)[offset..], SendFlags::NOSIGNAL)
         } else {
             let mut pieces = [IoSlice::new(&[]); PIECES];
             let count = pieces.len().min(frames.len() - done);
@@ -73,12 +78,12 @@ pub(super) fn send(
                 *piece = IoSlice::new(frame.wire_for(deflate, deflater));
             }
             pieces[0] = IoSlice::new(&first.wire_for(deflate, deflater)[offset..]);
-            socket.write_vectored(&pieces[..count])
+            writev(socket, &pieces[..count])
         };
         match written {
             Ok(bytes) => offset += bytes,
-            Err(error) if error.kind() == ErrorKind::WouldBlock => return Sent::Part { frames: done, offset },
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(Errno::AGAIN) => return Sent::Part { frames: done, offset },
+            Err(Errno::INTR) => {}
             Err(_) => return Sent::Broken,
         }
         while let Some(frame) = frames.get(done) {

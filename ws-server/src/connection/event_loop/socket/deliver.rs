@@ -28,7 +28,7 @@ impl<C: Conversation> Connection<C> {
             lent.frames.extend(batch.frames.iter().map(|(_, frame)| frame.clone()));
             return outcome.and(self.write_lent(Vec::new(), lent));
         }
-        match send(&mut self.socket, std::slice::from_ref(&batch.joined), 0, None, &mut lent.deflater) {
+        match send(&self.socket, std::slice::from_ref(&batch.joined), 0, None, &mut lent.deflater) {
             Sent::All => outcome,
             Sent::Part { offset, .. } => {
                 let frames = vec![batch.joined.clone()];
