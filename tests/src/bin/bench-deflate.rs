@@ -37,7 +37,7 @@ fn compress(frames: &[Vec<u8>], above: usize) -> (usize, usize, Duration) {
     let (mut bytes, mut compressed) = (0, 0);
     let start = Instant::now();
     for frame in frames {
-        let shorter = deflater.deflate(frame, above);
+        let shorter = deflater.deflate(frame, above, WIDEST);
         compressed += usize::from(shorter.is_some());
         bytes += shorter.as_ref().map_or(frame.len(), Vec::len);
     }

@@ -16,18 +16,29 @@ struct Encoded {
     payload: usize,
     /// The longest of the payloads.
     longest: usize,
-    /// The same compressed, once somebody has asked for it; `None`: that is not shorter.
-    deflated: OnceLock<Option<Box<[u8]>>>,
+    /// The same compressed, for all whose window is the widest or holds the longest payload whole.
+    deflated: Deflated,
+    /// The same for others. Few clients ask for a narrow window, and few messages are longer.
+    narrow: OnceLock<Box<[Deflated; NARROW.len()]>>,
 }
+
+/// Compressed frames, once somebody has asked for them; `None`: they are not shorter.
+type Deflated = OnceLock<Option<Box<[u8]>>>;
 
 /// How a connection gets its frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Deflate {
-    /// Bytes of payload below which nothing is compressed.
+    /// Bytes of payload below which nothing is compressed; 0: everything is, shorter or not.
     pub(super) above: usize,
-    /// Longest payload that the client's window takes compressed.
+    /// Bytes of the client's window: 2^8 to 2^15.
     pub(super) window: usize,
 }
+
+/// The widest window.
+const WIDEST: usize = 1 << 15;
+/// Narrower ones that long messages are compressed for, in bytes. Any other takes the next that is narrower still, so that
+/// a message has few forms, whatever its members ask for.
+const NARROW: [usize; 3] = [1 << 12, 1 << 9, 1 << 8];
 
 /// Longest header of a server's frame.
 const HEADER: usize = 10;
@@ -73,7 +84,7 @@ impl Frame {
     }
 
     fn encoded(wire: Bytes, payload: usize, longest: usize) -> Self {
-        Self(Arc::new(Encoded { wire, payload, longest, deflated: OnceLock::new() }))
+        Self(Arc::new(Encoded { wire, payload, longest, deflated: OnceLock::new(), narrow: OnceLock::new() }))
     }
 
     /// Bytes of text.
@@ -89,10 +100,11 @@ impl Frame {
     /// The bytes for a connection that takes compressed frames. The first that asks has the work, for all.
     pub(super) fn wire_for(&self, deflate: Option<Deflate>, deflater: &mut Deflater) -> &[u8] {
         let Some(deflate) = deflate else { return self.wire() };
-        if self.0.longest < deflate.above || self.0.longest > deflate.window {
+        if self.0.longest < deflate.above {
             return self.wire();
         }
-        let shorter = self.0.deflated.get_or_init(|| deflater.deflate(&self.0.wire, deflate.above).map(Into::into));
+        let (deflated, window) = self.0.form(deflate.window);
+        let shorter = deflated.get_or_init(|| deflater.deflate(&self.0.wire, deflate.above, window).map(Into::into));
         shorter.as_deref().unwrap_or(&self.0.wire)
     }
 
@@ -114,6 +126,17 @@ impl Frame {
     pub(crate) fn texts(&self) -> impl Iterator<Item = &str> {
         websocket::frames(&self.0.wire)
             .map(|frame| std::str::from_utf8(frame.payload).expect("frames are made of text"))
+    }
+}
+
+impl Encoded {
+    /// The compressed form for a client's window, and the window that it is for.
+    fn form(&self, window: usize) -> (&Deflated, usize) {
+        if window >= WIDEST || window >= self.longest {
+            return (&self.deflated, WIDEST);
+        }
+        let class = NARROW.iter().position(|narrow| *narrow <= window).unwrap_or(NARROW.len() - 1);
+        (&self.narrow.get_or_init(Box::default)[class], NARROW[class])
     }
 }
 
