@@ -2,7 +2,7 @@
 //! serve a node's clients. Needs kosoku, which `make test-autobahn` installs.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,10 +25,8 @@ use super::upgrade::hand_over;
 use super::{Frame, Mailboxes, Outbox};
 use crate::listener::{Bounds, serve};
 
-/// The cases that there are.
-const CASES: usize = 517;
-/// Those that can be judged at least: all without compression, and most with it.
-const JUDGED: usize = 377;
+/// How many cases end how: the answers, and then the end. There are no others.
+const VERDICTS: [(&str, &str, usize); 1] = [("OK", "OK", 517)];
 /// The longest message of the cases is 16 MiB.
 const LONGEST: usize = 17 << 20;
 
@@ -81,28 +79,6 @@ async fn upgrade(State(loops): State<Arc<Loops<()>>>, mut request: Request) -> R
 struct Verdict {
     behavior: String,
     behavior_close: String,
-    reportfile: String,
-}
-
-/// What kosoku says of itself when an answer to a compressed text comes plain, as it may (RFC 7692, 7.2.1): it cannot look
-/// at it. Answers are plain where compression gains nothing or the client's window is too narrow.
-const NOT_JUDGED: &str = "Strings must be encoded before hashing";
-
-#[derive(Debug, Deserialize)]
-struct Details {
-    result: String,
-}
-
-impl Verdict {
-    fn is_passed(&self) -> bool {
-        let passed = |what: &str| matches!(what, "OK" | "INFORMATIONAL");
-        passed(&self.behavior) && passed(&self.behavior_close)
-    }
-
-    fn is_judged(&self, report: &Path) -> bool {
-        let details = std::fs::read(report.join(&self.reportfile)).unwrap();
-        serde_json::from_slice::<Details>(&details).unwrap().result != NOT_JUDGED
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -114,8 +90,9 @@ async fn every_case_is_passed() {
         heartbeat: Duration::from_secs(60),
         drain: Duration::ZERO,
         max_message: LONGEST,
-        // Whatever can be compressed is.
-        deflate_above: Some(1),
+        // Everything is compressed, whether it becomes shorter or not: kosoku cannot look at a plain answer to a
+        // compressed text, which RFC 7692 (6) leaves to the sender, and calls the case failed.
+        deflate_above: Some(0),
     };
     let loops = Arc::new(Loops::start::<Echo>(&Mailboxes::new(2), settings).unwrap());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -132,10 +109,13 @@ async fn every_case_is_passed() {
     let index = std::fs::read(report.join("index.json")).unwrap_or_else(|error| panic!("{error}: {said}"));
     let verdicts: BTreeMap<String, BTreeMap<String, Verdict>> = serde_json::from_slice(&index).unwrap();
     let (_, verdicts) = verdicts.into_iter().next().unwrap();
-    assert_eq!(verdicts.len(), CASES);
-    let others: Vec<_> = verdicts.iter().filter(|(_, it)| !it.is_passed() && it.is_judged(&report)).collect();
-    assert!(others.is_empty(), "{others:?}");
-    let passed = verdicts.values().filter(|it| it.is_passed()).count();
-    println!("{passed} of {CASES} passed, the others could not be judged");
-    assert!(passed >= JUDGED, "{passed}");
+    let mut counts = BTreeMap::<_, usize>::new();
+    for Verdict { behavior, behavior_close } in verdicts.values() {
+        *counts.entry((behavior.as_str(), behavior_close.as_str())).or_default() += 1;
+    }
+    println!("{counts:?}");
+    let expected: BTreeMap<_, _> = VERDICTS.into_iter().map(|(answers, end, count)| ((answers, end), count)).collect();
+    let others: Vec<_> =
+        verdicts.iter().filter(|(_, it)| !(it.behavior == "OK" && it.behavior_close == "OK")).collect();
+    assert_eq!(counts, expected, "{others:?}");
 }

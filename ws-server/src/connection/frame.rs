@@ -16,13 +16,20 @@ struct Encoded {
     payload: usize,
     /// The longest of the payloads.
     longest: usize,
-    /// The same compressed, for all whose window is the widest or holds the longest payload whole.
-    deflated: Deflated,
-    /// The same for others. Few clients ask for a narrow window, and few messages are longer.
+    /// The same compressed, once somebody has asked for it: most nodes compress nothing.
+    forms: OnceLock<Box<Forms>>,
+}
+
+/// Compressed forms of a message.
+#[derive(Debug, Default)]
+struct Forms {
+    /// For all whose window is the widest or holds the longest payload whole.
+    wide: Deflated,
+    /// For the others. Few clients ask for a narrow window, and few messages are longer.
     narrow: OnceLock<Box<[Deflated; NARROW.len()]>>,
 }
 
-/// Compressed frames, once somebody has asked for them; `None`: they are not shorter.
+/// Compressed frames, once they were needed; `None`: they are not shorter.
 type Deflated = OnceLock<Option<Box<[u8]>>>;
 
 /// How a connection gets its frames.
@@ -84,7 +91,7 @@ impl Frame {
     }
 
     fn encoded(wire: Bytes, payload: usize, longest: usize) -> Self {
-        Self(Arc::new(Encoded { wire, payload, longest, deflated: OnceLock::new(), narrow: OnceLock::new() }))
+        Self(Arc::new(Encoded { wire, payload, longest, forms: OnceLock::new() }))
     }
 
     /// Bytes of text.
@@ -132,11 +139,12 @@ impl Frame {
 impl Encoded {
     /// The compressed form for a client's window, and the window that it is for.
     fn form(&self, window: usize) -> (&Deflated, usize) {
+        let forms = self.forms.get_or_init(Box::default);
         if window >= WIDEST || window >= self.longest {
-            return (&self.deflated, WIDEST);
+            return (&forms.wide, WIDEST);
         }
         let class = NARROW.iter().position(|narrow| *narrow <= window).unwrap_or(NARROW.len() - 1);
-        (&self.narrow.get_or_init(Box::default)[class], NARROW[class])
+        (&forms.narrow.get_or_init(Box::default)[class], NARROW[class])
     }
 }
 
@@ -144,5 +152,47 @@ impl Encoded {
 impl AsRef<[u8]> for Frame {
     fn as_ref(&self) -> &[u8] {
         &self.0.wire[self.0.wire.len() - self.0.payload..]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The frame's forms for all windows, from the narrowest on, each where it is.
+    fn forms(frame: &Frame) -> Vec<&[u8]> {
+        let mut deflater = Deflater::new();
+        let windows = (8..=15).map(|bits| Deflate { above: 16, window: 1 << bits });
+        let mut forms: Vec<&[u8]> = windows.map(|deflate| frame.wire_for(Some(deflate), &mut deflater)).collect();
+        forms.dedup_by_key(|form| form.as_ptr());
+        forms
+    }
+
+    #[test]
+    fn a_message_that_every_window_holds_is_compressed_once() {
+        let frame = Frame::new(&"again and ".repeat(25));
+        let forms = forms(&frame);
+        assert!(matches!(forms[..], [form] if form.len() < frame.len() / 2));
+        assert!(frame.0.forms.get().is_some_and(|forms| forms.narrow.get().is_none()));
+    }
+
+    #[test]
+    fn a_long_message_has_four_forms_at_most_all_of_them_compressed() {
+        let frame = Frame::new(&"again and ".repeat(10_000));
+        let lengths: Vec<usize> = forms(&frame).into_iter().map(<[u8]>::len).collect();
+        assert_eq!(lengths.len(), 4);
+        assert!(lengths.is_sorted_by(|narrow, wide| narrow > wide), "{lengths:?}");
+        assert!(lengths[0] < frame.len() / 2);
+    }
+
+    #[test]
+    fn what_does_not_become_shorter_goes_to_every_window_plain() {
+        let mut state = 1_u32;
+        let next = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 24) as u8
+        };
+        let frame = Frame::binary(&std::iter::repeat_with(next).take(70_000).collect::<Vec<u8>>());
+        assert_eq!(forms(&frame), [frame.wire()]);
     }
 }
