@@ -128,7 +128,8 @@ async fn echo() -> SocketAddr {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_case_of_the_protocol_is_passed() {
     let counts = run("protocol", &["-x", "12.*", "-x", "13.*"]).await;
-    assert_eq!(counts, BTreeMap::from([("OK".to_owned(), 301)]));
+    // 7.1.6, 7.13.1 and 7.13.2 pass no judgement: what they try, RFC 6455 leaves open.
+    assert_eq!(counts, BTreeMap::from([("INFORMATIONAL".to_owned(), 3), ("OK".to_owned(), 298)]));
 }
 
 #[tokio::test(flavor = "multi_thread")]
