@@ -8,7 +8,8 @@ const MAX_MESSAGES: [usize; 2] = [70_000, 40];
 /// Bytes of messages that are compressed at most: more would take most of the time.
 const ECHO: usize = 4096;
 
-/// Two bytes of settings (whether compression was agreed on, the limit, no echo; how to cut), then what a client sends.
+/// Two bytes of settings (whether compression was agreed on, the limit, no echo, the echo's window, whether all of it is
+/// compressed; how to cut), then what a client sends.
 ///
 /// # Panics
 /// When the stream says something else in pieces than whole, when a limit is not kept, or when what was heard is not
@@ -33,7 +34,7 @@ pub fn client_stream(data: &[u8]) {
     }
     assert!(!ended || whole.1.is_none(), "a close frame is the last word");
     if settings & 4 == 0 {
-        echo(whole.0);
+        echo(whole.0, usize::from(settings >> 6 & 1), 1 << (8 + (settings >> 3 & 7)));
     }
 }
 
@@ -66,8 +67,9 @@ fn pieces(stream: &[u8], seed: u8) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// Writes all messages as a server does, compressed where that helps, and reads them as a client's.
-fn echo(heard: Vec<Heard>) {
+/// Writes all messages as a server does, compressed where that helps (all with a threshold of 0), and reads them as a
+/// client's.
+fn echo(heard: Vec<Heard>, threshold: usize, window: usize) {
     let mut run = Vec::new();
     for heard in &heard {
         match heard {
@@ -79,9 +81,9 @@ fn echo(heard: Vec<Heard>) {
     if run.is_empty() || run.len() > ECHO {
         return;
     }
-    let run = match Deflater::new().deflate(&run, 0) {
+    let run = match Deflater::new().deflate(&run, threshold, window) {
         Some(compressed) => {
-            assert!(compressed.len() < run.len(), "compressed is shorter");
+            assert!(threshold == 0 || compressed.len() < run.len(), "compressed is shorter");
             compressed
         }
         None => run,

@@ -18,10 +18,12 @@ const KEPT_ROOM: usize = 256 * 1024;
 const FLAGS: u32 =
     TINFL_FLAG_HAS_MORE_INPUT | TINFL_FLAG_USING_NON_WRAPPING_OUTPUT_BUF | TINFL_FLAG_STOP_ON_BLOCK_BOUNDARY;
 
-/// Blocks that a message may have: each costs microseconds, though an empty one has only ten bits. Compressors make one of
-/// many thousands of bytes, or of what they were given at once.
+/// Bytes of a block of one letter and of the flush behind it: no client that flushes, however often, needs fewer.
+const FLUSHED: usize = 7;
+
+/// Blocks with codes of their own that a message may have: each costs microseconds, though an empty one has only ten bits.
 fn most_blocks(payload: usize) -> usize {
-    32 + payload / 16
+    32 + payload / FLUSHED
 }
 
 /// Bytes of a compressed message whose content has at most `max`: what cannot be made shorter becomes a little longer.
@@ -34,6 +36,7 @@ pub struct Inflater {
     state: Box<DecompressorOxide>,
     /// The message; a buffer that keeps its length, so that it is not cleared each time.
     pub(crate) out: Vec<u8>,
+    /// Blocks with codes that may still come.
     blocks_left: usize,
 }
 
@@ -88,10 +91,9 @@ impl Inflater {
                 return Err(Violation::TooBig);
             }
             match status {
-                TINFLStatus::Done | TINFLStatus::BlockBoundary if self.blocks_left == 0 => {
-                    return Err(Violation::Inflate);
-                }
-                TINFLStatus::Done | TINFLStatus::BlockBoundary => self.blocks_left -= 1,
+                TINFLStatus::Done => self.count_block()?,
+                TINFLStatus::BlockBoundary if self.codes_follow(input) => self.count_block()?,
+                TINFLStatus::BlockBoundary => {}
                 TINFLStatus::NeedsMoreInput => return Ok(false),
                 TINFLStatus::HasMoreOutput => {
                     let room = room.saturating_mul(2).min(most);
@@ -104,6 +106,20 @@ impl Inflater {
                 return Ok(true);
             }
         }
+    }
+
+    /// Whether the next block has codes. The empty blocks that flushes end with have none, and cost next to nothing.
+    fn codes_follow(&self, rest: &[u8]) -> bool {
+        // Behind the payload comes the tail, and it begins with zeros.
+        let next = u16::from(rest.first().copied().unwrap_or_default());
+        let known = self.state.block_boundary_state();
+        // A bit that says whether it is the last, then two of its kind.
+        known.is_none_or(|known| (u16::from(known.bit_buf) | next << known.num_bits) >> 1 & 0b11 != 0)
+    }
+
+    fn count_block(&mut self) -> Result<(), Violation> {
+        self.blocks_left = self.blocks_left.checked_sub(1).ok_or(Violation::Inflate)?;
+        Ok(())
     }
 
     /// A rare long message does not keep its room.

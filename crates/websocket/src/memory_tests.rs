@@ -49,7 +49,7 @@ fn nothing_is_kept_between_frames_however_they_are_cut() {
 fn a_bomb_takes_no_more_room_than_a_message_may_and_long_messages_do_not_keep_theirs() {
     let mut run = Vec::new();
     push_binary(&mut run, &vec![0; 50 * MAX]);
-    let compressed = Deflater::new().deflate(&run, 0).unwrap();
+    let compressed = Deflater::new().deflate(&run, 1, 1 << 15).unwrap();
     let payload = frames(&compressed).next().unwrap().payload;
     let bomb = frame(FIN | RSV1 | 2, payload.len() as u64, payload);
     let mut inflater = Inflater::new();

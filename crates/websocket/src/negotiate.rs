@@ -6,7 +6,7 @@ const NAME: &str = "permessage-deflate";
 pub struct Agreed {
     /// The value of the answer's `Sec-WebSocket-Extensions`.
     pub response: String,
-    /// The client reads with a window of 2 to this many bytes, 8 to 15: a message with a longer payload goes to it plain.
+    /// The client reads with a window of 2 to this many bytes, 8 to 15.
     pub window_bits: u8,
 }
 

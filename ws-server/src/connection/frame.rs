@@ -16,18 +16,36 @@ struct Encoded {
     payload: usize,
     /// The longest of the payloads.
     longest: usize,
-    /// The same compressed, once somebody has asked for it; `None`: that is not shorter.
-    deflated: OnceLock<Option<Box<[u8]>>>,
+    /// The same compressed, once somebody has asked for it: most nodes compress nothing.
+    forms: OnceLock<Box<Forms>>,
 }
+
+/// Compressed forms of a message.
+#[derive(Debug, Default)]
+struct Forms {
+    /// For all whose window is the widest or holds the longest payload whole.
+    wide: Deflated,
+    /// For the others. Few clients ask for a narrow window, and few messages are longer.
+    narrow: OnceLock<Box<[Deflated; NARROW.len()]>>,
+}
+
+/// Compressed frames, once they were needed; `None`: they are not shorter.
+type Deflated = OnceLock<Option<Box<[u8]>>>;
 
 /// How a connection gets its frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Deflate {
-    /// Bytes of payload below which nothing is compressed.
+    /// Bytes of payload below which nothing is compressed; 0: everything is, shorter or not.
     pub(super) above: usize,
-    /// Longest payload that the client's window takes compressed.
+    /// Bytes of the client's window: 2^8 to 2^15.
     pub(super) window: usize,
 }
+
+/// The widest window.
+const WIDEST: usize = 1 << 15;
+/// Narrower ones that long messages are compressed for, in bytes. Any other takes the next that is narrower still, so that
+/// a message has few forms, whatever its members ask for.
+const NARROW: [usize; 3] = [1 << 12, 1 << 9, 1 << 8];
 
 /// Longest header of a server's frame.
 const HEADER: usize = 10;
@@ -85,7 +103,7 @@ impl Frame {
     }
 
     fn encoded(wire: Bytes, payload: usize, longest: usize) -> Self {
-        Self(Arc::new(Encoded { wire, payload, longest, deflated: OnceLock::new() }))
+        Self(Arc::new(Encoded { wire, payload, longest, forms: OnceLock::new() }))
     }
 
     /// Bytes of text.
@@ -101,10 +119,11 @@ impl Frame {
     /// The bytes for a connection that takes compressed frames. The first that asks has the work, for all.
     pub(super) fn wire_for(&self, deflate: Option<Deflate>, deflater: &mut Deflater) -> &[u8] {
         let Some(deflate) = deflate else { return self.wire() };
-        if self.0.longest < deflate.above || self.0.longest > deflate.window {
+        if self.0.longest < deflate.above {
             return self.wire();
         }
-        let shorter = self.0.deflated.get_or_init(|| deflater.deflate(&self.0.wire, deflate.above).map(Into::into));
+        let (deflated, window) = self.0.form(deflate.window);
+        let shorter = deflated.get_or_init(|| deflater.deflate(&self.0.wire, deflate.above, window).map(Into::into));
         shorter.as_deref().unwrap_or(&self.0.wire)
     }
 
@@ -129,9 +148,63 @@ impl Frame {
     }
 }
 
+impl Encoded {
+    /// The compressed form for a client's window, and the window that it is for.
+    fn form(&self, window: usize) -> (&Deflated, usize) {
+        let forms = self.forms.get_or_init(Box::default);
+        if window >= WIDEST || window >= self.longest {
+            return (&forms.wide, WIDEST);
+        }
+        let class = NARROW.iter().position(|narrow| *narrow <= window).unwrap_or(NARROW.len() - 1);
+        (&forms.narrow.get_or_init(Box::default)[class], NARROW[class])
+    }
+}
+
 /// The payload of a single frame.
 impl AsRef<[u8]> for Frame {
     fn as_ref(&self) -> &[u8] {
         &self.0.wire[self.0.wire.len() - self.0.payload..]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The frame's forms for all windows, from the narrowest on, each where it is.
+    fn forms(frame: &Frame) -> Vec<&[u8]> {
+        let mut deflater = Deflater::new();
+        let windows = (8..=15).map(|bits| Deflate { above: 16, window: 1 << bits });
+        let mut forms: Vec<&[u8]> = windows.map(|deflate| frame.wire_for(Some(deflate), &mut deflater)).collect();
+        forms.dedup_by_key(|form| form.as_ptr());
+        forms
+    }
+
+    #[test]
+    fn a_message_that_every_window_holds_is_compressed_once() {
+        let frame = Frame::new(&"again and ".repeat(25));
+        let forms = forms(&frame);
+        assert!(matches!(forms[..], [form] if form.len() < frame.len() / 2));
+        assert!(frame.0.forms.get().is_some_and(|forms| forms.narrow.get().is_none()));
+    }
+
+    #[test]
+    fn a_long_message_has_four_forms_at_most_all_of_them_compressed() {
+        let frame = Frame::new(&"again and ".repeat(10_000));
+        let lengths: Vec<usize> = forms(&frame).into_iter().map(<[u8]>::len).collect();
+        assert_eq!(lengths.len(), 4);
+        assert!(lengths.is_sorted_by(|narrow, wide| narrow > wide), "{lengths:?}");
+        assert!(lengths[0] < frame.len() / 2);
+    }
+
+    #[test]
+    fn what_does_not_become_shorter_goes_to_every_window_plain() {
+        let mut state = 1_u32;
+        let next = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 24) as u8
+        };
+        let frame = Frame::binary(&std::iter::repeat_with(next).take(70_000).collect::<Vec<u8>>());
+        assert_eq!(forms(&frame), [frame.wire()]);
     }
 }

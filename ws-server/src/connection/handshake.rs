@@ -16,7 +16,7 @@ pub(super) struct Handshake {
     pub(super) bearer: bool,
     /// The answer to an offer of compression.
     extension: Option<String>,
-    /// The client takes compressed messages of at most so many bytes.
+    /// The client reads compressed messages, with a window of so many bytes.
     pub(super) deflate_window: Option<usize>,
 }
 

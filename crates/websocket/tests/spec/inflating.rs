@@ -1,5 +1,6 @@
 //! Compressed messages from clients (RFC 7692).
 
+use miniz_oxide::deflate::core::{CompressorOxide, TDEFLFlush, compress_to_output, create_comp_flags_from_zip_params};
 use websocket::Violation;
 
 use crate::client::*;
@@ -88,4 +89,50 @@ fn a_message_of_almost_nothing_but_empty_blocks_is_refused() {
     assert_eq!(deflated(&[&blocks.repeat(3)[..], &[0x00]].concat()).0, [heard_text("")]);
     assert_eq!(deflated(&[&blocks.repeat(1000)[..], &[0x00]].concat()).1, Some(Violation::Inflate));
     assert_eq!(deflated(&[0x03, 0x00].repeat(1000)).1, Some(Violation::Inflate));
+}
+
+/// A text's payload, of a client that flushes every few bytes.
+fn flushed(text: &str, every: usize, flush: TDEFLFlush) -> Vec<u8> {
+    let mut state = CompressorOxide::new(create_comp_flags_from_zip_params(6, -15, 0));
+    let mut out = Vec::new();
+    let mut compress = |piece: &[u8], flush| {
+        compress_to_output(&mut state, piece, flush, |bytes| {
+            out.extend_from_slice(bytes);
+            true
+        })
+    };
+    for piece in text.as_bytes().chunks(every) {
+        compress(piece, flush);
+    }
+    compress(b"", TDEFLFlush::Sync);
+    out.truncate(out.len() - 4);
+    out
+}
+
+#[test]
+fn a_client_may_flush_as_often_as_it_likes() {
+    let text: String = (0..3000).map(|n| format!("{{\"n\":{n}}}")).collect();
+    for (every, flush) in [(1, TDEFLFlush::Sync), (1, TDEFLFlush::Full), (2, TDEFLFlush::Sync), (30, TDEFLFlush::Full)]
+    {
+        let payload = flushed(&text, every, flush);
+        assert_eq!(deflated(&payload), (vec![heard_text(&text)], None), "every {every} bytes");
+        // Each flush in a frame of its own, and flushes of nothing between them.
+        let parts = payload.split_inclusive(|byte| *byte == 0xff).map(|part| frame(CONTINUATION, part));
+        let stream: Vec<u8> = [frame(RSV1 | TEXT, &[0x00, 0x00, 0x00, 0xff, 0xff].repeat(1000))]
+            .into_iter()
+            .chain(parts)
+            .flatten()
+            .collect();
+        let stream = [stream, frame(FIN | CONTINUATION, b"")].concat();
+        assert_eq!(hear_deflated(&stream), (vec![heard_text(&text)], None), "every {every} bytes");
+        let mut conversation = Conversation::new(true, text.len() - 1);
+        assert_eq!(conversation.feed(&stream), Err(Violation::TooBig));
+    }
+}
+
+#[test]
+fn blocks_of_single_letters_without_a_flush_are_refused_when_they_are_many() {
+    let text = "letter by letter, ".repeat(100);
+    assert_eq!(deflated(&flushed(&text[..30], 1, TDEFLFlush::NoSync)).1, None);
+    assert_eq!(deflated(&flushed(&text, 1, TDEFLFlush::NoSync)).1, Some(Violation::Inflate));
 }

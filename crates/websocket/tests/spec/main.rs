@@ -11,4 +11,5 @@ mod reading;
 mod splits;
 mod streams;
 mod text;
+mod window;
 mod writing;

@@ -34,7 +34,7 @@ pub(in crate::connection) struct Opener<O> {
     pub(in crate::connection) request: usize,
     /// The answer, for the wire.
     pub(in crate::connection) answer: Vec<u8>,
-    /// The client takes compressed messages of at most so many bytes, and may send compressed ones.
+    /// The client reads compressed messages, with a window of so many bytes, and may send compressed ones.
     pub(in crate::connection) deflate_window: Option<usize>,
     pub(in crate::connection) opening: O,
 }

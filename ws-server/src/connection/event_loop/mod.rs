@@ -82,7 +82,7 @@ pub(super) struct LoopSettings {
     pub(super) drain: Duration,
     /// Bytes of the longest message that is read.
     pub(super) max_message: usize,
-    /// Bytes above which messages are compressed for clients that take it; `None`: never.
+    /// Bytes above which messages are compressed for clients that take it (0: all, shorter or not); `None`: never.
     pub(super) deflate_above: Option<usize>,
 }
 
@@ -92,7 +92,7 @@ pub(super) struct Entrant<O> {
     pub(super) socket: TcpStream,
     /// What had been read behind the handshake.
     pub(super) read_ahead: Bytes,
-    /// The client takes compressed messages of at most so many bytes, and may send compressed ones.
+    /// The client reads compressed messages, with a window of so many bytes, and may send compressed ones.
     pub(super) deflate_window: Option<usize>,
     pub(super) opening: O,
 }
