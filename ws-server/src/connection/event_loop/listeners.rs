@@ -105,6 +105,13 @@ impl Listeners {
         Some(step)
     }
 
+    /// The next members of a walk, as many as asked for or as there are.
+    pub(crate) fn ahead(&self, walk: &Walk, most: usize) -> &[Token] {
+        let members = self.rooms.get(&walk.room).map_or(&[][..], |room| &room.members);
+        let until = walk.until.min(walk.done + most).min(members.len());
+        members.get(walk.done..until).unwrap_or_default()
+    }
+
     /// The next member of a walk; `None`: it is over.
     pub(crate) fn next_member(&mut self, walk: &mut Walk) -> Option<Token> {
         let member = self.rooms.get(&walk.room).filter(|_| walk.done < walk.until);

@@ -17,7 +17,7 @@ const READ: usize = 64 * 1024;
 /// Bytes that are taken from an outbox at a time.
 const PORTION: usize = 64 * 1024;
 /// Bytes that are read, and not looked at, of a connection that is to go.
-const UNHEARD: usize = 4 * 1024 * 1024;
+const UNHEARD: u32 = 4 * 1024 * 1024;
 /// Control frames that wait behind what is unwritten: pings need not all be answered (RFC 6455, 5.5.3).
 const CONTROLS: u8 = 8;
 
@@ -44,7 +44,7 @@ pub(super) struct Connection<C> {
     unwritten: Option<Box<Unwritten>>,
     phase: Phase,
     /// Bytes that came when it was to go.
-    unheard: usize,
+    unheard: u32,
     /// Heartbeats since it was last heard of.
     pub(super) silent: u8,
     /// Heartbeats since the socket last took something, while it should.
@@ -179,7 +179,8 @@ impl<C: Conversation> Connection<C> {
     pub(super) fn hear(&mut self, bytes: &mut [u8], lent: &mut Lent) -> Outcome {
         self.silent = 0;
         let open = self.phase == Phase::Open;
-        self.unheard += if open { 0 } else { bytes.len() };
+        // Never more than is read at a time.
+        self.unheard += if open { 0 } else { u32::try_from(bytes.len()).unwrap_or(UNHEARD) };
         if self.unheard > UNHEARD {
             return Outcome::Gone;
         }

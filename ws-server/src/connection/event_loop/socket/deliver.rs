@@ -2,6 +2,7 @@ use super::{Connection, Lent, Outcome, Phase};
 use crate::connection::event_loop::Conversation;
 use crate::connection::event_loop::turn::Batch;
 use crate::connection::event_loop::unwritten::{Sent, Unwritten, send};
+use crate::connection::frame::Frame;
 
 impl<C: Conversation> Connection<C> {
     /// Writes a room's messages, or queues them if that cannot be now.
@@ -20,8 +21,7 @@ impl<C: Conversation> Connection<C> {
             };
         }
         if together || self.is_told || self.is_blocked() {
-            let outbox = self.conversation.outbox();
-            batch.frames.iter().for_each(|(number, frame)| outbox.push_post(*number, frame.clone()));
+            batch.frames.iter().for_each(|(number, frame)| self.queue_post(*number, frame));
             return outcome;
         }
         if self.deflate.is_some() {
@@ -37,5 +37,12 @@ impl<C: Conversation> Connection<C> {
             }
             Sent::Broken => Outcome::Gone,
         }
+    }
+
+    /// Queues the frame of a post.
+    pub(in crate::connection::event_loop) fn queue_post(&mut self, number: u64, frame: &Frame) {
+        self.conversation.outbox().push_post(number, frame.clone());
+        // The mailbox says so only in the next turn, and nothing may overtake it in this one.
+        self.is_told = true;
     }
 }

@@ -108,42 +108,53 @@ struct Expected {
 const CLIENTS: usize = 6;
 const ROOMS: usize = 3;
 
-/// Rooms do at random what rooms do. Returns what every client must get of every room.
-fn act(world: &World, outboxes: &[Arc<Outbox>], rooms: &[RoomKey], acts: usize) -> Vec<Vec<Expected>> {
+/// How rooms behave at random.
+#[derive(Debug, Clone, Copy)]
+struct Manner {
+    acts: usize,
+    /// Once in so many acts the loop is woken.
+    wake: usize,
+    /// Once in so many acts something is said to one client alone.
+    alone: usize,
+}
+
+/// Returns what every client must get of every room.
+fn act(world: &World, outboxes: &[Arc<Outbox>], rooms: &[RoomKey], manner: Manner) -> Vec<Vec<Expected>> {
     let mut random = fastrand::Rng::with_seed(7);
     let mut expected = vec![vec![Expected::default(); ROOMS]; CLIENTS];
-    for number in 0..acts {
+    let both = (0..CLIENTS).flat_map(|client| (0..ROOMS).map(move |room| (client, room)));
+    for (client, room) in both {
+        enter(&outboxes[client], rooms[room]);
+        expected[client][room].inside = true;
+    }
+    for number in 0..manner.acts {
         let (room, client) = (random.usize(..ROOMS), random.usize(..CLIENTS));
         let (state, outbox) = (&mut expected[client][room], &outboxes[client]);
         let say = |what: &str| format!("{room} {what} {number}");
-        match random.usize(..20) {
-            0 => {
-                if std::mem::replace(&mut state.inside, true) {
-                    state.inside = false;
-                    leave(outbox, rooms[room]);
-                    state.texts.push(say("left"));
-                    outbox.push(Frame::new(&say("left")));
-                } else {
-                    state.texts.push(say("joined"));
-                    outbox.push(Frame::new(&say("joined")));
-                    enter(outbox, rooms[room]);
+        if random.usize(..manner.wake) == 0 {
+            world.mailboxes.wake();
+        }
+        if random.usize(..manner.alone) > 0 {
+            let len = if random.usize(..10) == 0 { random.usize(..30_000) } else { random.usize(..200) };
+            let message = say(&"m".repeat(len));
+            fan(world, rooms[room], &message);
+            for states in &mut expected {
+                if states[room].inside {
+                    states[room].texts.push(message.clone());
                 }
             }
-            1..=3 => {
-                state.texts.push(say("ack"));
-                outbox.push(Frame::new(&say("ack")));
-            }
-            4..=6 => world.mailboxes.wake(),
-            _ => {
-                let len = if random.usize(..10) == 0 { random.usize(..30_000) } else { random.usize(..200) };
-                let message = say(&"m".repeat(len));
-                fan(world, rooms[room], &message);
-                for states in &mut expected {
-                    if states[room].inside {
-                        states[room].texts.push(message.clone());
-                    }
-                }
-            }
+        } else if random.usize(..4) > 0 {
+            state.texts.push(say("ack"));
+            outbox.push(Frame::new(&say("ack")));
+        } else if std::mem::replace(&mut state.inside, true) {
+            state.inside = false;
+            leave(outbox, rooms[room]);
+            state.texts.push(say("left"));
+            outbox.push(Frame::new(&say("left")));
+        } else {
+            state.texts.push(say("joined"));
+            outbox.push(Frame::new(&say("joined")));
+            enter(outbox, rooms[room]);
         }
     }
     world.mailboxes.wake();
@@ -152,6 +163,13 @@ fn act(world: &World, outboxes: &[Arc<Outbox>], rooms: &[RoomKey], acts: usize) 
 
 #[test]
 fn whatever_rooms_do_each_client_sees_of_each_room_what_it_should_in_order() {
+    // Nearly every post is a turn of its own, or many are one; much is said to one alone, or hardly anything.
+    for (acts, wake, alone) in [(10_000, 3, 5), (20_000, 300, 5), (20_000, 300, 2_000), (10_000, 3, 500)] {
+        each_client_sees_of_each_room_what_it_should(Manner { acts, wake, alone });
+    }
+}
+
+fn each_client_sees_of_each_room_what_it_should(manner: Manner) {
     let world = World::new(|_, stage| stage.outbox_bytes = 1 << 30);
     let rooms: Vec<RoomKey> = (0..ROOMS).map(|_| world.mailboxes.new_room()).collect();
     let (clients, outboxes): (Vec<_>, Vec<_>) = (0..CLIENTS).map(|_| connect(&world, None)).unzip();
@@ -171,7 +189,7 @@ fn whatever_rooms_do_each_client_sees_of_each_room_what_it_should_in_order() {
         })
     });
     let reading: Vec<_> = reading.collect();
-    let expected = act(&world, &outboxes, &rooms, 20_000);
+    let expected = act(&world, &outboxes, &rooms, manner);
     assert!(outboxes.iter().all(|outbox| outbox.push(Frame::new("end"))), "nobody is closed");
     world.mailboxes.wake();
     for (client, (reading, expected)) in reading.into_iter().zip(expected).enumerate() {
@@ -179,7 +197,7 @@ fn whatever_rooms_do_each_client_sees_of_each_room_what_it_should_in_order() {
         for (room, (seen, expected)) in seen.into_iter().zip(expected).enumerate() {
             assert!(seen.len() > 100);
             let differ = seen.iter().zip(&expected.texts).position(|(seen, expected)| seen != expected);
-            assert_eq!((differ, seen.len()), (None, expected.texts.len()), "client {client}, room {room}");
+            assert_eq!((differ, seen.len()), (None, expected.texts.len()), "{manner:?}: client {client}, room {room}");
         }
     }
 }

@@ -7,6 +7,9 @@ use crate::connection::event_loop::Conversation;
 use crate::connection::event_loop::listeners::{Step, Walk};
 use crate::connection::frame::Frame;
 
+/// Members whose connections are fetched from memory together.
+const AHEAD: usize = 16;
+
 /// What each member of a walk gets.
 pub(crate) struct Batch {
     /// All messages as one, for those that take them as they are: one write from one piece of memory.
@@ -26,6 +29,9 @@ impl<C: Conversation> EventLoop<C> {
         while budget > 0 {
             let Some((mut walk, batch)) = self.walk.take().or_else(|| self.next_walk(&mut budget)) else { return };
             while let Some(token) = self.listeners.next_member(&mut walk) {
+                if budget.is_multiple_of(AHEAD) {
+                    self.look_ahead(&walk);
+                }
                 budget -= 1;
                 // Who has gone leaves the room soon.
                 if let Some(connection) = self.seats.connection(token) {
@@ -41,6 +47,15 @@ impl<C: Conversation> EventLoop<C> {
         }
     }
 
+    /// Touches the connections that are next: the processor fetches them from memory together, and not one after the other
+    /// as their turns come.
+    fn look_ahead(&mut self, walk: &Walk) {
+        let Self { listeners, seats, .. } = self;
+        for token in listeners.ahead(walk, AHEAD) {
+            std::hint::black_box(seats.connection(*token).is_some_and(|connection| connection.is_told));
+        }
+    }
+
     /// Lets members come and go until there is something for those who stay; `None`: there is nothing, or no budget.
     fn next_walk(&mut self, budget: &mut usize) -> Option<(Walk, Batch)> {
         while *budget > 0 {
@@ -53,7 +68,7 @@ impl<C: Conversation> EventLoop<C> {
             }
             for (token, number, frame) in apart {
                 if let Some(connection) = self.seats.connection(token) {
-                    connection.conversation.outbox().push_post(number, frame);
+                    connection.queue_post(number, &frame);
                 }
             }
             let Some(walk) = walk else {
