@@ -166,7 +166,7 @@ impl Asking {
         let (stats, topic) = (Arc::<LinkStats>::default(), Arc::<Topic>::default());
         let client = Arc::new(LinkClient::new(node(name), keys, Arc::new(SystemTime::now)));
         let signals = SnsSignals::start(Arc::clone(&topic) as _, Arc::clone(&known), Arc::clone(&stats));
-        let link = Link::start(client, Arc::clone(&known), hints, signals, Arc::clone(&stats));
+        let link = Link::start(client, Arc::clone(&known), hints, None, signals, Arc::clone(&stats));
         Self { link, stats, topic, directory, known }
     }
 
