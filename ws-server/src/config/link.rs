@@ -92,7 +92,7 @@ impl LinkConfig {
         match (&self.cluster_key, self.stand_alone) {
             (None, _) if redis.is_some() => Err(RedisConfigError::WithoutKey.into()),
             (Some(_), true) => Err(LinkConfigError::StandAloneWithKey),
-            (Some(text), false) => Ok(LinkMode::Linked(ClusterKeys::parse(&text.text())?)),
+            (Some(text), false) => Ok(LinkMode::Linked(ClusterKeys::parse(text.text())?)),
             (None, _) if self.sns_relay => Err(LinkConfigError::RelayWithoutKey),
             (None, true) => Ok(LinkMode::StandAlone),
             (None, false) => Ok(LinkMode::Only),

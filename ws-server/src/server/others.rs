@@ -43,7 +43,7 @@ pub(super) struct LinkPort {
     keys: ClusterKeys,
     /// What other nodes are told.
     address: Arc<str>,
-    redis: Option<Target>,
+    redis: Option<Box<Target>>,
 }
 
 impl Standing {
@@ -94,13 +94,13 @@ impl LinkPort {
 }
 
 /// Where Redis is, if there is to be one. Nobody asks whether it is there: it may come and go.
-fn redis_target(config: &RedisConfig) -> Result<Option<Target>, StartError> {
+fn redis_target(config: &RedisConfig) -> Result<Option<Box<Target>>, StartError> {
     let Some(address) = config.address().map_err(LinkConfigError::from)? else { return Ok(None) };
     let roots = match &config.redis_trust_root {
         Some(path) => trust_roots("--redis-trust-root", path)?,
         None => TrustRoots::mozilla(),
     };
-    Ok(Some(Target::new(address, &roots)?))
+    Ok(Some(Box::new(Target::new(address, &roots)?)))
 }
 
 /// What a node needs to be one among others.
@@ -188,7 +188,7 @@ impl Others {
                 accelerator = port.redis.take().map(|target| {
                     Accelerator::new(AcceleratorSettings {
                         node: node.clone(),
-                        target,
+                        target: *target,
                         channel,
                         keys: port.keys.clone(),
                         clock: wall_clock(),
