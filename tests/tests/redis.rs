@@ -34,15 +34,9 @@ impl World {
         let flags = [flags(&redis), vec!["--peer-hints".to_owned(), "off".to_owned()]].concat();
         let nodes = [start(&stack, &flags).await, start(&stack, &flags).await];
         let world = Self { stack, nodes, redis, flags };
-        world.connected(1).await;
+        connected(&world.nodes, 1).await;
         world.acquainted().await;
         world
-    }
-
-    async fn connected(&self, connected: u64) {
-        for node in &self.nodes {
-            eventually("Redis is noticed", || async { node.gauge("redis_connected").await == connected }).await;
-        }
     }
 
     /// A node tells nobody anything before it knows of somebody.
@@ -99,7 +93,7 @@ async fn chat(speaker: &Guest, messages: usize) {
 }
 
 /// How long each of so many messages takes from its acknowledgement to somebody else.
-async fn delays(speaker: &Guest, listener: &Guest, messages: usize) -> Vec<Duration> {
+async fn delays(what: &str, speaker: &Guest, listener: &Guest, messages: usize) -> Vec<Duration> {
     let mut delays = Vec::new();
     for number in 0..messages {
         let seq = speaker.say(&room("lobby"), &format!("timed {number}")).await;
@@ -110,6 +104,8 @@ async fn delays(speaker: &Guest, listener: &Guest, messages: usize) -> Vec<Durat
         delays.push(acked.elapsed());
     }
     delays.sort();
+    let (median, longest) = (delays[messages / 2], delays[messages - 1]);
+    println!("{what}: from acknowledgement to the other node's member median {median:?}, longest {longest:?}");
     delays
 }
 
@@ -126,10 +122,8 @@ async fn nodes_hear_each_other_at_once_through_redis_while_sns_loses_everything(
     let world = World::start(Some(NO_SNS)).await;
     let crowd = Crowd::new();
     let (ada, ben) = world.pair(&crowd).await;
-    let delays = delays(&ada, &ben, 40).await;
-    let (median, longest) = (delays[delays.len() / 2], delays[delays.len() - 1]);
-    println!("from acknowledgement to the other node's member: median {median:?}, longest {longest:?}");
-    assert!(median < SOON, "{delays:?}");
+    let delays = delays("Redis, no SNS", &ada, &ben, 40).await;
+    assert!(delays[delays.len() / 2] < SOON, "{delays:?}");
     assert!(world.nodes[1].counter("link_redis_segments_received").await >= 40);
     assert!(world.nodes[0].counter("link_redis_segments_published").await >= 40);
     signal(&ada, "by Redis").await;
@@ -150,7 +144,7 @@ async fn a_redis_that_is_killed_in_mid_traffic_costs_latency_only_and_is_used_ag
     })
     .1;
     connected(&nodes, 0).await;
-    chat(&ada, 50).await;
+    delays("Redis is dead, SNS is well", &ada, &ben, 50).await;
     signal(&ada, "by SNS").await;
     ben.until("the signal", |event| is_signal(event, "by SNS")).await;
     eventually("it counts", || async { nodes[0].counter("link_signals_published").await > 0 }).await;
@@ -159,7 +153,7 @@ async fn a_redis_that_is_killed_in_mid_traffic_costs_latency_only_and_is_used_ag
     let redis = Redis::start_at(port).await;
     connected(&nodes, 1).await;
     let before = nodes[1].counter("link_redis_segments_received").await;
-    chat(&ada, 50).await;
+    delays("Redis is back", &ada, &ben, 50).await;
     signal(&ada, "by Redis again").await;
     ben.until("the signal", |event| is_signal(event, "by Redis again")).await;
     let report = crowd.verified().await;
@@ -186,7 +180,7 @@ async fn a_redis_that_hangs_holds_up_no_publish() {
     chat(&ada, 20).await;
     crowd.settled().await;
     world.redis.process().signal("CONT");
-    world.connected(1).await;
+    connected(&world.nodes, 1).await;
     chat(&ada, 20).await;
     let report = crowd.verified().await;
     assert_eq!((report.messages, report.sightings), (60, 120), "{report}");
@@ -289,7 +283,7 @@ async fn redis_may_speak_tls_and_know_its_users() {
     let world = World::at(redis, flags, Some(NO_SNS)).await;
     let crowd = Crowd::new();
     let (ada, ben) = world.pair(&crowd).await;
-    let delays = delays(&ada, &ben, 10).await;
+    let delays = delays("Redis by TLS, no SNS", &ada, &ben, 10).await;
     assert!(delays[delays.len() / 2] < SOON, "{delays:?}");
     crowd.verified().await;
 

@@ -26,7 +26,7 @@ pub struct LinkConfig {
     /// Host and port at which other nodes reach this one (otherwise the address of the machine)
     #[arg(long, env = "ROOMCAST_LINK_ADDRESS", value_name = "HOST:PORT", value_parser = parse::host_and_port)]
     pub link_address: Option<String>,
-    /// Whether nodes tell each other at once what they committed: `on`, `off`, or `auto`: up to 32 nodes
+    /// Whether nodes tell each other at once what they committed: `on`, `off`, or `auto`: up to 32 nodes, while Redis does not do it
     #[arg(long, env = "ROOMCAST_PEER_HINTS", default_value = "auto", value_name = "WHEN")]
     pub peer_hints: PeerHints,
     /// The accelerator.
