@@ -105,7 +105,7 @@ async fn delays(what: &str, speaker: &Guest, listener: &Guest, messages: usize) 
     }
     delays.sort();
     let (median, longest) = (delays[messages / 2], delays[messages - 1]);
-    println!("{what}: from acknowledgement to the other node's member median {median:?}, longest {longest:?}");
+    eprintln!("{what}: from acknowledgement to the other node's member median {median:?}, longest {longest:?}");
     delays
 }
 

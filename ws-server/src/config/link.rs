@@ -46,11 +46,11 @@ pub struct LinkConfig {
 /// When committed segments and signals are told to the other nodes at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum PeerHints {
-    /// As long as there are few nodes: each one tells each other one.
+    /// As long as there are few nodes, and Redis does not tell them all: each one tells each other one.
     Auto,
     /// Always.
     On,
-    /// Never: SNS and the log carry everything.
+    /// Never: Redis, or else SNS and the log, carry everything.
     Off,
 }
 
