@@ -9,7 +9,7 @@ PARTS := $(abspath $(TARGET))/parts
 INSTALL = STREAM_PUBLISHER=$(abspath $(TARGET))/debug/stream-publisher tests/parts/install.sh $(PARTS)
 
 .PHONY: test tools format lint build unit web infra foreign soak e2e-aws-local test-autobahn test-dynamodb-local test-sns-moto \
-	test-lambda-runtime templates publisher lambda deploy cost image-size lambda-figures release measure replay bench-append \
+	test-lambda-runtime test-redis templates publisher lambda deploy cost image-size lambda-figures release measure replay bench-append \
 	bench-jitter bench-deflate bench bench-quick peers bench-micro hunt fuzz
 
 ## Everything that must hold before a change lands. Installs what it needs, into the user's cargo folder.
@@ -38,8 +38,8 @@ web:
 soak: tools build
 	ROOMCAST_SOAK=1 $(CARGO) nextest run --workspace --profile soak -E 'binary(/^fault/)'
 
-## The same tests against parts of AWS that are not ours.
-foreign: test-autobahn test-dynamodb-local test-sns-moto test-lambda-runtime e2e-aws-local
+## Against programs that are not ours: parts of AWS, Redis, a WebSocket test suite.
+foreign: test-autobahn test-dynamodb-local test-sns-moto test-lambda-runtime test-redis e2e-aws-local
 
 ## End to end in ministack: the data plane by its CloudFormation template, the compiled Lambda behind the Runtime API.
 e2e-aws-local: tools build
@@ -65,6 +65,11 @@ test-sns-moto: tools build
 test-lambda-runtime: tools build
 	$(INSTALL) python
 	ROOMCAST_PARTS=$(PARTS) $(CARGO) nextest run --workspace --profile lambda-runtime
+
+## Hints through a real Redis or Valkey: killed, stopped, absent, with strangers at its channel, and behind TLS.
+test-redis: tools build
+	$(INSTALL) redis
+	ROOMCAST_PARTS=$(PARTS) $(CARGO) nextest run --workspace --profile redis
 
 # Packages of Node and Python, fetched again only when their lists change.
 INFRA_PACKAGES := infra/node_modules/.package-lock.json

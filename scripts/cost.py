@@ -59,6 +59,7 @@ class Load:
     retention_days: float = 30
     nat_gateways: int = 2
     audit_units: int = 500
+    redis_nodes: int = 0
 
     def __post_init__(self):
         for name in ("clients", "messages", "receivers", "message_bytes", "frame_bytes", "clients_per_node"):
@@ -66,7 +67,7 @@ class Load:
                 raise LoadError(f"{name} must be above 0")
         if self.receivers > self.clients:
             raise LoadError(f"a message has {self.receivers:g} receivers, but there are only {self.clients} clients")
-        for name in ("connects", "retention_days", "nat_gateways", "shards", "audit_units"):
+        for name in ("connects", "retention_days", "nat_gateways", "shards", "audit_units", "redis_nodes"):
             if getattr(self, name) < 0:
                 raise LoadError(f"{name} must not be below 0")
 
@@ -166,7 +167,14 @@ def core(prices, load):
         "SNS deliveries": sns_deliveries(prices, load),
         "Fargate": HOURS * load.nodes * (load.vcpu * fargate["vcpu_hour"] + load.memory_gb * fargate["gb_hour"]),
         "Load balancer": load_balancer(prices, load),
-    }
+    } | valkey(prices, load)
+
+
+def valkey(prices, load):
+    """Hints through ElastiCache, if they were asked for: nodes of cache.t4g.small."""
+    if not load.redis_nodes:
+        return {}
+    return {"ElastiCache for Valkey": HOURS * load.redis_nodes * prices["elasticache"]["small_node_hour"]}
 
 
 def besides(prices, load):
@@ -191,7 +199,8 @@ def elsewhere(prices, load):
 
     gateway, appsync, cache = prices["api_gateway_websocket"], prices["appsync_events"], prices["elasticache"]
     parts = core(prices, load)
-    without_sns = sum(parts.values()) - parts["SNS publishes"] - parts["SNS deliveries"] - parts["Lambda"]
+    ours = ("SNS publishes", "SNS deliveries", "Lambda", "ElastiCache for Valkey")
+    without_sns = sum(dollars for name, dollars in parts.items() if name not in ours)
     return {
         "API Gateway WebSocket (without its Lambdas and tables)": tiered(
             gateway["messages_million"], deliveries * frames(gateway["message_kb"])
@@ -247,6 +256,7 @@ def arguments():
     add("--retention-days", type=float, default=load.retention_days, help="days that messages are kept (%(default)g)")
     add("--nat-gateways", type=int, default=load.nat_gateways, help="(%(default)d)")
     add("--audit-units", type=int, default=load.audit_units, help="a node's budget for audits (%(default)d)")
+    add("--redis-nodes", type=int, default=0, help="Valkey nodes for hints, of cache.t4g.small (%(default)d)")
     return parser
 
 

@@ -51,6 +51,12 @@ class Figures(unittest.TestCase):
                 self.close(others[0], gateway)
                 self.close(others[1], appsync)
 
+    def test_valkey_costs_nothing_unless_it_is_asked_for(self):
+        without, with_two = (core(clients=10_000, messages=10, redis_nodes=nodes) for nodes in (0, 2))
+        self.assertNotIn("ElastiCache for Valkey", without)
+        self.close(with_two["ElastiCache for Valkey"], 37)
+        self.assertEqual(sum(with_two.values()) - with_two["ElastiCache for Valkey"], sum(without.values()))
+
     def test_one_room_of_everybody_too(self):
         for clients, together, traffic in BROADCAST_BY_HAND:
             with self.subTest(clients=clients):

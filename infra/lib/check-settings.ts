@@ -1,7 +1,7 @@
 import { isIPv4 } from 'node:net';
 import { LOG_DAYS } from './log-retention.ts';
 import { SettingsError } from './settings-error.ts';
-import type { AlarmSettings, DataSettings, EntranceSettings, NetworkSettings, ScalingSettings, Settings, TaskSettings } from './settings.ts';
+import type { AcceleratorSettings, AlarmSettings, DataSettings, EntranceSettings, NetworkSettings, ScalingSettings, Settings, TaskSettings } from './settings.ts';
 
 /** Seconds that Fargate gives a stopping task at most. */
 export const STOP_TIMEOUT = 120;
@@ -45,6 +45,9 @@ export function checkSettings(settings: Settings): void {
   checkEntrance(service.entrance, settings);
   checkTask(service.task, service.entrance);
   checkScaling(service.scaling, service.task);
+  if (service.accelerator) {
+    checkAccelerator(service.accelerator);
+  }
   checkAlarms(settings.alarms);
 }
 
@@ -149,6 +152,13 @@ function checkScaling(scaling: ScalingSettings, task: TaskSettings): void {
   whole('scaling.maxTasks', scaling.maxTasks, scaling.minTasks, 1_000);
   whole('scaling.connectionsPerTask', scaling.connectionsPerTask, 1, task.sessions);
   whole('scaling.cpuPercent', scaling.cpuPercent, 10, 90);
+}
+
+function checkAccelerator({ nodeType, nodes }: AcceleratorSettings): void {
+  if (!/^cache\.[a-z0-9]+\.[a-z0-9]+$/.test(nodeType)) {
+    refuse('accelerator.nodeType', `${nodeType} is no size of ElastiCache (cache.t4g.small, …)`);
+  }
+  whole('accelerator.nodes', nodes, 1, 6);
 }
 
 function checkAlarms(alarms: AlarmSettings): void {

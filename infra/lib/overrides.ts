@@ -12,6 +12,7 @@ export const OVERRIDES: Readonly<Record<string, string>> = {
   vpcId: 'an existing network, looked up; needs account and region',
   account: 'AWS account',
   region: 'AWS region',
+  accelerator: 'size of two Valkey nodes for hints, for example cache.t4g.small; without it there are none',
   imageUri: 'an image of the server that exists, instead of building one',
   alarmTopicArn: 'an SNS topic that exists, for alarms',
   alarmEmail: 'an address that alarms are sent to',
@@ -38,7 +39,7 @@ export function override(settings: Settings, node: Node): Settings {
   const text = (name: string) => given(node, name);
   const [domainName, certificateArn, vpcId, imageUri] = ['domainName', 'certificateArn', 'vpcId', 'imageUri'].map(text);
   const [zoneId, zoneName, account, region] = ['zoneId', 'zoneName', 'account', 'region'].map(text);
-  const [topicArn, email] = ['alarmTopicArn', 'alarmEmail'].map(text);
+  const [topicArn, email, nodeType] = ['alarmTopicArn', 'alarmEmail', 'accelerator'].map(text);
   if ((zoneId === undefined) !== (zoneName === undefined)) {
     throw new SettingsError('-c zoneId and -c zoneName go together');
   }
@@ -59,6 +60,7 @@ export function override(settings: Settings, node: Node): Settings {
         ...(zoneId && zoneName && { zone: { id: zoneId, name: zoneName } }),
       },
       task: { ...service.task, ...(imageUri && { imageUri }) },
+      ...(nodeType && { accelerator: { nodes: 2, ...service.accelerator, nodeType } }),
     },
     alarms: { ...alarms, ...(topicArn && { topicArn }), ...(email && { email }) },
   };

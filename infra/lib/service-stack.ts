@@ -3,6 +3,7 @@ import type * as ecs from 'aws-cdk-lib/aws-ecs';
 import * as sns from 'aws-cdk-lib/aws-sns';
 import type { Construct } from 'constructs';
 import { importDataPlane } from './data-exports.ts';
+import { Accelerator } from './service/accelerator.ts';
 import { Domain } from './service/domain.ts';
 import { Entrance } from './service/entrance.ts';
 import { Network } from './service/network.ts';
@@ -50,6 +51,10 @@ export class ServiceStack extends Stack {
     const publicUrl = domain.certificate
       ? `https://${entranceSettings.domainName}`
       : `http://${entrance.balancer.loadBalancerDnsName}`;
+    const accelerator = settings.service.accelerator && new Accelerator(this, 'Accelerator', {
+      settings: settings.service.accelerator,
+      vpc,
+    });
     const nodes = new NodeService(this, 'Nodes', {
       settings: settings.service,
       vpc,
@@ -58,7 +63,9 @@ export class ServiceStack extends Stack {
       role: new NodeRole(this, 'NodeRole', data).role,
       data,
       publicUrl,
+      ...(accelerator && { accelerator }),
     });
+    accelerator?.allowFrom(nodes.service);
     new Scaling(this, 'Scaling', { settings: scaling, service: nodes.service, entrance });
     const metrics = serviceMetrics(entrance, nodes.service);
     const lines = new LogMetrics(this, 'LogLines', nodes.logGroup);

@@ -42,6 +42,8 @@ export interface ServiceSettings {
   readonly entrance: EntranceSettings;
   readonly task: TaskSettings;
   readonly scaling: ScalingSettings;
+  /** Hints through ElastiCache for Valkey; none without it. Beyond 32 nodes they are the only ones that are fast. */
+  readonly accelerator?: AcceleratorSettings;
   /** Days that logs are kept; one of CloudWatch's steps. */
   readonly logDays: number;
   /** Whether ECS collects Container Insights (paid for by metric). */
@@ -120,6 +122,14 @@ export interface TaskSettings {
   readonly log: string;
   /** Further variables, for example `ROOMCAST_MAX_BODY`. */
   readonly environment?: Readonly<Record<string, string>>;
+}
+
+/** A primary and its replicas, in the service's private subnets, by TLS and with a password. */
+export interface AcceleratorSettings {
+  /** ElastiCache's size of a node: `cache.t4g.small`, … Everything that is published goes out to every node of the service. */
+  readonly nodeType: string;
+  /** 1 to 6; from 2 on, which are in different zones, one takes over when the primary fails. */
+  readonly nodes: number;
 }
 
 /** How many nodes there are. */

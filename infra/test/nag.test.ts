@@ -4,7 +4,7 @@ import { type App, Stack, Validations } from 'aws-cdk-lib';
 import * as sns from 'aws-cdk-lib/aws-sns';
 import { AwsSolutionsChecks } from 'cdk-nag';
 import { uncheckedApp } from '../lib/deployment.ts';
-import { dataStack, PRODUCTION, serviceStack, TRIAL } from './stacks.ts';
+import { ACCELERATED, ACCELERATED_TRIAL, dataStack, PRODUCTION, serviceStack, TRIAL } from './stacks.ts';
 
 function checked(build: (app: App) => unknown): App {
   const app = uncheckedApp();
@@ -13,7 +13,9 @@ function checked(build: (app: App) => unknown): App {
   return app;
 }
 
-for (const [name, settings] of Object.entries({ production: PRODUCTION, trial: TRIAL })) {
+const DEPLOYED = { production: PRODUCTION, trial: TRIAL, accelerated: ACCELERATED, 'accelerated trial': ACCELERATED_TRIAL };
+
+for (const [name, settings] of Object.entries(DEPLOYED)) {
   test(`nothing in ${name} breaks a rule of AWS Solutions without a reason`, () => {
     const app = checked((app) => [dataStack(settings, app), serviceStack(settings, app)]);
     assert.doesNotThrow(() => app.synth());

@@ -36,6 +36,8 @@ const REFUSED: readonly (readonly [Settings, RegExp])[] = [
   [withTask({ retentionHours: 1 }), /^task.retentionHours/],
   [withTask({ sessions: 100 }), /^scaling.connectionsPerTask: 1500 is not a whole number from 1 to 100/],
   [changed(TRIAL, { scaling: { ...scaling, maxTasks: 1 } }), /^scaling.maxTasks: 1 is not a whole number from 2/],
+  [changed(TRIAL, { accelerator: { nodeType: 't4g.small', nodes: 2 } }), /^accelerator.nodeType: t4g.small is no size of ElastiCache/],
+  [changed(TRIAL, { accelerator: { nodeType: 'cache.t4g.small', nodes: 0 } }), /^accelerator.nodes: 0 is not a whole number from 1 to 6/],
   [changed(TRIAL, { logDays: 8 }), /^service.logDays: 8 days is none of CloudWatch's steps/],
   [changedData(TRIAL, { topicShards: 0 }), /^data.topicShards: 0 is not a whole number from 1 to 64/],
   [changedData(TRIAL, { publisherMemory: 64 }), /^data.publisherMemory/],

@@ -20,6 +20,10 @@ export const PRODUCTION = changed(withImage(production), {
   entrance: { ...production.service.entrance, domainName: 'chat.example.com', certificateArn: CERTIFICATE },
 });
 
+/** The same with hints through Valkey; a trial with one node of it. */
+export const ACCELERATED = changed(PRODUCTION, { accelerator: { nodeType: 'cache.t4g.small', nodes: 2 } });
+export const ACCELERATED_TRIAL = changed(TRIAL, { accelerator: { nodeType: 'cache.t4g.micro', nodes: 1 } });
+
 function withImage(settings: Settings): Settings {
   return changed(settings, { task: { ...settings.service.task, imageUri: IMAGE } });
 }

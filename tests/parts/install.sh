@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Installs the parts that tests run against and that are not ours, from registries that everybody can reach, into one
-# folder. Whatever is there already is kept, so a second run takes no time. Needs Python 3 with venv, npm, nothing else.
+# folder. Whatever is there already is kept, so a second run takes no time. Needs Python 3 with venv and npm; Redis comes
+# from the machine, or else from Debian's packages, which are unpacked there and not installed.
 #
-#     install.sh <folder> <part>...        parts: python (ministack, moto, cargo-lambda), dynamodb-local, lambda-zip
+#     install.sh <folder> <part>...        parts: python (ministack, moto, cargo-lambda), dynamodb-local, lambda-zip, redis
 #
 # lambda-zip packs the Lambda's program that cargo has built: $STREAM_PUBLISHER.
 set -euo pipefail
@@ -82,6 +83,51 @@ install_dynamodb_local() {
     rm -rf "$download"
 }
 
+# Redis 6 or later, or Valkey: the machine's, or else Debian's. Needs no root.
+install_redis() {
+    local server target="$folder/redis" download="$folder/redis.download"
+    [ -x "$target/redis-server" ] && runs_redis "$target/redis-server" && return
+    rm -rf "$target" "$download"
+    mkdir -p "$target" "$download"
+    for server in "$(command -v valkey-server || true)" "$(command -v redis-server || true)"; do
+        if [ -n "$server" ] && runs_redis "$server"; then
+            ln -sfn "$server" "$target/redis-server"
+            rm -rf "$download"
+            return
+        fi
+    done
+    command -v apt-get >/dev/null || fail "install Redis 6 or later, or Valkey: this machine has no Debian packages"
+    local apt=(apt-get)
+    if [ -z "$(apt-cache show redis-tools 2>/dev/null)" ]; then
+        # A machine that has never fetched the lists of packages, or nobody's right to: lists of our own.
+        mkdir -p "$download/lists/partial" "$download/archives/partial"
+        apt+=(-o "Dir::State::lists=$download/lists" -o "Dir::Cache=$download")
+        quietly "apt-get cannot fetch the lists of packages" "${apt[@]}" update
+    fi
+    # The program itself is in redis-tools; the other two are libraries that hardly any machine has.
+    (cd "$download" && quietly "apt-get cannot fetch Redis" "${apt[@]}" download redis-server redis-tools libjemalloc2 liblzf1)
+    local package
+    for package in "$download"/*.deb; do
+        dpkg -x "$package" "$target/root"
+    done
+    local libraries
+    libraries=$(find "$target/root" -name '*.so.*' -printf '%h\n' | sort -u | paste -sd :)
+    cat >"$target/redis-server" <<PROGRAM
+#!/bin/sh
+LD_LIBRARY_PATH=$libraries exec $target/root/usr/bin/redis-server "\$@"
+PROGRAM
+    chmod +x "$target/redis-server"
+    runs_redis "$target/redis-server" || fail "$target/redis-server does not run: $("$target/redis-server" --version 2>&1)"
+    rm -rf "$download"
+}
+
+# Whether a program is a Redis of at least version 6, which speaks RESP3, or a Valkey.
+runs_redis() {
+    local version
+    version=$("$1" --version 2>/dev/null | sed -n 's/.* v=\([0-9]*\)\..*/\1/p')
+    [ "${version:-0}" -ge 6 ]
+}
+
 install_lambda_zip() {
     local program=${STREAM_PUBLISHER:?says where the program is} zip="$folder/stream-publisher.zip"
     [ -x "$program" ] || fail "$program is not there: build the workspace first"
@@ -105,6 +151,7 @@ for part in "$@"; do
     python) install_python ;;
     dynamodb-local) install_dynamodb_local ;;
     lambda-zip) install_lambda_zip ;;
+    redis) install_redis ;;
     *) fail "there is no part $part" ;;
     esac
 done

@@ -26,6 +26,7 @@ pub mod parts;
 pub mod ports;
 pub mod process;
 pub mod raw_peer;
+pub mod redis;
 pub mod replay;
 pub mod room_log;
 pub mod sns;
@@ -41,6 +42,7 @@ pub use crowd::{Crowd, Guest};
 pub use link::LinkRequest;
 pub use node::Node;
 pub use process::Process;
+pub use redis::Redis;
 pub use stack::{Stack, StackOptions};
 pub use wire::Wire;
 

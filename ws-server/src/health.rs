@@ -5,6 +5,7 @@
 //! carry everything. So is a log that does not answer: another node would not fare better.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::{StatusCode, header};
@@ -14,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::backplane::chain::Chain;
 use crate::backplane::subscription::SubscriptionState;
+use crate::link::Accelerator;
 use crate::message_log::LogStats;
 
 /// What readiness depends on.
@@ -23,11 +25,19 @@ pub(crate) struct Readiness {
     chain: Arc<Chain>,
     log: Arc<LogStats>,
     draining: CancellationToken,
+    accelerator: Option<Arc<Accelerator>>,
 }
+
+/// Redis that is away for less is no news.
+const REDIS_AWAY: Duration = Duration::from_secs(5);
 
 impl Readiness {
     pub(crate) fn new(chain: Arc<Chain>, log: Arc<LogStats>, draining: CancellationToken) -> Self {
-        Self { subscriptions: std::sync::OnceLock::new(), chain, log, draining }
+        Self { subscriptions: std::sync::OnceLock::new(), chain, log, draining, accelerator: None }
+    }
+
+    pub(crate) fn with_accelerator(self, accelerator: Option<Arc<Accelerator>>) -> Self {
+        Self { accelerator, ..self }
     }
 
     /// The subscriptions have been started. Only the first call counts.
@@ -51,14 +61,16 @@ impl Readiness {
     pub(crate) fn warnings(&self) -> Vec<String> {
         let topics = self.subscriptions.get().map_or(&[][..], Vec::as_slice);
         let name = |topic: usize| topics.get(topic).map_or("a topic", |(name, _)| name);
-        let warning = |(topic, since): (usize, std::time::Duration)| {
+        let warning = |(topic, since): (usize, Duration)| {
             let topic = name(topic);
             format!("nothing has come through {topic} for {} s, audits carry everything", since.as_secs())
         };
-        let silent =
-            |silence: std::time::Duration| format!("the message log has not answered for {} s", silence.as_secs());
+        let silent = |silence: Duration| format!("the message log has not answered for {} s", silence.as_secs());
         let chain = self.chain.broken().into_iter().map(warning);
-        self.log.silence.lasts().map(silent).into_iter().chain(chain).collect()
+        let away = self.accelerator.as_ref().and_then(|accelerator| accelerator.away_for());
+        let away = away.filter(|away| *away >= REDIS_AWAY);
+        let away = away.map(|away| format!("Redis has been away for {} s, hints go other ways", away.as_secs()));
+        self.log.silence.lasts().map(silent).into_iter().chain(chain).chain(away).collect()
     }
 
     /// Waits until every subscription is confirmed (or its task has ended).

@@ -7,6 +7,7 @@ mod preflight;
 mod start_error;
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -85,7 +86,8 @@ pub async fn start(config: Config, aws: SdkConfig) -> Result<Server, StartError>
     let endpoint = Arc::new(endpoint);
 
     let connections = Connections::new(node.clone(), rooms.clone(), limits, &mailboxes).map_err(StartError::Loops)?;
-    let readiness = Arc::new(Readiness::new(Arc::clone(&chain), Arc::clone(&log_stats), connections.draining.clone()));
+    let readiness = Readiness::new(Arc::clone(&chain), Arc::clone(&log_stats), connections.draining.clone());
+    let readiness = Arc::new(readiness.with_accelerator(others.accelerator.clone()));
     let info = Arc::new(PageInfo { node: node.to_string(), links: config.network.page_link });
     let instruments = Arc::new(others.instruments(&connections, &endpoint, &chain, log_stats));
     let (relay, link) = others.serve(&rooms, &endpoint, &connections.draining);
@@ -189,12 +191,16 @@ fn certificates(config: &AwsConfig) -> Result<CertificateStore, StartError> {
         policy = policy.with_origin(origin.clone());
     }
     if let Some(path) = &config.sns_trust_root {
-        let pem = std::fs::read(path).map_err(|error| StartError::TrustRootFile(path.clone(), error))?;
-        let roots = TrustRoots::from_pem(&pem).map_err(|error| StartError::TrustRoot(path.clone(), error))?;
-        policy = policy.with_roots(roots);
+        policy = policy.with_roots(trust_roots("--sns-trust-root", path)?);
     }
     let fetcher = HttpsFetcher::new(policy.roots())?;
     Ok(CertificateStore::new(policy, Arc::new(fetcher), wall_clock(), StoreLimits::default()))
+}
+
+/// The certificates of a file that a flag names.
+fn trust_roots(flag: &'static str, path: &Path) -> Result<TrustRoots, StartError> {
+    let pem = std::fs::read(path).map_err(|error| StartError::TrustRootFile(flag, path.to_owned(), error))?;
+    TrustRoots::from_pem(&pem).map_err(|error| StartError::TrustRoot(flag, path.to_owned(), error))
 }
 
 fn watch_chain(chain: Arc<Chain>, log: Arc<dyn MessageLog>, rooms: &Rooms, stop: &CancellationToken) {

@@ -1,15 +1,17 @@
 import type { DataPlane } from '../data-exports.ts';
 import type { ServiceSettings } from '../settings.ts';
+import type { Accelerator } from './accelerator.ts';
 import { LINK_PORT, NODE_PORT } from './ports.ts';
 
 export interface NodeEnvironmentProps {
   readonly settings: ServiceSettings;
   readonly data: DataPlane;
   readonly publicUrl: string;
+  readonly accelerator?: Accelerator;
 }
 
-/** The variables of a node; README.md's table says what each means. The cluster key is none of them: it is a secret. */
-export function nodeEnvironment({ settings, data, publicUrl }: NodeEnvironmentProps): Record<string, string> {
+/** The variables of a node; README.md's table says what each means. The cluster key and Redis's password are none of them: they are secrets. */
+export function nodeEnvironment({ settings, data, publicUrl, accelerator }: NodeEnvironmentProps): Record<string, string> {
   const { task } = settings;
   return {
     ROOMCAST_LISTEN: `0.0.0.0:${NODE_PORT}`,
@@ -21,6 +23,7 @@ export function nodeEnvironment({ settings, data, publicUrl }: NodeEnvironmentPr
     ROOMCAST_NODES_TABLE: data.nodesTableName,
     ROOMCAST_TOPIC_ARNS: data.topicArns.join(','),
     ROOMCAST_PEER_HINTS: task.peerHints,
+    ...(accelerator && { ROOMCAST_REDIS_URL: accelerator.url }),
     ROOMCAST_SESSIONS: String(task.sessions),
     ROOMCAST_HEARTBEAT_MS: String(task.heartbeatMs),
     ROOMCAST_RETENTION_HOURS: String(task.retentionHours),

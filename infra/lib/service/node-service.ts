@@ -8,6 +8,7 @@ import { Construct } from 'constructs';
 import { STOP_TIMEOUT } from '../check-settings.ts';
 import type { DataPlane } from '../data-exports.ts';
 import type { ServiceSettings } from '../settings.ts';
+import type { Accelerator } from './accelerator.ts';
 import type { Entrance } from './entrance.ts';
 import { nodeEnvironment } from './node-environment.ts';
 import { LINK_PORT, NODE_PORT } from './ports.ts';
@@ -26,6 +27,8 @@ export interface NodeServiceProps {
   readonly data: DataPlane;
   /** URL under which SNS (and everybody) reaches the load balancer, without a path. */
   readonly publicUrl: string;
+  /** Hints go through it too, if there is one. */
+  readonly accelerator?: Accelerator;
 }
 
 /** The nodes: as many tasks as there are clients for, none with a public address. */
@@ -81,7 +84,7 @@ export class NodeService extends Construct {
   }
 
   private task(props: NodeServiceProps): ecs.FargateTaskDefinition {
-    const { task } = props.settings;
+    const { accelerator, settings: { task } } = props;
     const { ARM64, X86_64 } = ecs.CpuArchitecture;
     const definition = new ecs.FargateTaskDefinition(this, 'Task', {
       cpu: task.cpu,
@@ -102,7 +105,10 @@ export class NodeService extends Construct {
       stopTimeout: Duration.seconds(STOP_TIMEOUT),
       portMappings: [{ containerPort: NODE_PORT }, { containerPort: LINK_PORT }],
       environment: { AWS_REGION: Aws.REGION, ...nodeEnvironment(props) },
-      secrets: { ROOMCAST_CLUSTER_KEY: ecs.Secret.fromSecretsManager(key) },
+      secrets: {
+        ROOMCAST_CLUSTER_KEY: ecs.Secret.fromSecretsManager(key),
+        ...(accelerator && { ROOMCAST_REDIS_PASSWORD: ecs.Secret.fromSecretsManager(accelerator.password) }),
+      },
       // A slow log service must not hold up a node.
       logging: ecs.LogDrivers.awsLogs({
         logGroup: this.logGroup,
@@ -118,7 +124,7 @@ export class NodeService extends Construct {
   private acknowledge(definition: ecs.FargateTaskDefinition): void {
     Validations.of(definition).acknowledge({
       id: 'AwsSolutions-ECS2',
-      reason: 'What stands in the variables is configuration; the one secret comes from Secrets Manager.',
+      reason: 'What stands in the variables is configuration; secrets come from Secrets Manager.',
     });
     Validations.of(definition.obtainExecutionRole()).acknowledge({
       id: 'AwsSolutions-IAM5[Resource::*]',

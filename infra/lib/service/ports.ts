@@ -2,3 +2,5 @@
 export const NODE_PORT = 8_080;
 /** The nodes' port for each other. */
 export const LINK_PORT = 8_090;
+/** Valkey's port; not the one that everybody tries. */
+export const REDIS_PORT = 6_380;

@@ -78,6 +78,11 @@ async fn a_node_in_an_account_that_is_not_as_it_should_be_says_what_to_mend() {
     let mut short = without(&["ROOMCAST_CLUSTER_KEY"]);
     short.push(("ROOMCAST_CLUSTER_KEY", "short"));
     one_line(&told(&short).await, &["--cluster-key: a key has at least 32 characters"]);
+    let mut with_redis = without(&[]);
+    with_redis.push(("ROOMCAST_REDIS_URL", "http://:secret@cache"));
+    let bad_url = told(&with_redis).await;
+    one_line(&bad_url, &["ws-server: --redis-url: expected redis://"]);
+    assert!(!bad_url.stderr.contains("secret"), "{}", bad_url.stderr);
 
     let nowhere = "arn:aws:sns:us-east-1:000000000000:nowhere";
     let missing = [&quiet[..], &["--topic-arn", nowhere]].concat();

@@ -1,10 +1,10 @@
-use std::fmt;
 use std::net::SocketAddr;
-use std::str::FromStr;
 
 use clap::Args;
 
 use super::parse;
+use super::redis::{RedisConfig, RedisConfigError};
+use super::secret::SecretText;
 use crate::link::{ClusterKeys, ClusterKeysError};
 
 /// How nodes reach each other.
@@ -19,16 +19,19 @@ pub struct LinkConfig {
         hide_env_values = true,
         allow_hyphen_values = true
     )]
-    pub cluster_key: Option<KeyText>,
+    pub cluster_key: Option<SecretText>,
     /// Address and port for other nodes, used with a cluster key; nobody else needs to reach it
     #[arg(long, env = "ROOMCAST_LINK_LISTEN", default_value = "0.0.0.0:8090", value_name = "ADDRESS:PORT")]
     pub link_listen: SocketAddr,
     /// Host and port at which other nodes reach this one (otherwise the address of the machine)
     #[arg(long, env = "ROOMCAST_LINK_ADDRESS", value_name = "HOST:PORT", value_parser = parse::host_and_port)]
     pub link_address: Option<String>,
-    /// Whether nodes tell each other at once what they committed: `on`, `off`, or `auto`: up to 32 nodes
+    /// Whether nodes tell each other at once what they committed: `on`, `off`, or `auto`: up to 32 nodes, while Redis does not do it
     #[arg(long, env = "ROOMCAST_PEER_HINTS", default_value = "auto", value_name = "WHEN")]
     pub peer_hints: PeerHints,
+    /// The accelerator.
+    #[command(flatten)]
+    pub redis: RedisConfig,
     /// Milliseconds between signs of life in the table of nodes; who misses three is taken for dead
     #[arg(long, env = "ROOMCAST_BEAT_MS", default_value_t = 3_000, value_name = "MS", value_parser = clap::value_parser!(u64).range(100..=30_000))]
     pub beat_ms: u64,
@@ -43,31 +46,12 @@ pub struct LinkConfig {
 /// When committed segments and signals are told to the other nodes at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum PeerHints {
-    /// As long as there are few nodes: each one tells each other one.
+    /// As long as there are few nodes, and Redis does not tell them all: each one tells each other one.
     Auto,
     /// Always.
     On,
-    /// Never: SNS and the log carry everything.
+    /// Never: Redis, or else SNS and the log, carry everything.
     Off,
-}
-
-/// What was given as key. It is checked only by [`LinkConfig::mode`], because a complaint of the command line's parser
-/// would show it.
-#[derive(Clone)]
-pub struct KeyText(String);
-
-impl FromStr for KeyText {
-    type Err = std::convert::Infallible;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Ok(Self(text.to_owned()))
-    }
-}
-
-impl fmt::Debug for KeyText {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("KeyText(..)")
-    }
 }
 
 /// Flags about other nodes that cannot be right together.
@@ -79,6 +63,9 @@ pub enum LinkConfigError {
     /// A key is for nodes that talk to each other.
     #[error("--stand-alone and --cluster-key contradict each other: give one of them")]
     StandAloneWithKey,
+    /// What is said of Redis is wrong.
+    #[error(transparent)]
+    Redis(#[from] RedisConfigError),
     /// Posts are passed on by signed requests.
     #[error("--sns-relay needs --cluster-key: nodes pass posts on to each other")]
     RelayWithoutKey,
@@ -101,9 +88,11 @@ impl LinkConfig {
     /// # Errors
     /// `LinkConfigError` names the flags that do not go together; it never shows a key.
     pub fn mode(&self) -> Result<LinkMode, LinkConfigError> {
+        let redis = self.redis.address()?;
         match (&self.cluster_key, self.stand_alone) {
+            (None, _) if redis.is_some() => Err(RedisConfigError::WithoutKey.into()),
             (Some(_), true) => Err(LinkConfigError::StandAloneWithKey),
-            (Some(text), false) => Ok(LinkMode::Linked(ClusterKeys::parse(&text.0)?)),
+            (Some(text), false) => Ok(LinkMode::Linked(ClusterKeys::parse(text.text())?)),
             (None, _) if self.sns_relay => Err(LinkConfigError::RelayWithoutKey),
             (None, true) => Ok(LinkMode::StandAlone),
             (None, false) => Ok(LinkMode::Only),

@@ -7,14 +7,18 @@ mod network;
 mod parse;
 #[cfg(test)]
 mod readme_tests;
+mod redis;
+mod secret;
 
 use clap::Parser;
 
+pub use self::redis::{RedisConfig, RedisConfigError};
 pub use aws::AwsConfig;
 pub(crate) use limits::MAX_DRAIN_MS;
 pub use limits::{Limits, LimitsConfig, LimitsError};
-pub use link::{KeyText, LinkConfig, LinkConfigError, LinkMode, PeerHints};
+pub use link::{LinkConfig, LinkConfigError, LinkMode, PeerHints};
 pub use network::{NetworkConfig, PageLink};
+pub use secret::SecretText;
 
 /// A WebSocket server for rooms. Flags come before environment variables.
 #[derive(Debug, Clone, Parser)]
@@ -161,7 +165,24 @@ mod tests {
     }
 
     #[test]
-    fn the_cluster_key_is_never_shown() {
+    fn flags_about_redis_that_do_not_go_together_are_refused_in_one_line() {
+        let mode = |extra: &[&str]| parse(&[&["--cluster-key", KEY], extra].concat()).unwrap().link.mode();
+        assert!(matches!(mode(&["--redis-url", "rediss://cache.example:6379"]), Ok(LinkMode::Linked(_))));
+        assert!(matches!(mode(&["--redis-url", "redis://node@h", "--redis-password", "p"]), Ok(LinkMode::Linked(_))));
+        let refused = |extra: &[&str]| mode(extra).unwrap_err().to_string();
+        let expected = "--redis-url: expected redis://[user[:password]@]host[:port], or rediss://… for TLS";
+        for bad in ["", "cache.example", "-", "http://secret@h"] {
+            assert_eq!(refused(&["--redis-url", bad]), expected, "{bad}");
+        }
+        assert_eq!(refused(&["--redis-password", "p"]), "--redis-password needs --redis-url");
+        let roots = "--redis-trust-root needs a --redis-url that begins with rediss://";
+        assert_eq!(refused(&["--redis-trust-root", "ca.pem", "--redis-url", "redis://h"]), roots);
+        let keyless = parse(&["--redis-url", "redis://h", "--stand-alone"]).unwrap().link.mode().unwrap_err();
+        assert_eq!(keyless.to_string(), "--redis-url needs --cluster-key: what nodes say through Redis is signed");
+    }
+
+    #[test]
+    fn secrets_are_never_shown() {
         for key in [KEY, "-short", "k k"] {
             let config = parse(&["--cluster-key", key]).unwrap();
             assert!(!format!("{config:?}").contains(key));
@@ -169,7 +190,12 @@ mod tests {
         }
         let twice = parse(&["--cluster-key", KEY, "--cluster-key", KEY]).unwrap_err();
         assert!(!twice.contains(KEY), "{twice}");
-        let key = Config::command().get_arguments().find(|argument| argument.get_id() == "cluster_key").cloned();
-        assert!(key.unwrap().is_hide_env_values_set());
+        let redis = ["--redis-url", "redis://:hidden-1@h", "--redis-password", "hidden-2"];
+        let shown = parse(&redis).map(|config| format!("{config:?} {:?}", config.link.mode())).unwrap();
+        assert!(!shown.contains("hidden"), "{shown}");
+        for secret in ["cluster_key", "redis_url", "redis_password"] {
+            let argument = Config::command().get_arguments().find(|argument| argument.get_id() == secret).cloned();
+            assert!(argument.unwrap().is_hide_env_values_set(), "{secret}");
+        }
     }
 }

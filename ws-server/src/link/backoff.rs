@@ -20,6 +20,11 @@ impl Backoff {
         self.until.is_some_and(|until| now < until)
     }
 
+    /// How long that will last.
+    pub(crate) fn remaining(&self, now: Instant) -> Duration {
+        self.until.map_or(Duration::ZERO, |until| until.saturating_duration_since(now))
+    }
+
     /// Whether the node has not answered since it last failed to.
     pub(crate) fn is_doubtful(&self) -> bool {
         self.failures > 0
@@ -59,6 +64,7 @@ mod tests {
         for pause in [100, 200, 400, 800, 1_600, 3_200, 5_000, 5_000] {
             backoff.handle_failure(now, now, 1.0);
             assert!(backoff.is_on(now + ms(pause - 1)), "{pause}");
+            assert_eq!(backoff.remaining(now), ms(pause));
             now += ms(pause);
             assert!(!backoff.is_on(now), "{pause}");
         }
@@ -66,6 +72,7 @@ mod tests {
         assert!(backoff.is_doubtful());
         backoff.handle_answer(now);
         assert!(!backoff.is_on(now) && !backoff.is_doubtful());
+        assert_eq!(backoff.remaining(now), Duration::ZERO);
         backoff.handle_failure(now + ms(1), now + ms(1), 1.0);
         assert!(!backoff.is_on(now + ms(101)), "the next pause is a short one again");
     }

@@ -8,6 +8,7 @@ use futures_util::future::BoxFuture;
 use protocol::{HandOff, NodeId, Segment, Signal};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use super::accelerator::Accelerator;
 use super::client::LinkClient;
 use super::directory::{Directory, View};
 use super::peer::{Asking, KeptPeer};
@@ -25,6 +26,7 @@ pub(super) const HINTED_NODES: usize = 32;
 pub struct Link {
     shared: Arc<Shared>,
     directory: Arc<Directory>,
+    accelerator: Option<Arc<Accelerator>>,
     signals: SnsSignals,
     stats: Arc<LinkStats>,
     _stop: DropGuard,
@@ -40,10 +42,23 @@ struct Shared {
 #[derive(Default)]
 struct Neighbours {
     peers: HashMap<NodeId, Arc<KeptPeer>>,
-    /// Whether they are pushed to.
+    /// Whether they are few enough to be pushed to, or are to be in any case.
     hinted: bool,
     /// Nodes that live, those that take no requests included.
     others: usize,
+}
+
+/// The ways that a hint goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Ways {
+    redis: bool,
+    peers: bool,
+}
+
+impl Ways {
+    fn are_there(self) -> bool {
+        self.redis || self.peers
+    }
 }
 
 impl Link {
@@ -51,6 +66,7 @@ impl Link {
         client: Arc<LinkClient>,
         directory: Arc<Directory>,
         hints: PeerHints,
+        accelerator: Option<Arc<Accelerator>>,
         signals: SnsSignals,
         stats: Arc<LinkStats>,
     ) -> Self {
@@ -66,12 +82,24 @@ impl Link {
                 following.follow(&view);
             }
         }));
-        Self { shared, directory, signals, stats, _stop: stop.drop_guard() }
+        Self { shared, directory, accelerator, signals, stats, _stop: stop.drop_guard() }
     }
 
-    fn push(&self, neighbours: &Neighbours, hint: &Hint) {
+    /// Redis tells all at once: while it does, nobody is told twice unless that is asked for.
+    fn ways(&self, neighbours: &Neighbours) -> Ways {
+        let connected = self.accelerator.as_ref().is_some_and(|accelerator| accelerator.is_connected());
+        let hinted = neighbours.hinted && (!connected || self.shared.hints == PeerHints::On);
+        Ways { redis: connected && neighbours.others > 0, peers: hinted && !neighbours.peers.is_empty() }
+    }
+
+    fn push(&self, neighbours: &Neighbours, ways: Ways, hint: &Hint) {
         let now = Instant::now();
-        neighbours.peers.values().for_each(|kept| kept.peer.push(now, hint.clone()));
+        if ways.peers {
+            neighbours.peers.values().for_each(|kept| kept.peer.push(now, hint.clone()));
+        }
+        if let Some(accelerator) = self.accelerator.as_ref().filter(|_| ways.redis) {
+            accelerator.push(hint.clone());
+        }
     }
 }
 
@@ -101,19 +129,21 @@ impl Shared {
 impl Peers for Link {
     fn push_segment(&self, segment: &Arc<Segment>) {
         let neighbours = self.shared.neighbours();
-        if !neighbours.hinted || neighbours.peers.is_empty() {
+        let ways = self.ways(&neighbours);
+        if !ways.are_there() {
             return;
         }
         // What cannot be written was never committed here.
         let Ok(text) = serde_json::to_string(&**segment) else { return };
-        self.push(&neighbours, &Hint::Segment(text.into()));
+        self.push(&neighbours, ways, &Hint::Segment(text.into()));
     }
 
     fn push_signal(&self, signal: Signal) {
         let neighbours = self.shared.neighbours();
-        if neighbours.hinted && !neighbours.peers.is_empty() {
+        let ways = self.ways(&neighbours);
+        if ways.are_there() {
             let Ok(text) = serde_json::to_string(&signal) else { return };
-            self.push(&neighbours, &Hint::Signal(text.into()));
+            self.push(&neighbours, ways, &Hint::Signal(text.into()));
         } else if neighbours.others > 0 {
             self.signals.push(signal);
         }
@@ -121,7 +151,8 @@ impl Peers for Link {
 
     fn hand_over(&self, to: NodeId, hand_off: HandOff) -> BoxFuture<'static, HandOverOutcome> {
         let neighbours = self.shared.neighbours();
-        let (peer, hinted) = (neighbours.peers.get(&to).map(|kept| Arc::clone(&kept.peer)), neighbours.hinted);
+        let hinted = self.ways(&neighbours).peers;
+        let peer = neighbours.peers.get(&to).map(|kept| Arc::clone(&kept.peer));
         if peer.is_none() {
             self.directory.look_soon();
         }

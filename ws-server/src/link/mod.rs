@@ -1,10 +1,11 @@
-//! Nodes among themselves: hand-off of batches, peer hints, the relay of SNS posts.
+//! Nodes among themselves: hand-off of batches, hints to each other or through Redis, the relay of SNS posts.
 //!
 //! Everything here is a hint or a short cut. Whatever the link loses, delays or repeats costs latency; the log decides.
 //!
 //! Nodes find each other in the nodes' table ([`directory`]). A request goes over plain HTTP/1.1 to a port that only nodes
 //! need to reach; it is signed with a key that all nodes share, as is its answer, and counts once.
 
+pub mod accelerator;
 mod backoff;
 mod client;
 pub mod directory;
@@ -30,6 +31,7 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use protocol::{HandOff, HandOffAnswer, NodeId, Segment, Signal};
 
+pub(crate) use accelerator::{Accelerator, AcceleratorSettings};
 pub(crate) use client::{LinkClient, Question};
 pub(crate) use gate::Gate;
 pub use keys::{ClusterKeys, ClusterKeysError};

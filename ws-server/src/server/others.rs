@@ -9,19 +9,21 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::{StartError, wall_clock};
+use super::{StartError, trust_roots, wall_clock};
+use crate::backplane::certificate::TrustRoots;
 use crate::backplane::chain::Chain;
 use crate::backplane::reaper::{Reaper, ReaperTimes, endpoint_fingerprint};
 use crate::backplane::subscription::SnsApi;
 use crate::backplane::{AbsentNodes, Endpoint, Relay, TopicArn, WarnGate, relay_path};
-use crate::config::{LinkConfig, LinkMode, PeerHints};
+use crate::config::{LinkConfig, LinkConfigError, LinkMode, PeerHints, RedisConfig};
 use crate::connection::Connections;
 use crate::lease::{LeaseSettings, NodeLease};
+use crate::link::accelerator::{Target, channel_of};
 use crate::link::directory::{Directory, NodesTable};
 use crate::link::only_one::another_lives;
 use crate::link::{
-    ClusterKeys, Gate, Link, LinkBounds, LinkClient, LinkDuties, LinkStats, NoPeers, Peers, SnsSignals, SnsTopics,
-    StandAlone, reachable_address, routes, serve,
+    Accelerator, AcceleratorSettings, ClusterKeys, Gate, Link, LinkBounds, LinkClient, LinkDuties, LinkStats, NoPeers,
+    Peers, SnsSignals, SnsTopics, StandAlone, reachable_address, routes, serve,
 };
 use crate::message_log::LogStats;
 use crate::rooms::Rooms;
@@ -41,6 +43,7 @@ pub(super) struct LinkPort {
     keys: ClusterKeys,
     /// What other nodes are told.
     address: Arc<str>,
+    redis: Option<Box<Target>>,
 }
 
 impl Standing {
@@ -86,8 +89,18 @@ impl LinkPort {
             Some(address) => address.clone(),
             None => reachable_address(bound).await.map_err(StartError::LinkAddress)?.to_string(),
         };
-        Ok(Self { listener, listens: bound, keys, address: address.into() })
+        Ok(Self { listener, listens: bound, keys, address: address.into(), redis: redis_target(&config.redis)? })
     }
+}
+
+/// Where Redis is, if there is to be one. Nobody asks whether it is there: it may come and go.
+fn redis_target(config: &RedisConfig) -> Result<Option<Box<Target>>, StartError> {
+    let Some(address) = config.address().map_err(LinkConfigError::from)? else { return Ok(None) };
+    let roots = match &config.redis_trust_root {
+        Some(path) => trust_roots("--redis-trust-root", path)?,
+        None => TrustRoots::mozilla(),
+    };
+    Ok(Some(Box::new(Target::new(address, &roots)?)))
 }
 
 /// What a node needs to be one among others.
@@ -137,6 +150,7 @@ pub(super) struct Others {
     reaper: Reaper,
     node: NodeId,
     link: Option<(LinkPort, Arc<LinkClient>, Arc<Directory>)>,
+    pub(super) accelerator: Option<Arc<Accelerator>>,
 }
 
 impl Others {
@@ -154,21 +168,44 @@ impl Others {
             stats: Arc::default(),
         };
         if matches!(standing, Standing::Only) {
-            return Self { peers: Arc::new(NoPeers), directory: None, stats, reaper, node, link: None };
+            return Self {
+                peers: Arc::new(NoPeers),
+                directory: None,
+                stats,
+                reaper,
+                node,
+                link: None,
+                accelerator: None,
+            };
         }
         let directory = Arc::new(Directory::start(table, node.clone(), beat_every, Arc::clone(&stats)));
+        let channel = channel_of(&topics);
         let topics = Arc::new(SnsTopics { client: sns, topics });
         let signals = SnsSignals::start(topics, Arc::clone(&directory), Arc::clone(&stats));
+        let mut accelerator = None;
         let (peers, link): (Arc<dyn Peers>, _) = match standing {
-            Standing::Linked(port) => {
+            Standing::Linked(mut port) => {
+                accelerator = port.redis.take().map(|target| {
+                    Accelerator::new(AcceleratorSettings {
+                        node: node.clone(),
+                        target: *target,
+                        channel,
+                        keys: port.keys.clone(),
+                        clock: wall_clock(),
+                        directory: Arc::clone(&directory),
+                        stats: Arc::clone(&stats),
+                    })
+                });
                 let client = Arc::new(LinkClient::new(node.clone(), port.keys.clone(), wall_clock()));
-                let link = Link::start(Arc::clone(&client), Arc::clone(&directory), hints, signals, Arc::clone(&stats));
+                let known = Arc::clone(&directory);
+                let link =
+                    Link::start(Arc::clone(&client), known, hints, accelerator.clone(), signals, Arc::clone(&stats));
                 (Arc::new(link), Some((port, client, Arc::clone(&directory))))
             }
             Standing::StandAlone | Standing::Only => (Arc::new(StandAlone::new(Arc::clone(&directory), signals)), None),
         };
         let reaper = Reaper { directory: Some(Arc::clone(&directory)), ..reaper };
-        Self { peers, directory: Some(directory), stats, reaper, node, link }
+        Self { peers, directory: Some(directory), stats, reaper, node, link, accelerator }
     }
 
     /// What the metrics read.
@@ -187,6 +224,7 @@ impl Others {
             log,
             reaper: Arc::clone(&self.reaper.stats),
             directory: self.directory.clone(),
+            accelerator: self.accelerator.clone(),
         }
     }
 
@@ -222,6 +260,9 @@ impl Others {
             stats: Arc::clone(&self.stats),
         };
         let stop = CancellationToken::new();
+        if let Some(accelerator) = self.accelerator {
+            tokio::spawn(stop.clone().run_until_cancelled_owned(accelerator.run(Arc::new(rooms.clone()))));
+        }
         let serving = serve(port.listener, routes(duties), LinkBounds::default(), self.stats, stop.clone());
         let served = ServedLink { address: port.address, listens: port.listens, stop, serving: tokio::spawn(serving) };
         (Some(Arc::new(relay)), Some(served))

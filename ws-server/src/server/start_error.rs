@@ -67,12 +67,15 @@ pub enum StartError {
     #[error(transparent)]
     Lease(#[from] LeaseError),
     /// The file of root certificates cannot be read.
-    #[error("cannot read --sns-trust-root {0}: {1}")]
-    TrustRootFile(PathBuf, #[source] io::Error),
+    #[error("cannot read {0} {1}: {2}")]
+    TrustRootFile(&'static str, PathBuf, #[source] io::Error),
     /// The file of root certificates holds none.
-    #[error("--sns-trust-root {0}: {1}")]
-    TrustRoot(PathBuf, #[source] TrustRootsError),
+    #[error("{0} {1}: {2}")]
+    TrustRoot(&'static str, PathBuf, #[source] TrustRootsError),
     /// The root certificates cannot be used.
     #[error("the trust roots cannot be used: {0}")]
     Tls(#[from] HttpsFetcherError),
+    /// So can those for Redis.
+    #[error("TLS to Redis cannot be set up: {0}")]
+    RedisTls(#[from] rustls::Error),
 }

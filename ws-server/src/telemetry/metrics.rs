@@ -14,8 +14,8 @@ use crate::backplane::BackplaneStats;
 use crate::backplane::chain::Chain;
 use crate::backplane::reaper::ReaperStats;
 use crate::connection::Connections;
-use crate::link::LinkStats;
 use crate::link::directory::Directory;
+use crate::link::{Accelerator, LinkStats};
 use crate::message_log::LogStats;
 
 use super::histogram::{BOUNDS_MS, Reading};
@@ -30,6 +30,8 @@ pub(crate) struct Instruments {
     pub(crate) reaper: Arc<ReaperStats>,
     /// `None` when the node is the only one by its configuration.
     pub(crate) directory: Option<Arc<Directory>>,
+    /// `None` without Redis.
+    pub(crate) accelerator: Option<Arc<Accelerator>>,
 }
 
 /// The handler of `GET /metrics`.
@@ -51,6 +53,10 @@ impl Instruments {
         }
         if let Some(directory) = &self.directory {
             text.gauge("nodes", "Nodes that live, this one included", directory.view().others() + 1);
+        }
+        if let Some(accelerator) = &self.accelerator {
+            let connected = u8::from(accelerator.is_connected());
+            text.gauge("redis_connected", "Whether hints go through Redis: 1 or 0", connected);
         }
         self.log(&mut text);
         self.backplane(&mut text, now);
@@ -208,6 +214,7 @@ mod tests {
             log: Arc::default(),
             reaper: Arc::default(),
             directory: Some(alone()),
+            accelerator: None,
         }
     }
 

@@ -1,4 +1,3 @@
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::Request;
@@ -61,11 +60,8 @@ impl HttpsFetcher {
     }
 
     pub(super) fn with_patience(roots: &TrustRoots, patience: Duration) -> Result<Self, HttpsFetcherError> {
-        let tls = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .with_safe_default_protocol_versions()?
-            .with_root_certificates(roots.store())
-            .with_no_client_auth();
-        let connector = HttpsConnectorBuilder::new().with_tls_config(tls).https_only().enable_http1().build();
+        let connector =
+            HttpsConnectorBuilder::new().with_tls_config(roots.client_config()?).https_only().enable_http1().build();
         // Certificates change once in months: no connection is kept.
         let client = Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector);
         Ok(Self { client, patience })

@@ -1,4 +1,6 @@
-use rustls::RootCertStore;
+use std::sync::Arc;
+
+use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, TrustAnchor};
 
@@ -35,7 +37,13 @@ impl TrustRoots {
         Self(webpki_roots::TLS_SERVER_ROOTS.iter().filter(ours).cloned().collect())
     }
 
-    /// The certificates of a PEM file, instead of Amazon's.
+    /// Mozilla's list.
+    #[must_use]
+    pub fn mozilla() -> Self {
+        Self(webpki_roots::TLS_SERVER_ROOTS.to_vec())
+    }
+
+    /// The certificates of a PEM file, and no others.
     ///
     /// # Errors
     /// `TrustRootsError` when there is none, or one that is unusable.
@@ -57,8 +65,15 @@ impl TrustRoots {
         &self.0
     }
 
-    pub(super) fn store(&self) -> RootCertStore {
-        RootCertStore { roots: self.0.clone() }
+    /// TLS, on ring, with whoever these roots vouch for.
+    ///
+    /// # Errors
+    /// When rustls refuses its own defaults.
+    pub(crate) fn client_config(&self) -> Result<ClientConfig, rustls::Error> {
+        let roots = RootCertStore { roots: self.0.clone() };
+        let tls = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()?;
+        Ok(tls.with_root_certificates(roots).with_no_client_auth())
     }
 }
 

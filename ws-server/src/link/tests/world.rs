@@ -26,7 +26,7 @@ use crate::link::listener::LinkBounds;
 use crate::link::routes::LinkDuties;
 use crate::link::sns_signals::{PublishSignals, SnsSignals};
 use crate::link::testing::{alone, keys, no_table, node};
-use crate::link::{ClusterKeys, HandOffSink, Link, LinkStats, routes, serve};
+use crate::link::{Accelerator, ClusterKeys, HandOffSink, Link, LinkStats, routes, serve};
 
 /// How long these nodes wait for a body.
 pub(super) const BODY_WITHIN: Duration = Duration::from_millis(300);
@@ -161,12 +161,22 @@ pub(super) struct Asking {
 
 impl Asking {
     pub(super) fn start(name: &str, keys: ClusterKeys, hints: PeerHints, view: Arc<View>) -> Self {
+        Self::with_accelerator(name, keys, hints, view, None)
+    }
+
+    pub(super) fn with_accelerator(
+        name: &str,
+        keys: ClusterKeys,
+        hints: PeerHints,
+        view: Arc<View>,
+        accelerator: Option<Arc<Accelerator>>,
+    ) -> Self {
         let (directory, changes) = watch::channel(view);
         let known = Arc::new(Directory::told(no_table(), changes));
         let (stats, topic) = (Arc::<LinkStats>::default(), Arc::<Topic>::default());
         let client = Arc::new(LinkClient::new(node(name), keys, Arc::new(SystemTime::now)));
         let signals = SnsSignals::start(Arc::clone(&topic) as _, Arc::clone(&known), Arc::clone(&stats));
-        let link = Link::start(client, Arc::clone(&known), hints, signals, Arc::clone(&stats));
+        let link = Link::start(client, Arc::clone(&known), hints, accelerator, signals, Arc::clone(&stats));
         Self { link, stats, topic, directory, known }
     }
 
