@@ -37,6 +37,7 @@ const REFUSED: readonly (readonly [Settings, RegExp])[] = [
   [withTask({ sessions: 100 }), /^scaling.connectionsPerTask: 1500 is not a whole number from 1 to 100/],
   [changed(TRIAL, { scaling: { ...scaling, maxTasks: 1 } }), /^scaling.maxTasks: 1 is not a whole number from 2/],
   [changed(TRIAL, { logDays: 8 }), /^service.logDays: 8 days is none of CloudWatch's steps/],
+  [changed(TRIAL, { metricsReaders: 'prometheus' }), /^service.metricsReaders: prometheus is no id of a security group/],
   [changedData(TRIAL, { topicShards: 0 }), /^data.topicShards: 0 is not a whole number from 1 to 64/],
   [changedData(TRIAL, { publisherMemory: 64 }), /^data.publisherMemory/],
   [

@@ -1,6 +1,6 @@
 import type { DataPlane } from '../data-exports.ts';
 import type { ServiceSettings } from '../settings.ts';
-import { LINK_PORT, NODE_PORT } from './ports.ts';
+import { LINK_PORT, NODE_PORT, OPERATIONS_PORT } from './ports.ts';
 
 export interface NodeEnvironmentProps {
   readonly settings: ServiceSettings;
@@ -13,6 +13,8 @@ export function nodeEnvironment({ settings, data, publicUrl }: NodeEnvironmentPr
   const { task } = settings;
   return {
     ROOMCAST_LISTEN: `0.0.0.0:${NODE_PORT}`,
+    // Then the clients' port has no metrics, whatever the load balancer lets through.
+    ROOMCAST_OPS_LISTEN: `0.0.0.0:${OPERATIONS_PORT}`,
     ROOMCAST_LINK_LISTEN: `0.0.0.0:${LINK_PORT}`,
     // Nodes have no public addresses: SNS posts to the load balancer, and the node that gets a post passes it on.
     ROOMCAST_SNS_ENDPOINT: publicUrl,
