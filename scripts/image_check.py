@@ -5,7 +5,8 @@
 
 For machines without Docker: on Debian 12, as root, with `apt-get install --no-install-recommends buildah debootstrap` and
 rustup's toolchain of the version in the Dockerfile (for another processor also its target, and qemu-user). The first time it
-takes half an hour on two cores, and 8 GB below target/image-check. The program that is named plays AWS for the node.
+takes half an hour on two cores, and 8 GB below target/image-check, which is to be removed when the toolchain changes. The
+program that is named plays AWS for the node.
 """
 
 import argparse

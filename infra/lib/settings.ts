@@ -42,12 +42,12 @@ export interface ServiceSettings {
   readonly entrance: EntranceSettings;
   readonly task: TaskSettings;
   readonly scaling: ScalingSettings;
-  /** Security group (`sg-…`) of those who read the nodes' metrics, a Prometheus for example; without it nobody else can. */
-  readonly metricsReaders?: string;
   /** Days that logs are kept; one of CloudWatch's steps. */
   readonly logDays: number;
   /** Whether ECS collects Container Insights (paid for by metric). */
   readonly containerInsights: boolean;
+  /** Security group (`sg-…`) of those who read the nodes' metrics, a Prometheus for example; without it nobody else can. */
+  readonly metricsReaders?: string;
 }
 
 /** A network of its own, or one that exists. Tasks live in private subnets and need a way out to AWS's public addresses. */
