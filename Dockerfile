@@ -3,8 +3,6 @@
 # differ: emulation would take an hour.
 
 FROM --platform=$BUILDPLATFORM rust:1.95-bookworm AS tools
-# rust-toolchain.toml asks for what developers need; the image has what is needed here.
-ENV RUSTUP_TOOLCHAIN=1.95
 RUN cargo install --locked cargo-chef --version 0.1.78
 ARG TARGETARCH
 RUN case "$TARGETARCH" in \

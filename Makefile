@@ -9,8 +9,8 @@ PARTS := $(abspath $(TARGET))/parts
 INSTALL = STREAM_PUBLISHER=$(abspath $(TARGET))/debug/stream-publisher tests/parts/install.sh $(PARTS)
 
 .PHONY: test tools format lint build unit web infra foreign soak e2e-aws-local test-autobahn test-dynamodb-local test-sns-moto \
-	test-lambda-runtime test-redis templates publisher lambda deploy cost image-size lambda-figures release measure replay bench-append \
-	bench-jitter bench-deflate bench bench-quick peers bench-micro hunt fuzz
+	test-lambda-runtime test-redis templates publisher lambda deploy cost image-size image-check lambda-figures release measure \
+	replay bench-append bench-jitter bench-deflate bench bench-quick peers bench-micro hunt fuzz
 
 ## Everything that must hold before a change lands. Installs what it needs, into the user's cargo folder.
 test: tools format lint build unit web infra foreign
@@ -122,6 +122,12 @@ RELEASE_OF = $(CARGO) build --release --workspace --bin
 image-size:
 	$(RELEASE_OF) ws-server
 	@python3 -B scripts/image_size.py $(TARGET)/release/ws-server
+
+## The server's image: built as the Dockerfile says, looked at, and run, without Docker. Debian 12, root, and what the script
+## names; some half an hour. `ARGS='--architecture arm64'` for the other processor.
+image-check:
+	$(RELEASE_OF) roomcast-local
+	@python3 -B scripts/image_check.py $(ARGS) $(TARGET)/release/roomcast-local
 
 ## What the publisher takes of a Lambda: time to start, of invocations, and memory.
 lambda-figures:

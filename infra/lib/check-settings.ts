@@ -44,6 +44,9 @@ export function checkSettings(settings: Settings): void {
   checkNetwork(service.network, settings);
   checkEntrance(service.entrance, settings);
   checkTask(service.task, service.entrance);
+  if (service.metricsReaders !== undefined && !/^sg-[0-9a-f]{8,17}$/.test(service.metricsReaders)) {
+    refuse('service.metricsReaders', `${service.metricsReaders} is no id of a security group (sg-…)`);
+  }
   checkScaling(service.scaling, service.task);
   if (service.accelerator) {
     checkAccelerator(service.accelerator);

@@ -48,6 +48,8 @@ export interface ServiceSettings {
   readonly logDays: number;
   /** Whether ECS collects Container Insights (paid for by metric). */
   readonly containerInsights: boolean;
+  /** Security group (`sg-…`) of those who read the nodes' metrics, a Prometheus for example; without it nobody else can. */
+  readonly metricsReaders?: string;
 }
 
 /** A network of its own, or one that exists. Tasks live in private subnets and need a way out to AWS's public addresses. */

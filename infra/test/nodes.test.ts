@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import { Match, type Template } from 'aws-cdk-lib/assertions';
 import { AFTER_DRAIN, STOP_TIMEOUT } from '../lib/check-settings.ts';
 import { ENVIRONMENTS } from '../settings/index.ts';
+import type { Settings } from '../lib/settings.ts';
 import { changed, changedData, IMAGE, PRODUCTION, serviceTemplate, TRIAL } from './stacks.ts';
 
 const TASK = 'AWS::ECS::TaskDefinition';
@@ -122,10 +123,24 @@ test('only the load balancer reaches the public port, and only nodes the port fo
   });
 });
 
+test('metrics are at a port of their own, which only a security group reaches that the settings name', () => {
+  const toMetrics = (settings: Settings) => {
+    const found = (type: string) => Object.values(serviceTemplate(settings).findResources(type)).map((each) => each['Properties']);
+    const inGroups = found('AWS::EC2::SecurityGroup').flatMap((group) => group.SecurityGroupIngress ?? []);
+    const rules = [...inGroups, ...found('AWS::EC2::SecurityGroupIngress')];
+    return rules.filter(({ FromPort, ToPort }) => FromPort <= 8070 && 8070 <= ToPort);
+  };
+  assert.deepEqual(toMetrics(TRIAL), []);
+  const [rule, ...others] = toMetrics(changed(TRIAL, { metricsReaders: 'sg-0a1b2c3d' }));
+  assert.deepEqual(others, []);
+  assert.equal(rule.SourceSecurityGroupId, 'sg-0a1b2c3d');
+});
+
 test('the ports are those of the server', () => {
   const found = variables(serviceTemplate(TRIAL));
   const ports = container(serviceTemplate(TRIAL)).PortMappings.map((each: { ContainerPort: number }) => each.ContainerPort);
-  assert.deepEqual(ports, [8080, 8090]);
+  assert.deepEqual(ports, [8080, 8090, 8070]);
   assert.equal(found['ROOMCAST_LISTEN'], '0.0.0.0:8080');
   assert.equal(found['ROOMCAST_LINK_LISTEN'], '0.0.0.0:8090');
+  assert.equal(found['ROOMCAST_OPS_LISTEN'], '0.0.0.0:8070');
 });

@@ -39,6 +39,7 @@ const REFUSED: readonly (readonly [Settings, RegExp])[] = [
   [changed(TRIAL, { accelerator: { nodeType: 't4g.small', nodes: 2 } }), /^accelerator.nodeType: t4g.small is no size of ElastiCache/],
   [changed(TRIAL, { accelerator: { nodeType: 'cache.t4g.small', nodes: 0 } }), /^accelerator.nodes: 0 is not a whole number from 1 to 6/],
   [changed(TRIAL, { logDays: 8 }), /^service.logDays: 8 days is none of CloudWatch's steps/],
+  [changed(TRIAL, { metricsReaders: 'prometheus' }), /^service.metricsReaders: prometheus is no id of a security group/],
   [changedData(TRIAL, { topicShards: 0 }), /^data.topicShards: 0 is not a whole number from 1 to 64/],
   [changedData(TRIAL, { publisherMemory: 64 }), /^data.publisherMemory/],
   [

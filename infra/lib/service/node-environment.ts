@@ -1,7 +1,7 @@
 import type { DataPlane } from '../data-exports.ts';
 import type { ServiceSettings } from '../settings.ts';
 import type { Accelerator } from './accelerator.ts';
-import { LINK_PORT, NODE_PORT } from './ports.ts';
+import { LINK_PORT, NODE_PORT, OPERATIONS_PORT } from './ports.ts';
 
 export interface NodeEnvironmentProps {
   readonly settings: ServiceSettings;
@@ -15,6 +15,8 @@ export function nodeEnvironment({ settings, data, publicUrl, accelerator }: Node
   const { task } = settings;
   return {
     ROOMCAST_LISTEN: `0.0.0.0:${NODE_PORT}`,
+    // Then the clients' port has no metrics, whatever the load balancer lets through.
+    ROOMCAST_OPS_LISTEN: `0.0.0.0:${OPERATIONS_PORT}`,
     ROOMCAST_LINK_LISTEN: `0.0.0.0:${LINK_PORT}`,
     // Nodes have no public addresses: SNS posts to the load balancer, and the node that gets a post passes it on.
     ROOMCAST_SNS_ENDPOINT: publicUrl,

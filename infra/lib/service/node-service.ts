@@ -11,7 +11,7 @@ import type { ServiceSettings } from '../settings.ts';
 import type { Accelerator } from './accelerator.ts';
 import type { Entrance } from './entrance.ts';
 import { nodeEnvironment } from './node-environment.ts';
-import { LINK_PORT, NODE_PORT } from './ports.ts';
+import { LINK_PORT, NODE_PORT, OPERATIONS_PORT } from './ports.ts';
 
 /** Open files a task: connections, and room for everything else. Fargate's most. */
 const OPEN_FILES = 1_048_576;
@@ -39,7 +39,7 @@ export class NodeService extends Construct {
 
   constructor(scope: Construct, id: string, props: NodeServiceProps) {
     super(scope, id);
-    const { settings, vpc, entrance } = props;
+    const { settings, entrance } = props;
     this.logGroup = new logs.LogGroup(this, 'Logs', {
       retention: settings.logDays,
       removalPolicy: RemovalPolicy.DESTROY,
@@ -50,7 +50,7 @@ export class NodeService extends Construct {
       taskDefinition: this.task(props),
       assignPublicIp: false,
       vpcSubnets: { subnetType: ec2.SubnetType.PRIVATE_WITH_EGRESS },
-      securityGroups: [this.group(vpc, entrance)],
+      securityGroups: [this.group(props)],
       platformVersion: ecs.FargatePlatformVersion.VERSION1_4,
       // A deployment starts new nodes first, goes through the service in two parts at least, so that not all clients come
       // back at once, and goes back by itself when new nodes do not come up. One node can only be replaced by one more.
@@ -103,7 +103,7 @@ export class NodeService extends Construct {
       readonlyRootFilesystem: true,
       // SIGTERM comes after the deregistration delay; a node closes its sessions in waves and needs the time.
       stopTimeout: Duration.seconds(STOP_TIMEOUT),
-      portMappings: [{ containerPort: NODE_PORT }, { containerPort: LINK_PORT }],
+      portMappings: [NODE_PORT, LINK_PORT, OPERATIONS_PORT].map((containerPort) => ({ containerPort })),
       environment: { AWS_REGION: Aws.REGION, ...nodeEnvironment(props) },
       secrets: {
         ROOMCAST_CLUSTER_KEY: ecs.Secret.fromSecretsManager(key),
@@ -133,7 +133,7 @@ export class NodeService extends Construct {
   }
 
   /** Clients come from the load balancer, nodes from nodes; out go HTTPS to AWS and what nodes tell each other. */
-  private group(vpc: ec2.IVpc, entrance: Entrance): ec2.SecurityGroup {
+  private group({ settings, vpc, entrance }: NodeServiceProps): ec2.SecurityGroup {
     const group = new ec2.SecurityGroup(this, 'Group', {
       vpc,
       description: 'Roomcast: nodes',
@@ -142,6 +142,9 @@ export class NodeService extends Construct {
     group.addEgressRule(ec2.Peer.anyIpv4(), ec2.Port.tcp(443), 'AWS, by HTTPS');
     group.connections.allowInternally(ec2.Port.tcp(LINK_PORT), 'Nodes among themselves');
     group.connections.allowFrom(entrance.securityGroup, ec2.Port.tcp(NODE_PORT), 'Load balancer');
+    if (settings.metricsReaders !== undefined) {
+      group.addIngressRule(ec2.Peer.securityGroupId(settings.metricsReaders), ec2.Port.tcp(OPERATIONS_PORT), 'Readers of metrics');
+    }
     return group;
   }
 }
