@@ -22,6 +22,10 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const AT_ONCE: f64 = 1e6;
 /// Clients that come from one address: a few thousand, so that ports are found at once.
 const FROM_ONE_ADDRESS: usize = 4_000;
+/// Clients that come after all others: those that a server reaches last.
+const LAST: usize = 8;
+/// Messages a second that go to sleeping clients. Each has long reached everybody before the next.
+const SWEEPS: f64 = 5.0;
 /// Newcomers while a crowd vanishes.
 const NEWCOMERS: f64 = 200.0;
 
@@ -92,6 +96,51 @@ pub(super) async fn fan_out(server: &Server<'_>, rooms: &str, point: &Point, tim
     if let FeedPace::Rate(_) = point.pace {
         told.insert("late p99 ms".to_owned(), ms(&measured.late, 0.99));
     }
+    (told, broken)
+}
+
+/// How long a message takes to the last of many clients who sleep: nothing is read until all is measured, but by those
+/// last ones. So the load takes no processor time from the server while it writes.
+///
+/// # Panics
+/// When clients do not come.
+pub(super) async fn sweep(server: &Server<'_>, rooms: &str, clients: usize, times: Times) -> Outcome {
+    let start = |clients| Herd::start(&HerdOptions { spin: false, ..herd(server, rooms, clients, 1) });
+    let crowd = start(clients).expect("the server is there");
+    crowd.come(PATIENCE).expect("the server takes clients");
+    let last = start(LAST).expect("the server is there");
+    last.come(PATIENCE).expect("the server takes clients");
+    crowd.doze(true);
+    let pace = FeedPace::Rate(SWEEPS);
+    let whole = times.warm_up + times.time + Duration::from_millis(500);
+    let (script, feed) = server.feed(&last, (pace, 1), whole).await;
+    last.feed(pace, 1, script, feed);
+    std::thread::sleep(times.warm_up);
+    let (before, own_before) = (server.usage(), own_usage());
+    let measured = last.measure(times.time);
+    let (after, own_after) = (server.usage(), own_usage());
+    let mut broken = last.settle(PATIENCE);
+    let messages = last.times().deliveries / LAST as u64;
+    crowd.doze(false);
+    let wanted = messages * clients as u64;
+    let begun = Instant::now();
+    while crowd.times().deliveries < wanted && begun.elapsed() < PATIENCE {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let seen = crowd.times().deliveries;
+    if seen != wanted {
+        broken.push(format!("{seen} of {wanted} deliveries came to clients that had slept"));
+    }
+    broken.extend(crowd.settle(PATIENCE));
+    let deliveries = (clients + LAST) as f64 * measured.deliveries as f64 / LAST as f64;
+    let seconds = measured.time.as_secs_f64();
+    let last_ms = ms(&measured.live, 0.5);
+    let told = metrics([
+        ("last client p50 ms", last_ms),
+        ("deliveries/s meanwhile", (clients + LAST) as f64 / last_ms * 1e3),
+        ("server cpu us/delivery", (after.cpu - before.cpu).as_secs_f64() * 1e6 / deliveries),
+        ("load cpu %", (own_after.cpu - own_before.cpu).as_secs_f64() / seconds * 100.0),
+    ]);
     (told, broken)
 }
 

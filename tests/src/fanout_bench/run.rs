@@ -9,7 +9,7 @@ use protocol::{Body, MessageId, RoomName};
 
 use super::goals::verdicts;
 use super::log_cost::log_cost;
-use super::measure::{Outcome, Times, connects, fan_out, idle as idle_clients, vanish};
+use super::measure::{Outcome, Times, connects, fan_out, idle as idle_clients, sweep, vanish};
 use super::point::{POINTS, Point};
 use super::results::Results;
 use super::server::{Kind, Server};
@@ -22,6 +22,11 @@ pub(super) const VANISH: &str = "a crowd vanishes";
 /// The same load on one core and on two.
 pub(super) const ONE_CORE: &str = "5000 clients, 1 room, 4 in flight, server on one core of two";
 pub(super) const TWO_CORES: &str = "5000 clients, 1 room, 4 in flight, server on both cores";
+/// A message to clients who sleep, from one core and from two.
+pub(super) const SWEEP_ONE: &str = "10000 sleeping clients, 1 room, server on one core of two";
+pub(super) const SWEEP_TWO: &str = "10000 sleeping clients, 1 room, server on both cores";
+/// The sleeping ones.
+const SLEEPERS: usize = 10_000;
 /// Clients of a crowd, and of the largest idle one; both less where the operating system allows fewer open files.
 const CROWD: usize = 20_000;
 const MOST: usize = 50_000;
@@ -206,7 +211,8 @@ impl Bench<'_> {
         server.stop().await;
     }
 
-    /// The same load with one core and with two, of which the load needs its part.
+    /// The same load with one core and with two, of which the load needs its part; and a message to clients who sleep, where it
+    /// needs none.
     async fn cores(&mut self) {
         let point = Point { clients: 5_000, rooms: 1, pace: FeedPace::InFlight(4), all: false, goal: true };
         let both = "0-1".to_owned();
@@ -214,6 +220,14 @@ impl Bench<'_> {
             if self.wants(name) && self.wants_server(Kind::Roomcast) {
                 let server = Server::start(Kind::Roomcast, self.stack, &cores).await;
                 let outcome = fan_out(&server, &self.rooms, &point, self.times(), false).await;
+                self.note(name, Kind::Roomcast, outcome);
+                server.stop().await;
+            }
+        }
+        for (name, cores) in [(SWEEP_ONE, self.settings.server_cores.clone()), (SWEEP_TWO, "0-1".to_owned())] {
+            if self.wants(name) && self.wants_server(Kind::Roomcast) {
+                let server = Server::start(Kind::Roomcast, self.stack, &cores).await;
+                let outcome = sweep(&server, &self.rooms, SLEEPERS, self.times()).await;
                 self.note(name, Kind::Roomcast, outcome);
                 server.stop().await;
             }

@@ -41,6 +41,7 @@ pub(crate) struct Drive {
     /// The client of each room that speaks for the load, on the first loop.
     speakers: Vec<Option<usize>>,
     told: u64,
+    dozing: bool,
 }
 
 impl Drive {
@@ -64,6 +65,7 @@ impl Drive {
             feeding: None,
             speakers: vec![None; plan.rooms],
             told: 0,
+            dozing: false,
             shared,
         })
     }
@@ -79,6 +81,10 @@ impl Drive {
                     Leave::Stay => {}
                     leave => return self.leave(leave),
                 }
+            }
+            if self.dozing {
+                std::thread::sleep(LOOK);
+                continue;
             }
             self.set_out();
             self.feed();
@@ -104,6 +110,7 @@ impl Drive {
         if self.number == 0 && state.feeding.is_some() {
             self.feeding = state.feeding.take();
         }
+        self.dozing = state.dozing;
         state.leave
     }
 

@@ -225,6 +225,12 @@ impl Herd {
         Measured { deliveries: sum.delivered, time, live: times.live, late: times.late, join: times.join }
     }
 
+    /// Reads nothing any more, or again: what comes meanwhile waits in the operating system's buffers. So a server can be
+    /// seen to have the whole machine.
+    pub fn doze(&self, dozing: bool) {
+        self.shared.tell(|state| state.dozing = dozing);
+    }
+
     /// Ends the feed and waits until everybody has seen what was sent. Returns every promise that was broken, a line
     /// each.
     #[must_use]

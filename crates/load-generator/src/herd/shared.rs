@@ -48,6 +48,8 @@ pub(crate) struct State {
     /// For the first loop, when it next looks.
     pub(crate) feeding: Option<Feeding>,
     pub(crate) leave: Leave,
+    /// Nothing is read.
+    pub(crate) dozing: bool,
     /// Where the first client of each room came in.
     pub(crate) entered: Vec<Option<Position>>,
     /// Rooms, and how many more of their messages everybody has seen.
