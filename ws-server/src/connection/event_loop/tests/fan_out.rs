@@ -56,6 +56,27 @@ fn members_get_what_their_room_posts_between_what_is_said_to_them_alone() {
 }
 
 #[test]
+fn a_crowd_that_comes_between_two_messages_holds_neither_up() {
+    let world = World::new(|_, _| ());
+    let room = world.mailboxes.new_room();
+    let (mut ada, to_ada) = connect(&world, None);
+    enter(&to_ada, room);
+    fan(&world, room, "m1");
+    // Their connections have gone already. They are more than a turn of the loop is for, or exactly as many.
+    for (first, crowd) in [(1_000_000, 5_000), (2_000_000, 1_023), (3_000_000, 1_022)] {
+        for number in first..first + crowd {
+            to_ada.address().mailbox().post(Post::Enter(room, mio::Token(number)));
+        }
+        fan(&world, room, &format!("m{first}"));
+        world.mailboxes.wake();
+        if first == 1_000_000 {
+            assert_eq!(text(&mut ada), "m1");
+        }
+        assert_eq!(text(&mut ada), format!("m{first}"));
+    }
+}
+
+#[test]
 fn a_member_that_does_not_read_is_closed_and_the_others_get_everything() {
     let world = World::new(|_, stage| stage.outbox_bytes = 1 << 20);
     let room = world.mailboxes.new_room();

@@ -32,7 +32,8 @@ impl<C: Conversation> EventLoop<C> {
                 if budget.is_multiple_of(AHEAD) {
                     self.look_ahead(&walk);
                 }
-                budget -= 1;
+                // Those who came and went may have taken all of it already.
+                budget = budget.saturating_sub(1);
                 // Who has gone leaves the room soon.
                 if let Some(connection) = self.seats.connection(token) {
                     let outcome = connection.deliver(&batch, &mut self.lent);
