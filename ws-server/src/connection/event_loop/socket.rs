@@ -349,7 +349,7 @@ impl<C: Conversation> Connection<C> {
         }
     }
 
-    /// The socket takes no more for now.
+    /// The socket takes no more until it says so.
     fn keep(&mut self, unwritten: Unwritten) {
         self.stuck = 0;
         self.unwritten = Some(Box::new(unwritten));
