@@ -108,7 +108,7 @@ lambda: publisher
 
 ENVIRONMENT ?= trial
 
-## Builds the Lambda and deploys both stacks with the credentials of the shell; ARGS go to CDK (`ARGS='-c domainName=…'`).
+## Builds the Lambda and deploys with the credentials of the shell; ARGS go to CDK (`ARGS='-c domainName=…'`).
 deploy: publisher $(INFRA_PACKAGES)
 	cd infra && node_modules/.bin/cdk deploy --all -c environment=$(ENVIRONMENT) $(ARGS)
 

@@ -32,6 +32,9 @@ export function checkSettings(settings: Settings): void {
   if (!/^[a-z][a-z0-9-]{0,30}$/.test(settings.environment)) {
     refuse('environment', `${settings.environment} is no name of small letters, digits and hyphens`);
   }
+  if (settings.protect && settings.stacks === 'one') {
+    refuse('stacks', 'what is protected must not share a stack with what is made anew: two');
+  }
   const { service, account, region } = settings;
   if (account !== undefined && !/^\d{12}$/.test(account)) {
     refuse('account', `${account} is no account: 12 digits`);

@@ -1,9 +1,10 @@
-import { App, type Environment } from 'aws-cdk-lib';
+import { App, type Environment, type Stack } from 'aws-cdk-lib';
 import flags from 'aws-cdk-lib/recommended-feature-flags.json' with { type: 'json' };
 import { checkSettings } from './check-settings.ts';
 import { DataStack } from './data-stack.ts';
 import { publisherCode } from './data/publisher-code.ts';
 import { given, override, refuseUnknown } from './overrides.ts';
+import { RoomcastStack } from './roomcast-stack.ts';
 import { SettingsError } from './settings-error.ts';
 import { serverImage } from './service/server-image.ts';
 import { ServiceStack } from './service-stack.ts';
@@ -35,7 +36,7 @@ export function chosenSettings(app: App, environments: Readonly<Record<string, S
   return chosen;
 }
 
-/** Both stacks of an environment; only the data for `local`. */
+/** The stacks of an environment; only the data for `local`. */
 export function deployment(app: App, settings: Settings): void {
   const name = `roomcast-${settings.environment}`;
   const env: Environment = {
@@ -43,16 +44,21 @@ export function deployment(app: App, settings: Settings): void {
     ...(settings.region && { region: settings.region }),
   };
   const tags = { application: 'roomcast', environment: settings.environment };
-  const shared = { settings, env, tags, terminationProtection: settings.protect };
+  const shared = { env, tags, terminationProtection: settings.protect };
   const code = publisherCode(given(app.node, 'lambda') ?? PUBLISHER, settings.data.publisherArchitecture);
-  const data = new DataStack(app, `${name}-data`, { ...shared, code: () => code });
-  if (settings.environment === 'local') {
+  const image = (stack: Stack) => serverImage(stack, settings.service.task);
+  if (settings.stacks === 'one') {
+    new RoomcastStack(app, name, { ...shared, settings, code: () => code, image });
+    return;
+  }
+  const data = new DataStack(app, `${name}-data`, { ...shared, settings, code: () => code });
+  if (settings.stacks === 'data') {
     return;
   }
   const service = new ServiceStack(app, `${name}-service`, {
     ...shared,
     settings: () => settings,
-    image: (stack) => serverImage(stack, settings.service.task),
+    image,
     dataStack: () => data.stackName,
   });
   // They find each other by exports, which say nothing of who comes first.

@@ -7,6 +7,7 @@ import { production } from '../settings/production.ts';
 import { trial } from '../settings/trial.ts';
 import { DataStack } from './data-stack.ts';
 import { uncheckedApp } from './deployment.ts';
+import { RoomcastStack } from './roomcast-stack.ts';
 import { ServiceStack } from './service-stack.ts';
 import type { Architecture, Settings } from './settings.ts';
 
@@ -25,6 +26,11 @@ function zipInBucket(stack: Stack): lambda.Code {
   const bucketNameParam = parameter(stack, 'PublisherBucket', "Bucket with the publisher's zip file");
   const objectKeyParam = parameter(stack, 'PublisherKey', "The zip file's key in the bucket; a new version needs a new key");
   return lambda.Code.fromCfnParameters({ bucketNameParam, objectKeyParam });
+}
+
+/** All in one for plain CloudFormation. */
+export function roomcastTemplate(app: App, id: string, settings: Settings): RoomcastStack {
+  return new RoomcastStack(app, id, { settings, ...plain(), code: zipInBucket, image: imageInEcr });
 }
 
 /** The service for plain CloudFormation: the image lies in ECR, host name and certificate are parameters. */
@@ -67,11 +73,10 @@ export function templates(): Readonly<Record<string, string>> {
   const app = uncheckedApp();
   const stacks: Record<string, Stack> = {
     'data.json': dataTemplate(app, 'data', production),
-    'data-trial.json': dataTemplate(app, 'data-trial', trial),
     // Emulators run the publisher as a program of their own machine, whatever the template says.
     'data-local.json': dataTemplate(app, 'data-local', withArchitecture(local, 'x86_64')),
     'service.json': serviceTemplate(app, 'service', production),
-    'service-trial.json': serviceTemplate(app, 'service-trial', trial),
+    'trial.json': roomcastTemplate(app, 'trial', trial),
   };
   const assembly = app.synth();
   const text = (stack: Stack) => `${JSON.stringify(assembly.getStackArtifact(stack.artifactId).template, undefined, 1)}\n`;

@@ -6,8 +6,10 @@ export type Encryption = 'aws-managed' | 'customer-managed';
 
 /** What differs between environments. `checkSettings` says what cannot be right. */
 export interface Settings {
-  /** Names the stacks: `roomcast-<environment>-data` and `roomcast-<environment>-service`. */
+  /** Names the stacks: `roomcast-<environment>`, or with `-data` and `-service` behind it. */
   readonly environment: string;
+  /** One stack, or two so that the data outlive the service, or only the data. */
+  readonly stacks: 'one' | 'two' | 'data';
   /** Account and region; needed only to look up an existing network, otherwise the credentials decide. */
   readonly account?: string;
   readonly region?: string;

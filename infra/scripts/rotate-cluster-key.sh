@@ -19,14 +19,23 @@ environment=$1
 step=$2
 [[ $step =~ ^(begin|switch|end|all)$ ]] || fail "$step is no step: begin, switch, end, all"
 
+# An environment is one stack (a trial), or two with the data by itself.
+if aws cloudformation describe-stacks --stack-name "roomcast-$environment" >/dev/null 2>&1; then
+    data=roomcast-$environment
+    nodes=$data
+else
+    data=roomcast-$environment-data
+    nodes=roomcast-$environment-service
+fi
+
 output() {
-    aws cloudformation describe-stacks --stack-name "roomcast-$environment-$1" \
+    aws cloudformation describe-stacks --stack-name "$1" \
         --query "Stacks[0].Outputs[?OutputKey=='$2'].OutputValue | [0]" --output text
 }
 
-secret=$(output data ClusterKeyArn)
-cluster=$(output service Cluster)
-service=$(output service Service)
+secret=$(output "$data" ClusterKeyArn)
+cluster=$(output "$nodes" Cluster)
+service=$(output "$nodes" Service)
 
 # A step may only begin when the one before it has reached every node.
 settled() {

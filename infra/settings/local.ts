@@ -5,6 +5,7 @@ import { trial } from './trial.ts';
 export const local: Settings = {
   ...trial,
   environment: 'local',
+  stacks: 'data',
   data: { ...trial.data, publisherArchitecture: process.arch === 'arm64' ? 'arm64' : 'x86_64' },
   alarms: { enabled: false },
 };

@@ -3,6 +3,7 @@ import type { Settings } from '../lib/settings.ts';
 /** For people who rely on it. `domainName` and a certificate (or a zone) must be given: here, or with `-c`. */
 export const production: Settings = {
   environment: 'production',
+  stacks: 'two',
   protect: true,
   data: {
     topicShards: 1,

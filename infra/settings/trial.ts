@@ -1,8 +1,9 @@
 import type { Settings } from '../lib/settings.ts';
 
-/** To look at: plain HTTP, two small nodes, nothing kept when the stacks are deleted. */
+/** To look at: plain HTTP, two small nodes, one stack, and nothing is kept when it is deleted. */
 export const trial: Settings = {
   environment: 'trial',
+  stacks: 'one',
   protect: false,
   data: {
     topicShards: 1,

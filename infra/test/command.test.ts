@@ -64,6 +64,12 @@ test("production needs no edited file: cdk synth, with what must be given, break
   assert.deepEqual(files, ['roomcast-production-data.template.json', 'roomcast-production-service.template.json']);
 });
 
+test('a trial is one stack, so that `cdk deploy` need not be told which', () => {
+  const { status, stderr, files } = cdkSynth({ imageUri: IMAGE, lambda: PUBLISHER });
+  assert.equal(status, 0, stderr);
+  assert.deepEqual(files, ['roomcast-trial.template.json']);
+});
+
 test('the local environment has data alone', () => {
   const { status, stderr, files } = synthesize({ environment: 'local', lambda: PUBLISHER });
   assert.equal(status, 0, stderr);

@@ -4,7 +4,7 @@ import { type App, Stack, Validations } from 'aws-cdk-lib';
 import * as sns from 'aws-cdk-lib/aws-sns';
 import { AwsSolutionsChecks } from 'cdk-nag';
 import { uncheckedApp } from '../lib/deployment.ts';
-import { ACCELERATED, ACCELERATED_TRIAL, dataStack, PRODUCTION, serviceStack, TRIAL } from './stacks.ts';
+import { ACCELERATED, ACCELERATED_TRIAL, dataStack, PRODUCTION, serviceStack, TRIAL, wholeStack } from './stacks.ts';
 
 function checked(build: (app: App) => unknown): App {
   const app = uncheckedApp();
@@ -21,6 +21,11 @@ for (const [name, settings] of Object.entries(DEPLOYED)) {
     assert.doesNotThrow(() => app.synth());
   });
 }
+
+test('nothing in a trial as one stack does', () => {
+  const app = checked((app) => wholeStack(TRIAL, app));
+  assert.doesNotThrow(() => app.synth());
+});
 
 test('a broken rule is found', () => {
   const app = checked((app) => new sns.Topic(new Stack(app, 'Careless'), 'Topic'));

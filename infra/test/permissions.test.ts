@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import type { Template } from 'aws-cdk-lib/assertions';
-import { changed, changedData, dataTemplate, PRODUCTION, serviceTemplate, TRIAL } from './stacks.ts';
+import { Template } from 'aws-cdk-lib/assertions';
+import { changed, changedData, dataTemplate, PRODUCTION, serviceTemplate, TRIAL, wholeStack } from './stacks.ts';
 
 interface Statement {
   readonly Effect: string;
@@ -24,6 +24,7 @@ const TEMPLATES = {
   'data of production': dataTemplate(PRODUCTION),
   'data under a key of its own': dataTemplate(changedData(TRIAL, { encryption: 'customer-managed' })),
   'service of a trial': serviceTemplate(TRIAL),
+  'trial as one stack': Template.fromStack(wholeStack(TRIAL)),
   'service of production': serviceTemplate(PRODUCTION),
   'service with an image in ECR': serviceTemplate(changed(TRIAL, { task: own })),
 };

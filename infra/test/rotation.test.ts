@@ -8,12 +8,15 @@ import { test } from 'node:test';
 const SCRIPT = new URL('../scripts/rotate-cluster-key.sh', import.meta.url).pathname;
 const FAKES = new URL('fixtures', import.meta.url).pathname;
 
-function rotate(step: string, key: string) {
+const ONE = 'roomcast-trial';
+const TWO = 'roomcast-trial-data roomcast-trial-service';
+
+function rotate(step: string, key: string, stacks = ONE) {
   const folder = mkdtempSync(join(tmpdir(), 'rotate-'));
   const files = { SECRET: join(folder, 'secret'), CALLS: join(folder, 'calls') };
   writeFileSync(files.SECRET, key);
   writeFileSync(files.CALLS, '');
-  const env = { ...process.env, ...files, PATH: `${FAKES}:${process.env['PATH']}` };
+  const env = { ...process.env, ...files, STACKS: stacks, PATH: `${FAKES}:${process.env['PATH']}` };
   const { status, stderr } = spawnSync('bash', [SCRIPT, 'trial', step], { encoding: 'utf8', env });
   const calls = readFileSync(files.CALLS, 'utf8').split('\n');
   return { status, stderr, key: readFileSync(files.SECRET, 'utf8'), calls };
@@ -25,8 +28,8 @@ test('each step leaves the keys that the next one needs', () => {
   assert.equal(rotate('end', 'new,old').key, 'new');
 });
 
-test('all three steps, each on every node before the next', () => {
-  const { status, stderr, calls } = rotate('all', 'old');
+for (const stacks of [ONE, TWO]) test(`all three steps, each on every node before the next: ${stacks}`, () => {
+  const { status, stderr, calls } = rotate('all', 'old', stacks);
   assert.equal(status, 0, stderr);
   const story = calls.filter((call) => /^(ecs|old|new)/.test(call));
   const rolled = ['ecs update-service', 'ecs wait'];

@@ -2,6 +2,7 @@ import { Template } from 'aws-cdk-lib/assertions';
 import * as lambda from 'aws-cdk-lib/aws-lambda';
 import { DataStack } from '../lib/data-stack.ts';
 import { uncheckedApp } from '../lib/deployment.ts';
+import { RoomcastStack } from '../lib/roomcast-stack.ts';
 import { ServiceStack } from '../lib/service-stack.ts';
 import { serverImage } from '../lib/service/server-image.ts';
 import type { DataSettings, ServiceSettings, Settings } from '../lib/settings.ts';
@@ -26,6 +27,15 @@ export const ACCELERATED_TRIAL = changed(TRIAL, { accelerator: { nodeType: 'cach
 
 function withImage(settings: Settings): Settings {
   return changed(settings, { task: { ...settings.service.task, imageUri: IMAGE } });
+}
+
+/** A trial as its one stack. */
+export function wholeStack(settings: Settings, app = uncheckedApp()): RoomcastStack {
+  return new RoomcastStack(app, 'roomcast', {
+    settings,
+    code: () => lambda.Code.fromAsset(PUBLISHER),
+    image: (stack) => serverImage(stack, settings.service.task),
+  });
 }
 
 /** Settings with other ones of the service. */

@@ -1,4 +1,4 @@
-import type { DataPlane } from '../data-exports.ts';
+import type { DataPlane } from '../data-plane.ts';
 import type { ServiceSettings } from '../settings.ts';
 import type { Accelerator } from './accelerator.ts';
 import { LINK_PORT, NODE_PORT, OPERATIONS_PORT } from './ports.ts';

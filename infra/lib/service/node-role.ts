@@ -1,7 +1,7 @@
 import { Validations } from 'aws-cdk-lib';
 import * as iam from 'aws-cdk-lib/aws-iam';
 import { Construct } from 'constructs';
-import type { DataPlane } from '../data-exports.ts';
+import type { DataPlane } from '../data-plane.ts';
 
 /** What a node may do: the calls that it makes, on this deployment's tables and topics. README.md has the same list. */
 export class NodeRole extends Construct {

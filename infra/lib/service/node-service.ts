@@ -6,7 +6,7 @@ import * as logs from 'aws-cdk-lib/aws-logs';
 import * as secrets from 'aws-cdk-lib/aws-secretsmanager';
 import { Construct } from 'constructs';
 import { STOP_TIMEOUT } from '../check-settings.ts';
-import type { DataPlane } from '../data-exports.ts';
+import type { DataPlane } from '../data-plane.ts';
 import type { ServiceSettings } from '../settings.ts';
 import type { Accelerator } from './accelerator.ts';
 import type { Entrance } from './entrance.ts';

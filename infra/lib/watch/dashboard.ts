@@ -1,7 +1,7 @@
 import { Duration, Fn } from 'aws-cdk-lib';
 import * as cloudwatch from 'aws-cdk-lib/aws-cloudwatch';
 import { Construct } from 'constructs';
-import type { DataPlane } from '../data-exports.ts';
+import type { DataPlane } from '../data-plane.ts';
 import { LOG_LINES, REPORTED } from './log-lines.ts';
 import { ALL_ERRORS, type LogMetrics } from './log-metrics.ts';
 import type { ServiceMetrics } from './service-metrics.ts';

@@ -30,22 +30,26 @@ export interface DataPlaneShape {
  * can put a service beside it.
  */
 export function exportDataPlane(stack: DataStack, plane: DataPlane): void {
-  const output = (name: string, value: string, description: string) =>
-    new CfnOutput(stack, name, { value, description, exportName: `${exportPrefix(stack)}-${name}` });
-  output('MessagesTable', plane.messagesTableName, 'Table of messages');
-  output('MessagesTableArn', plane.messagesTableArn, 'Table of messages');
-  output('NodesTable', plane.nodesTableName, 'Table of nodes');
-  output('NodesTableArn', plane.nodesTableArn, 'Table of nodes');
-  output('TopicArns', plane.topicArns.join(','), 'Topics in their order, comma separated');
-  output('ClusterKeyArn', plane.clusterKeyArn, 'Secret with the cluster key');
-  output('PublisherFunction', plane.publisherName, 'Stream publisher (Lambda)');
-  output('DeadLetterQueue', plane.deadLettersName, 'Queue of batches that were given up');
-  if (plane.alarmTopicArn !== undefined) {
-    output('AlarmTopicArn', plane.alarmTopicArn, 'Where alarms go');
+  for (const output of dataOutputs(stack, plane)) {
+    output.exportName = `${exportPrefix(stack)}-${output.node.id}`;
   }
-  if (plane.keyArn !== undefined) {
-    output('KeyArn', plane.keyArn, 'Key of tables and topics');
-  }
+}
+
+/** What people and scripts look up. */
+export function dataOutputs(stack: Stack, plane: DataPlane): CfnOutput[] {
+  const output = (name: string, value: string, description: string) => new CfnOutput(stack, name, { value, description });
+  return [
+    output('MessagesTable', plane.messagesTableName, 'Table of messages'),
+    output('MessagesTableArn', plane.messagesTableArn, 'Table of messages'),
+    output('NodesTable', plane.nodesTableName, 'Table of nodes'),
+    output('NodesTableArn', plane.nodesTableArn, 'Table of nodes'),
+    output('TopicArns', plane.topicArns.join(','), 'Topics in their order, comma separated'),
+    output('ClusterKeyArn', plane.clusterKeyArn, 'Secret with the cluster key'),
+    output('PublisherFunction', plane.publisherName, 'Stream publisher (Lambda)'),
+    output('DeadLetterQueue', plane.deadLettersName, 'Queue of batches that were given up'),
+    ...(plane.alarmTopicArn === undefined ? [] : [output('AlarmTopicArn', plane.alarmTopicArn, 'Where alarms go')]),
+    ...(plane.keyArn === undefined ? [] : [output('KeyArn', plane.keyArn, 'Key of tables and topics')]),
+  ];
 }
 
 /** In a template the stack's name is known only when it is deployed. */
