@@ -17,6 +17,7 @@ mod message;
 mod names;
 mod position;
 mod signal;
+mod text;
 mod topic_shard;
 mod wall_secs;
 

@@ -138,22 +138,43 @@ impl Serialize for Segment {
     }
 }
 
+/// A segment as it is written.
+#[derive(Deserialize)]
+struct Fields<M> {
+    room: RoomName,
+    seq: Seq,
+    count: u64,
+    epoch: Epoch,
+    node: NodeId,
+    expires: WallSecs,
+    messages: M,
+}
+
+impl<M> Fields<M> {
+    fn are_in_range(&self) -> bool {
+        let in_range = self.seq >= Seq::FIRST && self.count >= 1 && self.count <= crate::limits::ID_WINDOW as u64;
+        in_range && self.seq.plus(self.count) != Seq::MAX
+    }
+}
+
+/// A segment with nothing in it that this version does not know: read in one pass, where [`Segment`] takes two.
+pub(crate) struct KnownSegment(pub(crate) Segment);
+
+impl<'de> Deserialize<'de> for KnownSegment {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let fields = Fields::<Vec<Message>>::deserialize(deserializer)?;
+        if !fields.are_in_range() || fields.messages.len() as u64 != fields.count {
+            return Err(D::Error::custom("a segment of another form"));
+        }
+        let Fields { room, seq, epoch, node, expires, messages, .. } = fields;
+        Ok(Self(Segment { room, seq, epoch, node, expires, content: Content::Messages(messages) }))
+    }
+}
+
 impl<'de> Deserialize<'de> for Segment {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        struct Fields<'a> {
-            room: RoomName,
-            seq: Seq,
-            count: u64,
-            epoch: Epoch,
-            node: NodeId,
-            expires: WallSecs,
-            #[serde(borrow)]
-            messages: &'a RawValue,
-        }
-        let fields = Fields::deserialize(deserializer)?;
-        let in_range = fields.seq >= Seq::FIRST && fields.count >= 1 && fields.count <= crate::limits::ID_WINDOW as u64;
-        if !in_range || fields.seq.plus(fields.count) == Seq::MAX {
+        let fields = Fields::<&RawValue>::deserialize(deserializer)?;
+        if !fields.are_in_range() {
             return Err(D::Error::custom("a segment's numbers are out of range"));
         }
         let content = match serde_json::from_str::<Vec<Message>>(fields.messages.get()) {

@@ -73,9 +73,8 @@ macro_rules! name {
 
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
                 let parse: fn(&str) -> Result<Self, NameError> = $parse;
-                parse(&text).map_err(serde::de::Error::custom)
+                crate::text::deserialize_text(deserializer, parse)
             }
         }
     };

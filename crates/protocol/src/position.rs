@@ -132,8 +132,8 @@ impl Serialize for Epoch {
 
 impl<'de> Deserialize<'de> for Epoch {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-        Self::parse(&text).ok_or_else(|| serde::de::Error::custom("an epoch has up to 64 characters of a-z 0-9 ."))
+        let rule = "an epoch has up to 64 characters of a-z 0-9 .";
+        crate::text::deserialize_text(deserializer, |text| Self::parse(text).ok_or(rule))
     }
 }
 
