@@ -16,14 +16,18 @@ use protocol::{Content, Envelope, NodeId, Segment, WallSecs};
 
 use crate::{Node, Stack, sns};
 
-/// Posts that are made before the clock starts, at most: each is an RSA signature.
-const MADE_BEFORE: u64 = 800;
+/// Posts that are made before the clock starts for each second of it, at most: each is an RSA signature.
+const MADE_A_SECOND: f64 = 500.0;
+
+/// Posts under way at a time: SNS does not wait for one answer before it posts the next message.
+const POSTS: usize = 4;
 
 /// Brings a script's messages to a node as SNS would.
 pub struct SnsFeed {
     script: Script,
     notary: Notary,
-    post: Post,
+    /// All that there are, one post at a time on each.
+    posts: Vec<Post>,
     node: NodeId,
     expires: WallSecs,
     made: HashMap<Batch, Vec<u8>>,
@@ -49,7 +53,7 @@ impl SnsFeed {
         let mut feed = Self {
             script,
             notary: notary.expect("the stack's SNS listens"),
-            post: Post::new(&endpoint).expect("a node listens"),
+            posts: (0..POSTS).map(|_| Post::new(&endpoint).expect("a node listens")).collect(),
             node: NodeId::from_random(fastrand::u64(..)),
             expires: WallSecs(now.as_secs() + week),
             made: HashMap::new(),
@@ -68,11 +72,12 @@ impl SnsFeed {
     fn make(&mut self, pace: FeedPace, rooms_a_group: usize, time: Duration) -> io::Result<()> {
         let rooms = self.script.rooms();
         let groups = rooms.div_ceil(rooms_a_group) as u64;
+        let most_made = (MADE_A_SECOND * time.as_secs_f64()) as u64;
         let (count, wanted) = match pace {
-            FeedPace::InFlight(most) => (most as u64, MADE_BEFORE),
+            FeedPace::InFlight(most) => (most as u64, most_made),
             FeedPace::Rate(rate) => {
                 let batches = rate * time.as_secs_f64() / rooms_a_group.min(rooms) as f64;
-                (1, (batches as u64).min(2 * MADE_BEFORE))
+                (1, (batches as u64).min(most_made))
             }
         };
         for number in 0..wanted {
@@ -97,13 +102,17 @@ impl SnsFeed {
         let text = |room| serde_json::to_string(&segment(room)).expect("messages are JSON");
         let segments: Vec<String> = batch.rooms.clone().map(text).collect();
         let signed = self.notary.sign(&Envelope::join(segments.iter().map(String::as_str)))?;
-        Ok(self.post.request(&signed))
+        Ok(self.posts[0].request(&signed))
     }
 }
 
 impl Feed for SnsFeed {
     fn is_ready(&mut self) -> io::Result<bool> {
-        self.post.is_ready()
+        let mut ready = false;
+        for post in &mut self.posts {
+            ready |= post.is_ready()?;
+        }
+        Ok(ready)
     }
 
     fn send(&mut self, batch: &Batch, _say: &mut dyn FnMut(usize, &str)) -> io::Result<()> {
@@ -114,7 +123,8 @@ impl Feed for SnsFeed {
                 self.request(batch)?
             }
         };
-        self.post.send(request)
+        let free = self.posts.iter_mut().find(|post| !post.outstanding);
+        free.ok_or(ErrorKind::WouldBlock)?.send(request)
     }
 }
 
