@@ -46,6 +46,9 @@ pub struct LimitsConfig {
     /// Bytes above which messages are compressed (permessage-deflate) for clients that offer it; never unless given
     #[arg(long, env = "ROOMCAST_DEFLATE_ABOVE", value_name = "BYTES", value_parser = clap::value_parser!(u32).range(16..=1_000_000))]
     pub deflate_above: Option<u32>,
+    /// Whether messages to many go to the kernel together, by io_uring: `auto`, where the system allows it, or `off`
+    #[arg(long, env = "ROOMCAST_IO_URING", default_value = "auto", value_name = "WHEN")]
+    pub io_uring: IoUring,
     /// Hours that messages are kept: at least 24
     #[arg(long, env = "ROOMCAST_RETENTION_HOURS", default_value_t = 30 * 24, value_name = "HOURS", value_parser = clap::value_parser!(u64).range(24..=87_600))]
     pub retention_hours: u64,
@@ -70,6 +73,15 @@ pub struct LimitsConfig {
     /// Milliseconds that a missing message is waited for before the log is read
     #[arg(long, env = "ROOMCAST_GAP_MS", default_value_t = 150, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..=60_000))]
     pub gap_ms: u64,
+}
+
+/// When io_uring is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum IoUring {
+    /// Where the kernel has it, and this process may.
+    Auto,
+    /// Never: each message to each member is a call of its own.
+    Off,
 }
 
 /// The limits that a node works with, their relations checked.
@@ -99,6 +111,8 @@ pub struct Limits {
     pub drain_ms: u64,
     /// Bytes above which messages are compressed for clients that take it; `None`: never.
     pub deflate_above: Option<usize>,
+    /// Whether io_uring is used where it can be.
+    pub io_uring: bool,
     /// Messages that a room keeps in memory.
     pub recent_messages: usize,
     /// Bytes of messages that a room keeps in memory.
@@ -167,6 +181,7 @@ impl LimitsConfig {
             signals_per_second: self.signals_per_second,
             drain_ms: self.drain_ms,
             deflate_above: self.deflate_above.map(count),
+            io_uring: self.io_uring == IoUring::Auto,
             recent_messages: ID_WINDOW,
             recent_bytes: 1024 * 1024,
             recent_bytes_total: size(self.recent_bytes),

@@ -15,7 +15,7 @@ use clap::Parser;
 pub use self::redis::{RedisConfig, RedisConfigError};
 pub use aws::AwsConfig;
 pub(crate) use limits::MAX_DRAIN_MS;
-pub use limits::{Limits, LimitsConfig, LimitsError};
+pub use limits::{IoUring, Limits, LimitsConfig, LimitsError};
 pub use link::{LinkConfig, LinkConfigError, LinkMode, PeerHints};
 pub use network::{NetworkConfig, PageLink};
 pub use secret::SecretText;

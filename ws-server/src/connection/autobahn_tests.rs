@@ -113,6 +113,7 @@ async fn echo() -> SocketAddr {
         // Everything is compressed, whether it becomes shorter or not: kosoku cannot look at a plain answer to a
         // compressed text, which RFC 7692 (6) leaves to the sender, and calls the case failed.
         deflate_above: Some(0),
+        io_uring: true,
     };
     let loops = Arc::new(Loops::start::<Echo>(&Mailboxes::new(2), settings).unwrap());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

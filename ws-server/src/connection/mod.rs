@@ -83,6 +83,7 @@ impl Connections {
             drain: Duration::from_millis(limits.drain_ms),
             max_message: limits.max_frame,
             deflate_above: limits.deflate_above,
+            io_uring: limits.io_uring,
         };
         Ok(Arc::new(Self {
             node,

@@ -68,7 +68,7 @@ impl Audience {
             while let Some(Step { frames, walk, cost, .. }) = listeners.step() {
                 let text: usize = frames.iter().map(|(_, frame)| frame.len()).sum();
                 let Some(mut walk) = walk else { continue };
-                while listeners.next_member(&mut walk).is_some() {
+                while walk.next_member().is_some() {
                     members += 1;
                     bytes += text;
                 }

@@ -40,6 +40,8 @@ struct Room {
 #[derive(Debug)]
 pub(crate) struct Walk {
     room: RoomKey,
+    /// The room's, lent for as long as the walk goes on: nobody comes or goes meanwhile.
+    members: Vec<Token>,
     /// Members that have got them, and those that shall.
     done: usize,
     until: usize,
@@ -94,32 +96,35 @@ impl Listeners {
         debug_assert!(self.walking.is_none());
         let (_, key) = self.queue.pop_front()?;
         let room = self.rooms.get_mut(&key)?;
-        let step = room.step(key);
+        let mut step = room.step(key);
+        if let Some(walk) = &mut step.walk {
+            walk.members = std::mem::take(&mut room.members);
+            self.walking = step.frames.first().map(|(number, _)| *number);
+        }
         match room.posts.front() {
             Some((number, _)) => self.queue.push_back((*number, key)),
-            None if room.members.is_empty() => drop(self.rooms.remove(&key)),
+            None if room.members.is_empty() && step.walk.is_none() => drop(self.rooms.remove(&key)),
             None if room.posts.capacity() > KEPT => room.posts = VecDeque::new(),
             None => {}
         }
-        self.walking = step.walk.as_ref().and(step.frames.first()).map(|(number, _)| *number);
         Some(step)
     }
 
-    /// The next members of a walk, as many as asked for or as there are.
-    pub(crate) fn ahead(&self, walk: &Walk, most: usize) -> &[Token] {
-        let members = self.rooms.get(&walk.room).map_or(&[][..], |room| &room.members);
-        let until = walk.until.min(walk.done + most).min(members.len());
-        members.get(walk.done..until).unwrap_or_default()
-    }
-
-    /// The next member of a walk; `None`: it is over.
-    pub(crate) fn next_member(&mut self, walk: &mut Walk) -> Option<Token> {
-        let member = self.rooms.get(&walk.room).filter(|_| walk.done < walk.until);
-        let member = member.and_then(|room| room.members.get(walk.done)).copied();
-        walk.done += 1;
-        if member.is_none() {
-            self.walking = None;
+    /// A walk is over: everybody has got everything, or has it queued.
+    pub(crate) fn finish(&mut self, walk: Walk) {
+        // What was posted meanwhile waits, so it is here still.
+        if let Some(room) = self.rooms.get_mut(&walk.room) {
+            room.members = walk.members;
         }
+        self.walking = None;
+    }
+}
+
+impl Walk {
+    /// The next member; `None`: it is over.
+    pub(crate) fn next_member(&mut self) -> Option<Token> {
+        let member = self.members[..self.until].get(self.done).copied();
+        self.done += 1;
         member
     }
 }
@@ -164,7 +169,7 @@ impl Room {
             self.members.push(token);
         }
         if until > 0 && !frames.is_empty() {
-            step.walk = Some(Walk { room: key, done: 0, until, cost: step.cost });
+            step.walk = Some(Walk { room: key, members: Vec::new(), done: 0, until, cost: step.cost });
         }
         step.frames = frames;
         step
@@ -219,11 +224,12 @@ mod tests {
             let Some(mut walk) = walk else { return true };
             self.walks.push(frames.len());
             let before = frames[0].0 - 1;
-            while let Some(Token(to)) = self.listeners.next_member(&mut walk) {
+            while let Some(Token(to)) = walk.next_member() {
                 assert!(self.listeners.written() <= before, "it is under way");
                 let texts = frames.iter().map(|(_, frame)| frame.text().to_owned());
                 self.got.entry(to).or_default().extend(texts);
             }
+            self.listeners.finish(walk);
             true
         }
 

@@ -84,6 +84,8 @@ pub(super) struct LoopSettings {
     pub(super) max_message: usize,
     /// Bytes above which messages are compressed for clients that take it (0: all, shorter or not); `None`: never.
     pub(super) deflate_above: Option<usize>,
+    /// Whether messages to many go to the kernel together where they can.
+    pub(super) io_uring: bool,
 }
 
 /// A WebSocket whose handshake is done.

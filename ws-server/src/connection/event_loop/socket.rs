@@ -1,5 +1,7 @@
 mod deliver;
 
+pub(super) use deliver::Delivery;
+
 use std::io::{ErrorKind, Read};
 
 use mio::Token;
@@ -36,7 +38,7 @@ pub(super) struct Lent {
 /// One connection, as its loop has it.
 pub(super) struct Connection<C> {
     pub(super) token: Token,
-    socket: TcpStream,
+    pub(super) socket: TcpStream,
     reader: Reader,
     deflate: Option<Deflate>,
     pub(super) conversation: C,
@@ -49,6 +51,8 @@ pub(super) struct Connection<C> {
     pub(super) silent: u8,
     /// Heartbeats since the socket last took something, while it should.
     pub(super) stuck: u8,
+    /// Number of the last burst that it was in.
+    pub(super) burst: u16,
     /// Rooms that it gets messages of.
     pub(super) rooms: u16,
     /// Something may wait in its outbox.
@@ -111,7 +115,7 @@ impl Lent {
 
 impl Outcome {
     /// What comes of both, of which the first is no end.
-    fn and(self, other: Self) -> Self {
+    pub(super) fn and(self, other: Self) -> Self {
         if other == Self::Rest { self } else { other }
     }
 }
@@ -136,6 +140,7 @@ impl<C: Conversation> Connection<C> {
             unheard: 0,
             silent: 0,
             stuck: 0,
+            burst: 0,
             rooms: 0,
             is_told: false,
             is_hungry: false,

@@ -97,6 +97,7 @@ impl World {
             drain: Duration::from_millis(300),
             max_message: 1 << 20,
             deflate_above: None,
+            io_uring: true,
         };
         let mut stage = Stage { outbox_bytes: 1 << 20, times: 1, ..Stage::default() };
         change(&mut settings, &mut stage);

@@ -1,4 +1,5 @@
 mod arrivals;
+mod burst;
 mod fan_out;
 
 use std::collections::VecDeque;
@@ -19,6 +20,7 @@ use super::socket::{Connection, Lent, Outcome};
 use super::{Conversation, LoopSettings, Neighbours};
 use crate::connection::frame::Frame;
 use crate::connection::mailbox::{Mail, Mailbox};
+use burst::Burst;
 pub(super) use fan_out::Batch;
 
 /// The mailbox's bell, among the tokens.
@@ -61,6 +63,7 @@ pub(super) struct EventLoop<C: Conversation> {
     listeners: Listeners,
     /// Messages that members are getting.
     walk: Option<(Walk, Batch)>,
+    burst: Burst,
     /// Their sockets take something again.
     unblocked: Vec<Token>,
     /// Their other sides are gone: last of all, because those who come go before those who leave.
@@ -355,6 +358,7 @@ impl<C: Conversation> Opened<C> {
             mail: Mail::default(),
             listeners: Listeners::default(),
             walk: None,
+            burst: Burst::new(settings.io_uring),
             unblocked: Vec::new(),
             leaving: VecDeque::new(),
             stalled: Vec::new(),

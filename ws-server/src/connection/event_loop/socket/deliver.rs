@@ -4,11 +4,19 @@ use crate::connection::event_loop::turn::Batch;
 use crate::connection::event_loop::unwritten::{Sent, Unwritten, send};
 use crate::connection::frame::Frame;
 
+/// What becomes of a batch for one member.
+pub(in crate::connection::event_loop) enum Delivery {
+    /// It has it, or it waits.
+    Done(Outcome),
+    /// Its socket is free: it gets the batch as it is.
+    AsItIs(Outcome),
+}
+
 impl<C: Conversation> Connection<C> {
-    /// Writes a room's messages, or queues them if that cannot be now.
-    pub(in crate::connection::event_loop) fn deliver(&mut self, batch: &Batch, lent: &mut Lent) -> Outcome {
+    /// Queues a room's messages if they cannot be written now, or says that they can be.
+    pub(in crate::connection::event_loop) fn deliver(&mut self, batch: &Batch, lent: &mut Lent) -> Delivery {
         if self.phase != Phase::Open {
-            return Outcome::Rest;
+            return Delivery::Done(Outcome::Rest);
         }
         let together = batch.others && self.rooms > 1;
         let mut outcome = Outcome::Rest;
@@ -17,23 +25,32 @@ impl<C: Conversation> Connection<C> {
             outcome = match self.pump(lent) {
                 Outcome::Rest | Outcome::More => Outcome::Rest,
                 Outcome::Stalled => Outcome::Stalled,
-                ending => return ending,
+                ending => return Delivery::Done(ending),
             };
         }
         if together || self.is_told || self.is_blocked() {
             batch.frames.iter().for_each(|(number, frame)| self.queue_post(*number, frame));
-            return outcome;
+            return Delivery::Done(outcome);
         }
         if self.deflate.is_some() {
             lent.frames.extend(batch.frames.iter().map(|(_, frame)| frame.clone()));
-            return outcome.and(self.write_lent(Vec::new(), lent));
+            return Delivery::Done(outcome.and(self.write_lent(Vec::new(), lent)));
         }
-        match send(&self.socket, std::slice::from_ref(&batch.joined), 0, None, &mut lent.deflater) {
-            Sent::All => outcome,
+        Delivery::AsItIs(outcome)
+    }
+
+    /// Writes a frame from an offset on, and keeps what the socket does not take.
+    pub(in crate::connection::event_loop) fn write_from(
+        &mut self,
+        frame: &Frame,
+        offset: usize,
+        lent: &mut Lent,
+    ) -> Outcome {
+        match send(&self.socket, std::slice::from_ref(frame), offset, None, &mut lent.deflater) {
+            Sent::All => Outcome::Rest,
             Sent::Part { offset, .. } => {
-                let frames = vec![batch.joined.clone()];
-                self.keep(Unwritten { frames, offset, ..Unwritten::default() });
-                outcome
+                self.keep(Unwritten { frames: vec![frame.clone()], offset, ..Unwritten::default() });
+                Outcome::Rest
             }
             Sent::Broken => Outcome::Gone,
         }

@@ -2,13 +2,14 @@
 
 use std::time::Instant;
 
+use mio::Token;
+
+use super::burst::Rest;
 use super::{EventLoop, WRITES};
 use crate::connection::event_loop::Conversation;
 use crate::connection::event_loop::listeners::{Step, Walk};
+use crate::connection::event_loop::socket::Delivery;
 use crate::connection::frame::Frame;
-
-/// Members whose connections are fetched from memory together.
-const AHEAD: usize = 16;
 
 /// What each member of a walk gets.
 pub(crate) struct Batch {
@@ -27,33 +28,55 @@ impl<C: Conversation> EventLoop<C> {
         self.lent.written = self.listeners.written();
         let mut budget = WRITES;
         while budget > 0 {
-            let Some((mut walk, batch)) = self.walk.take().or_else(|| self.next_walk(&mut budget)) else { return };
-            while let Some(token) = self.listeners.next_member(&mut walk) {
-                if budget.is_multiple_of(AHEAD) {
-                    self.look_ahead(&walk);
-                }
+            let Some((mut walk, batch)) = self.walk.take().or_else(|| self.next_walk(&mut budget)) else { break };
+            let burst = self.burst.begin(&batch);
+            while let Some(token) = walk.next_member() {
                 // Those who came and went may have taken all of it already.
                 budget = budget.saturating_sub(1);
-                // Who has gone leaves the room soon.
-                if let Some(connection) = self.seats.connection(token) {
-                    let outcome = connection.deliver(&batch, &mut self.lent);
-                    self.act(token, outcome, now);
-                }
+                self.deliver(token, &batch, burst, now);
                 if budget == 0 {
                     self.walk = Some((walk, batch));
-                    return;
+                    self.send_burst(now);
+                    return self.burst.end();
                 }
             }
             self.mailbox.settle(walk.cost);
+            self.listeners.finish(walk);
         }
+        self.send_burst(now);
+        self.burst.end();
     }
 
-    /// Touches the connections that are next: the processor fetches them from memory together, and not one after the other
-    /// as their turns come.
-    fn look_ahead(&mut self, walk: &Walk) {
-        let Self { listeners, seats, .. } = self;
-        for token in listeners.ahead(walk, AHEAD) {
-            std::hint::black_box(seats.connection(*token).is_some_and(|connection| connection.is_told));
+    fn deliver(&mut self, token: Token, batch: &Batch, burst: bool, now: Instant) {
+        // Who has gone leaves the room soon.
+        let Some(connection) = self.seats.connection(token) else { return };
+        // Who is in two rooms gets what the first one has before anything else is done with it.
+        if self.burst.has(connection.burst) {
+            self.send_burst(now);
+        }
+        let Some(connection) = self.seats.connection(token) else { return };
+        let outcome = match connection.deliver(batch, &mut self.lent) {
+            Delivery::Done(outcome) => outcome,
+            Delivery::AsItIs(outcome) if burst => {
+                connection.burst = self.burst.add(token);
+                if self.burst.is_full() {
+                    self.send_burst(now);
+                }
+                outcome
+            }
+            Delivery::AsItIs(outcome) => outcome.and(connection.write_from(&batch.joined, 0, &mut self.lent)),
+        };
+        self.act(token, outcome, now);
+    }
+
+    fn send_burst(&mut self, now: Instant) {
+        if self.burst.is_empty() {
+            return;
+        }
+        for Rest { token, frame, offset } in self.burst.send(&mut self.seats) {
+            let Some(connection) = self.seats.connection(token) else { continue };
+            let outcome = connection.write_from(&frame, offset, &mut self.lent);
+            self.act(token, outcome, now);
         }
     }
 
