@@ -126,7 +126,7 @@ impl Bench<'_> {
 
     fn wants_point(&self, point: &Point, kind: Kind) -> bool {
         let asked_for = point.goal || !self.settings.quick;
-        let peer = matches!(kind, Kind::Roomcast | Kind::RawWrite | Kind::RawCoalesce) || !self.settings.quick;
+        let peer = kind.is_ours() || matches!(kind, Kind::RawWrite | Kind::RawCoalesce) || !self.settings.quick;
         asked_for && peer && point.is_for(kind) && self.wants(&point.name())
     }
 
@@ -138,7 +138,7 @@ impl Bench<'_> {
         let numbers: Vec<String> = metrics.iter().map(|(name, value)| format!("{name} {value:.2}")).collect();
         say(&format!("   {point}: {}: {}", kind.name(), numbers.join(", ")));
         let broken = broken.into_iter().map(|what| format!("{}: {point}: {what}", kind.name()));
-        let list = if kind == Kind::Roomcast { &mut self.results.broken } else { &mut self.results.peers_broke };
+        let list = if kind.is_ours() { &mut self.results.broken } else { &mut self.results.peers_broke };
         let known = list.len();
         list.extend(broken);
         list[known..].iter().for_each(|what| say(&format!("   BROKEN {what}")));
@@ -169,7 +169,7 @@ impl Bench<'_> {
             Kind::Roomcast | Kind::RawWrite if self.settings.quick => &[10_000, 50_000],
             _ if self.settings.quick => &[],
             Kind::Roomcast | Kind::RawWrite => &IDLE,
-            Kind::RawCoalesce => &[],
+            Kind::RawCoalesce | Kind::WithoutIoUring => &[],
             _ => &IDLE[..2],
         };
         let fitting = self.most;

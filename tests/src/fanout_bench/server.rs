@@ -20,6 +20,8 @@ const BODY: usize = 128;
 pub enum Kind {
     /// This repository's node, fed as by SNS.
     Roomcast,
+    /// The same where io_uring is forbidden, as it is in most containers.
+    WithoutIoUring,
     /// The least that a server without a queue can do.
     RawWrite,
     /// The same, with what one turn reads in one write.
@@ -34,14 +36,22 @@ pub enum Kind {
 
 impl Kind {
     /// All of them, in the order in which they take turns.
-    pub const ALL: [Self; 6] =
-        [Self::Roomcast, Self::RawWrite, Self::RawCoalesce, Self::Ws, Self::SocketIo, Self::Socketioxide];
+    pub const ALL: [Self; 7] = [
+        Self::Roomcast,
+        Self::WithoutIoUring,
+        Self::RawWrite,
+        Self::RawCoalesce,
+        Self::Ws,
+        Self::SocketIo,
+        Self::Socketioxide,
+    ];
 
     /// For people and files.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::Roomcast => "roomcast",
+            Self::WithoutIoUring => "roomcast without io_uring",
             Self::RawWrite => "raw-write",
             Self::RawCoalesce => "raw-coalesce",
             Self::Ws => "node ws",
@@ -54,7 +64,7 @@ impl Kind {
     #[must_use]
     pub fn dialect(self) -> Dialect {
         match self {
-            Self::Roomcast => Dialect::Roomcast,
+            Self::Roomcast | Self::WithoutIoUring => Dialect::Roomcast,
             Self::RawWrite | Self::RawCoalesce | Self::Ws => Dialect::Raw,
             Self::SocketIo | Self::Socketioxide => Dialect::SocketIo,
         }
@@ -66,11 +76,17 @@ impl Kind {
         self != Self::Socketioxide
     }
 
+    /// Whether it is this repository's.
+    #[must_use]
+    pub fn is_ours(self) -> bool {
+        matches!(self, Self::Roomcast | Self::WithoutIoUring)
+    }
+
     /// Why it cannot run here; `None`: it can.
     #[must_use]
     pub fn missing(self) -> Option<String> {
         let needed = match self {
-            Self::Roomcast | Self::RawWrite | Self::RawCoalesce => return None,
+            Self::Roomcast | Self::WithoutIoUring | Self::RawWrite | Self::RawCoalesce => return None,
             Self::Ws => peers().join("node/node_modules/ws"),
             Self::SocketIo => peers().join("node/node_modules/socket.io"),
             Self::Socketioxide => socketioxide(),
@@ -113,8 +129,9 @@ impl<'a> Server<'a> {
         let node = |script: &str| vec![peers().join("node").join(script).display().to_string(), port.to_string()];
         let raw = |mode: &str| vec![text(mode), text("--listen"), format!("127.0.0.1:{port}")];
         let process = match kind {
-            Kind::Roomcast => {
-                let node = Node::start_on(cores, stack, &["--sessions", "200000"]).await;
+            Kind::Roomcast | Kind::WithoutIoUring => {
+                let io_uring = if kind == Kind::Roomcast { "auto" } else { "off" };
+                let node = Node::start_on(cores, stack, &["--sessions", "200000", "--io-uring", io_uring]).await;
                 return Self { kind, stack, running: Running::Node(node) };
             }
             Kind::RawWrite => Process::start_on(cores, "raw-server", &raw("write"), &[]),
