@@ -46,19 +46,22 @@ impl SendBatch {
     }
 
     /// Sends bytes to sockets, in this order; and adds for each, by its number, how many were taken or why none were
-    /// ([`ErrorKind::WouldBlock`]: the socket takes nothing now). What comes of them is in no order. Never waits.
+    /// ([`ErrorKind::WouldBlock`]: the socket takes nothing now). When the ring itself fails it is not known of what has an
+    /// error whether it was sent. What comes of them is in no order; numbers should differ. Never waits.
     #[allow(unsafe_code)]
     pub fn send<'a>(
         &mut self,
         sends: impl Iterator<Item = (u32, BorrowedFd<'a>, &'a [u8])>,
         sent: &mut Vec<(u32, io::Result<usize>)>,
     ) {
+        // The ring is here until all is well: a panic of the iterator closes it, with what is in it.
+        let mut own = self.ring.take();
         let mut sends = sends.fuse();
         loop {
             let before = sent.len();
-            let Some(ring) = &mut self.ring else {
-                return sent
-                    .extend(sends.map(|(number, ..)| (number, Err(io::Error::other("the kernel's ring has failed")))));
+            let Some(ring) = &mut own else {
+                sent.extend(sends.map(|(number, ..)| (number, Err(io::Error::other("the kernel's ring has failed")))));
+                return;
             };
             self.numbers.clear();
             let mut queue = ring.submission();
@@ -67,9 +70,9 @@ impl SendBatch {
                 let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
                 let entry = opcode::Send::new(Fd(socket.as_raw_fd()), bytes.as_ptr(), length).flags(FLAGS).build();
                 // SAFETY: socket and memory are borrowed for longer than this call, and the kernel is done with both when
-                // it ends: `submit` returns when the kernel has told what came of every entry, or has closed the ring. It
-                // reads an entry's memory while it issues the entry, within `io_uring_enter`, and never afterwards, for
-                // with MSG_DONTWAIT nothing is put off (`REQ_F_NOWAIT` in the kernel's io_uring/net.c).
+                // it ends: either it has told what came of every entry, or the ring is closed. It reads an entry's memory
+                // while it issues the entry, within `io_uring_enter`, and never afterwards, for with MSG_DONTWAIT nothing
+                // is put off (`REQ_F_NOWAIT` in the kernel's io_uring/net.c).
                 if unsafe { queue.push(&entry.user_data(number.into())) }.is_err() {
                     sent.push((number, Err(io::Error::other("the kernel's ring is full"))));
                     continue;
@@ -77,43 +80,50 @@ impl SendBatch {
                 self.numbers.push(number);
             }
             drop(queue);
-            self.submit(sent);
-            if sent.len() - before < MOST {
+            if let Err(error) = submit(ring, &self.numbers, sent) {
+                let told: HashSet<u32> = sent[before..].iter().map(|(number, _)| *number).collect();
+                let left = self.numbers.iter().filter(|number| !told.contains(number));
+                sent.extend(left.map(|number| (*number, Err(io::Error::from(error.kind())))));
+                own = None;
+            } else if sent.len() - before < MOST {
+                self.ring = own;
                 return;
             }
         }
     }
+}
 
-    /// Issues what was pushed and hears of all of it.
-    fn submit(&mut self, sent: &mut Vec<(u32, io::Result<usize>)>) {
-        let Some(ring) = &mut self.ring else { return };
+/// Issues what was pushed and hears of all of it.
+fn submit(ring: &mut IoUring, numbers: &[u32], sent: &mut Vec<(u32, io::Result<usize>)>) -> io::Result<()> {
+    let all = sent.len() + numbers.len();
+    let mut patience = PATIENCE;
+    while sent.len() < all {
         let before = sent.len();
-        let all = before + self.numbers.len();
-        let mut patience = PATIENCE;
-        while sent.len() < all {
-            // The first call issues everything, and everything is over when it returns.
-            let issued = ring.submit_and_wait(all - sent.len());
-            for entry in ring.completion() {
-                let Ok(number) = u32::try_from(entry.user_data()) else { continue };
-                let taken = usize::try_from(entry.result());
-                sent.push((number, taken.map_err(|_| io::Error::from_raw_os_error(-entry.result()))));
-            }
-            let Err(error) = issued else { continue };
-            let passing =
-                matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::WouldBlock | ErrorKind::ResourceBusy);
-            patience -= 1;
-            if passing && patience > 0 {
+        // The first call issues everything, and everything is over when it returns.
+        let issued = ring.submit_and_wait(all - before);
+        for entry in ring.completion() {
+            let Ok(number) = u32::try_from(entry.user_data()) else { continue };
+            let taken = usize::try_from(entry.result());
+            sent.push((number, taken.map_err(|_| io::Error::from_raw_os_error(-entry.result()))));
+        }
+        match issued {
+            Err(error) if !is_passing(&error) => return Err(error),
+            Ok(_) if sent.len() > before => {}
+            _ => {
+                patience -= 1;
+                if patience == 0 {
+                    return Err(ErrorKind::TimedOut.into());
+                }
                 std::thread::yield_now();
-                continue;
             }
-            // What was issued is over; what was not never will be, for nobody enters this ring again.
-            let told: HashSet<u32> = sent[before..].iter().map(|(number, _)| *number).collect();
-            let left = self.numbers.iter().filter(|number| !told.contains(number));
-            sent.extend(left.map(|number| (*number, Err(io::Error::from(error.kind())))));
-            self.ring = None;
-            return;
         }
     }
+    Ok(())
+}
+
+/// A signal came, or the kernel has no memory just now.
+fn is_passing(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::WouldBlock | ErrorKind::ResourceBusy)
 }
 
 #[cfg(test)]
@@ -205,6 +215,23 @@ mod tests {
         there.read_exact(&mut read).unwrap();
         drop(here);
         assert_eq!(there.read(&mut [0; 1]).unwrap(), 0, "nothing more than was told is sent");
+    }
+
+    #[test]
+    fn a_ring_whose_caller_panics_sends_nothing_afterwards() {
+        let Some(mut batch) = batch() else { return };
+        let (here, mut there) = UnixStream::pair().unwrap();
+        let torn = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            let sends =
+                (0..2).map(|number| if number == 0 { (0, here.as_fd(), &b"lost"[..]) } else { panic!("on purpose") });
+            batch.send(sends, &mut Vec::new());
+        }));
+        assert!(torn.is_err() && !batch.is_usable());
+        let mut sent = Vec::new();
+        batch.send([(7, here.as_fd(), &b"late"[..])].into_iter(), &mut sent);
+        assert!(matches!(sent[..], [(7, Err(_))]), "{sent:?}");
+        drop(here);
+        assert_eq!(there.read(&mut [0; 8]).unwrap(), 0);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-use std::io;
+use std::io::{self, ErrorKind};
 use std::os::fd::AsFd;
 
 use mio::Token;
@@ -21,11 +21,12 @@ pub(super) struct Burst {
     sent: Vec<(u32, io::Result<usize>)>,
 }
 
-/// A delivery of a burst that came to nothing, or to a part: from where the frame is still to be sent.
+/// A delivery of a burst that came to nothing, or to a part.
 pub(super) struct Rest {
     pub(super) token: Token,
     pub(super) frame: Frame,
-    pub(super) offset: usize,
+    /// From where the frame is still to be sent; `None`: the connection is broken, or nobody knows what it has got.
+    pub(super) from: Option<usize>,
 }
 
 impl Burst {
@@ -72,10 +73,9 @@ impl Burst {
     }
 
     /// Sends everything. Returns what is left of it, in no order.
-    pub(super) fn send<C: Conversation>(&mut self, seats: &mut Seats<C>) -> Vec<Rest> {
+    pub(super) fn send<C: Conversation>(&mut self, seats: &Seats<C>) -> Vec<Rest> {
         let Self { ring, due, frames, sent, number } = self;
         *number = number.wrapping_add(1);
-        let seats = &*seats;
         let sends = due
             .iter()
             .zip(0..)
@@ -91,9 +91,12 @@ impl Burst {
         let rests = sent.drain(..).filter_map(|(index, result)| {
             let (token, frame) = due[index as usize];
             let frame = &frames[frame];
-            // Why it was not taken shows when it is tried again.
-            let offset = result.unwrap_or(0);
-            (offset < frame.wire().len()).then(|| Rest { token, frame: frame.clone(), offset })
+            let from = match result {
+                Ok(all) if all == frame.wire().len() => return None,
+                Ok(part) => Some(part),
+                Err(error) => matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted).then_some(0),
+            };
+            Some(Rest { token, frame: frame.clone(), from })
         });
         let rests = rests.collect();
         due.clear();

@@ -8,7 +8,7 @@ use super::burst::Rest;
 use super::{EventLoop, WRITES};
 use crate::connection::event_loop::Conversation;
 use crate::connection::event_loop::listeners::{Step, Walk};
-use crate::connection::event_loop::socket::Delivery;
+use crate::connection::event_loop::socket::{Delivery, Outcome};
 use crate::connection::frame::Frame;
 
 /// What each member of a walk gets.
@@ -73,9 +73,9 @@ impl<C: Conversation> EventLoop<C> {
         if self.burst.is_empty() {
             return;
         }
-        for Rest { token, frame, offset } in self.burst.send(&mut self.seats) {
+        for Rest { token, frame, from } in self.burst.send(&self.seats) {
             let Some(connection) = self.seats.connection(token) else { continue };
-            let outcome = connection.write_from(&frame, offset, &mut self.lent);
+            let outcome = from.map_or(Outcome::Gone, |from| connection.write_from(&frame, from, &mut self.lent));
             self.act(token, outcome, now);
         }
     }
