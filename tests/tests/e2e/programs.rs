@@ -159,6 +159,7 @@ async fn help_lists_every_flag_and_its_variable() {
         "--heartbeat-ms",
         "--help",
         "--http-connections",
+        "--io-uring",
         "--link-address",
         "--link-listen",
         "--listen",

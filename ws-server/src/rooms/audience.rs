@@ -72,9 +72,43 @@ impl Audience {
                     members += 1;
                     bytes += text;
                 }
+                listeners.finish(walk);
                 mailbox.settle(cost);
             }
         }
         (members, bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use protocol::{Body, Content, Epoch, Message, MessageFrame, MessageId, NodeId, Seq, WallSecs};
+
+    use super::*;
+
+    #[test]
+    fn each_segment_reaches_every_member() {
+        let room = RoomName::new("a").unwrap();
+        let message = Message {
+            id: MessageId::new("m").unwrap(),
+            from: UserId::new("u").unwrap(),
+            name: DisplayName::new("U").unwrap(),
+            at: 1,
+            body: Body::parse("1").unwrap(),
+        };
+        let mut segment = Segment {
+            room: room.clone(),
+            seq: Seq::FIRST,
+            epoch: Epoch::birth(7),
+            node: NodeId::from_random(7),
+            expires: WallSecs(9),
+            content: Content::Messages(vec![message.clone()]),
+        };
+        let mut audience = Audience::new(&room, 5, 2);
+        for _ in 0..3 {
+            let text = MessageFrame::encode(&room, segment.seq, &message);
+            assert_eq!(audience.deliver(&segment), (5, 5 * text.len()));
+            segment.seq = segment.end();
+        }
     }
 }

@@ -36,8 +36,10 @@ struct Room {
     posts: VecDeque<(u64, Post)>,
 }
 
-/// How far messages are on their way to all members that a room has here.
+/// How far messages are on their way to all members that a room has here. It goes back to [`Listeners::finish`], or the room
+/// has no members any more.
 #[derive(Debug)]
+#[must_use]
 pub(crate) struct Walk {
     room: RoomKey,
     /// The room's, lent for as long as the walk goes on: nobody comes or goes meanwhile.

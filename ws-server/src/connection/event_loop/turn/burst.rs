@@ -42,10 +42,15 @@ impl Burst {
 
     /// Begins with another batch; without a ring there are no bursts.
     pub(super) fn begin(&mut self, batch: &Batch) -> bool {
-        if self.ring.is_some() {
-            self.frames.push(batch.joined.clone());
+        if self.ring.is_none() {
+            return false;
         }
-        self.ring.is_some()
+        // Nobody gets the one before.
+        if self.due.last().is_none_or(|(_, frame)| frame + 1 < self.frames.len()) {
+            self.frames.pop();
+        }
+        self.frames.push(batch.joined.clone());
+        true
     }
 
     /// Forgets the batches.
