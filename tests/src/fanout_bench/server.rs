@@ -51,7 +51,7 @@ impl Kind {
     pub fn name(self) -> &'static str {
         match self {
             Self::Roomcast => "roomcast",
-            Self::WithoutIoUring => "roomcast without io_uring",
+            Self::WithoutIoUring => "without io_uring",
             Self::RawWrite => "raw-write",
             Self::RawCoalesce => "raw-coalesce",
             Self::Ws => "node ws",
