@@ -58,11 +58,12 @@ mod tests {
     use std::time::SystemTime;
 
     use super::*;
-    use crate::lease::LeaseSettings;
+    use crate::lease::{LeaseKeeper, LeaseSettings};
     use crate::tables::embedded::{EmbeddedDynamo, fresh_names};
     use crate::tables::ensure_tables;
 
-    const BEAT: Duration = Duration::from_millis(100);
+    /// Long enough that the three of them outlast a standstill of a loaded machine.
+    const BEAT: Duration = Duration::from_millis(500);
 
     struct World {
         dynamo: EmbeddedDynamo,
@@ -87,9 +88,18 @@ mod tests {
 
         /// What a node that starts finds out.
         async fn another_lives(&self, node: u64) -> bool {
+            self.start(node).await.is_none()
+        }
+
+        /// A node that starts, and beats from then on if it is the only one.
+        async fn start(&self, node: u64) -> Option<LeaseKeeper> {
             let (own, mut lease) = self.lease(node).await;
             let table = NodesTable::new(self.dynamo.client.clone(), self.nodes.clone());
-            another_lives(&table, &own, &mut lease, BEAT).await.unwrap()
+            if another_lives(&table, &own, &mut lease, BEAT).await.unwrap() {
+                lease.release().await;
+                return None;
+            }
+            Some(lease.keep(Vec::new(), tokio::sync::watch::channel(0).0))
         }
     }
 
@@ -133,7 +143,15 @@ mod tests {
     #[tokio::test]
     async fn of_nodes_that_start_at_the_same_time_at_most_one_goes_on() {
         let world = World::new().await;
-        let (one, other) = tokio::join!(world.another_lives(1), world.another_lives(2));
-        assert!(one || other);
+        let (one, other) = tokio::join!(world.start(1), world.start(2));
+        assert!(one.is_none() || other.is_none());
+    }
+
+    #[tokio::test]
+    async fn of_nodes_that_start_shortly_after_each_other_the_first_goes_on() {
+        let world = World::new().await;
+        let first = world.start(1).await;
+        assert!(first.is_some());
+        assert!(world.start(2).await.is_none());
     }
 }
