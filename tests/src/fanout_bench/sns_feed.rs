@@ -26,6 +26,8 @@ const POSTS: usize = 4;
 pub struct SnsFeed {
     script: Script,
     notary: Notary,
+    /// Where the node takes posts.
+    endpoint: Endpoint,
     /// All that there are, one post at a time on each.
     posts: Vec<Post>,
     node: NodeId,
@@ -46,20 +48,23 @@ impl SnsFeed {
         (pace, rooms_a_group): (FeedPace, usize),
         time: Duration,
     ) -> Self {
-        let endpoint = sns::endpoint_of(stack, &node.url()).await;
+        let endpoint = Endpoint::new(&sns::endpoint_of(stack, &node.url()).await);
         let week = 7 * 24 * 3_600;
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("the clock is after 1970");
         let notary = Notary::new(stack.announced("sns"), stack.announced("topic_arn"));
         let mut feed = Self {
             script,
             notary: notary.expect("the stack's SNS listens"),
-            posts: (0..POSTS).map(|_| Post::new(&endpoint).expect("a node listens")).collect(),
+            endpoint,
+            posts: Vec::new(),
             node: NodeId::from_random(fastrand::u64(..)),
             expires: WallSecs(now.as_secs() + week),
             made: HashMap::new(),
             made_late: Arc::default(),
         };
         feed.make(pace, rooms_a_group, time).expect("the stack's SNS signs");
+        // Not before: a node hangs up on who connects and is silent for as long as many signatures take.
+        feed.posts = (0..POSTS).map(|_| Post::new(&feed.endpoint).expect("a node listens")).collect();
         feed
     }
 
@@ -102,7 +107,7 @@ impl SnsFeed {
         let text = |room| serde_json::to_string(&segment(room)).expect("messages are JSON");
         let segments: Vec<String> = batch.rooms.clone().map(text).collect();
         let signed = self.notary.sign(&Envelope::join(segments.iter().map(String::as_str)))?;
-        Ok(self.posts[0].request(&signed))
+        Ok(self.endpoint.request(&signed))
     }
 }
 
@@ -131,24 +136,17 @@ impl Feed for SnsFeed {
 /// One connection to the node's endpoint, one post at a time. Never waits.
 struct Post {
     stream: TcpStream,
-    host: String,
-    path: String,
     unsent: Vec<u8>,
     answer: Vec<u8>,
     outstanding: bool,
 }
 
 impl Post {
-    fn new(endpoint: &str) -> io::Result<Self> {
-        let (host, path) = split(endpoint);
-        let stream = TcpStream::connect(&host)?;
+    fn new(endpoint: &Endpoint) -> io::Result<Self> {
+        let stream = TcpStream::connect(&endpoint.host)?;
         stream.set_nodelay(true)?;
         stream.set_nonblocking(true)?;
-        Ok(Self { stream, host, path, unsent: Vec::new(), answer: Vec::new(), outstanding: false })
-    }
-
-    fn request(&self, body: &[u8]) -> Vec<u8> {
-        request(&self.host, &self.path, body)
+        Ok(Self { stream, unsent: Vec::new(), answer: Vec::new(), outstanding: false })
     }
 
     fn send(&mut self, request: Vec<u8>) -> io::Result<()> {
@@ -193,20 +191,19 @@ impl Post {
 /// Who signs for the stack's SNS. Waits for every answer.
 struct Notary {
     stream: TcpStream,
-    host: String,
-    path: String,
+    endpoint: Endpoint,
 }
 
 impl Notary {
     fn new(sns: &str, topic: &str) -> io::Result<Self> {
-        let (host, _) = split(sns);
-        let stream = TcpStream::connect(&host)?;
+        let endpoint = Endpoint { path: format!("/_local/notarize?TopicArn={topic}"), ..Endpoint::new(sns) };
+        let stream = TcpStream::connect(&endpoint.host)?;
         stream.set_nodelay(true)?;
-        Ok(Self { stream, host, path: format!("/_local/notarize?TopicArn={topic}") })
+        Ok(Self { stream, endpoint })
     }
 
     fn sign(&mut self, text: &str) -> io::Result<Vec<u8>> {
-        self.stream.write_all(&request(&self.host, &self.path, text.as_bytes()))?;
+        self.stream.write_all(&self.endpoint.request(text.as_bytes()))?;
         let mut bytes = Vec::new();
         let mut buffer = [0; 16 * 1_024];
         loop {
@@ -223,18 +220,27 @@ impl Notary {
 }
 
 /// `http://host:port/path`, in its parts.
-fn split(url: &str) -> (String, String) {
-    let rest = url.strip_prefix("http://").expect("the stack speaks plain HTTP");
-    let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
-    (host.to_owned(), format!("/{path}"))
+#[derive(Debug, PartialEq, Eq)]
+struct Endpoint {
+    host: String,
+    path: String,
 }
 
-fn request(host: &str, path: &str, body: &[u8]) -> Vec<u8> {
-    let head = format!(
-        "POST {path} HTTP/1.1\r\nhost: {host}\r\ncontent-type: text/plain; charset=UTF-8\r\ncontent-length: {}\r\n\r\n",
-        body.len()
-    );
-    [head.as_bytes(), body].concat()
+impl Endpoint {
+    fn new(url: &str) -> Self {
+        let rest = url.strip_prefix("http://").expect("the stack speaks plain HTTP");
+        let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
+        Self { host: host.to_owned(), path: format!("/{path}") }
+    }
+
+    fn request(&self, body: &[u8]) -> Vec<u8> {
+        let Self { host, path } = self;
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nhost: {host}\r\ncontent-type: text/plain; charset=UTF-8\r\ncontent-length: {}\r\n\r\n",
+            body.len()
+        );
+        [head.as_bytes(), body].concat()
+    }
 }
 
 /// The whole answer at the beginning: its status, where its body begins and where it ends.
@@ -259,6 +265,6 @@ mod tests {
         assert_eq!(answer(bytes), Some((200, end - 3, end)));
         assert_eq!(answer(&bytes[..end - 1]), None);
         assert_eq!(answer(b"HTTP/1.1 503 Busy\r\n\r\n"), Some((503, 21, 21)));
-        assert_eq!(split("http://h:1/sns/x"), ("h:1".to_owned(), "/sns/x".to_owned()));
+        assert_eq!(Endpoint::new("http://h:1/sns/x"), Endpoint { host: "h:1".to_owned(), path: "/sns/x".to_owned() });
     }
 }
