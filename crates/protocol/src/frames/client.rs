@@ -173,13 +173,13 @@ impl ClientFrame {
     /// # Errors
     /// `FrameError` names the reason and as much of the frame's identity (`ref`, `room`, `id`) as was readable.
     pub fn parse(text: &str, max_body: usize) -> Result<Self, FrameError> {
-        let fields: Fields<'_> = serde_json::from_str(text).map_err(|error| FrameError {
-            code: ErrorCode::BadFrame,
-            message: format!("not a JSON object of this protocol: {error}"),
-            room: None,
-            id: None,
-            reference: None,
-        })?;
+        let refuse = |message| FrameError { code: ErrorCode::BadFrame, message, room: None, id: None, reference: None };
+        // serde would take an array for the fields in their order, and quote a whole string in its refusal.
+        if !text.trim_ascii_start().starts_with('{') {
+            return Err(refuse("not a JSON object".to_owned()));
+        }
+        let fields: Fields<'_> = serde_json::from_str(text)
+            .map_err(|error| refuse(format!("not a JSON object of this protocol: {error}")))?;
         Self::from_fields(&fields, max_body).map_err(|(code, message)| FrameError {
             code,
             message,
@@ -317,6 +317,18 @@ mod tests {
         error: Option<ErrorCode>,
         #[serde(default)]
         marks: Option<Vec<Option<String>>>,
+    }
+
+    #[test]
+    fn what_is_no_object_is_refused_briefly() {
+        let long = format!("\"{}\"", "\u{7f}".repeat(10_000));
+        let array = r#"["ping",1,null,null,null,null,null,null,null,null]"#;
+        for text in [long.as_str(), array, " 7", "null", "", " \n", "{", "{}"] {
+            let refusal = ClientFrame::parse(text, DEFAULT_MAX_BODY).unwrap_err();
+            assert_eq!(refusal.code, ErrorCode::BadFrame, "{text}");
+            assert!(refusal.message.len() < 128, "{}", refusal.message);
+        }
+        assert!(ClientFrame::parse(" \n{\"type\":\"ping\"}", DEFAULT_MAX_BODY).is_ok());
     }
 
     #[test]
