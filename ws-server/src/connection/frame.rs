@@ -59,27 +59,34 @@ impl Frame {
         Self::encoded(wire.into(), text.len(), text.len())
     }
 
-    /// Encodes text frames that belong together. Returns all of them as one, and each; the bytes are shared.
+    /// Encodes text frames that belong together: `write` adds the payload of each, and `usual` is how many bytes they have
+    /// if they are not unusual. Returns all of them as one, and each; the bytes are shared.
     #[must_use]
-    pub(crate) fn run(texts: &[String]) -> (Self, Vec<Self>) {
-        if let [text] = texts {
-            let frame = Self::new(text);
+    pub(crate) fn run<T>(
+        payloads: impl ExactSizeIterator<Item = T>,
+        usual: usize,
+        mut write: impl FnMut(&mut Vec<u8>, T),
+    ) -> (Self, Vec<Self>) {
+        let count = payloads.len();
+        let mut wire = Vec::with_capacity(usual + HEADER * count);
+        let mut parts = Vec::with_capacity(count);
+        for payload in payloads {
+            let bytes = websocket::push_text_with(&mut wire, |wire| write(wire, payload));
+            parts.push((wire.len(), bytes));
+        }
+        // As long as the node remembers them, no memory is kept that they do not need.
+        let wire = Bytes::from(wire.into_boxed_slice());
+        if let [(_, payload)] = parts[..] {
+            let frame = Self::encoded(wire, payload, payload);
             return (frame.clone(), vec![frame]);
         }
-        let payload = texts.iter().map(String::len).sum();
-        let longest = texts.iter().map(String::len).max().unwrap_or_default();
-        let mut wire = Vec::with_capacity(payload + HEADER * texts.len());
-        let mut ends = Vec::with_capacity(texts.len());
-        for text in texts {
-            websocket::push_text(&mut wire, text.as_bytes());
-            ends.push(wire.len());
-        }
-        let wire = Bytes::from(wire);
+        let payload = parts.iter().map(|(_, bytes)| bytes).sum();
+        let longest = parts.iter().map(|(_, bytes)| *bytes).max().unwrap_or_default();
         let mut start = 0;
-        let each = texts.iter().zip(ends).map(|(text, end)| {
+        let each = parts.into_iter().map(|(end, bytes)| {
             let part = wire.slice(start..end);
             start = end;
-            Self::encoded(part, text.len(), text.len())
+            Self::encoded(part, bytes, bytes)
         });
         let each = each.collect();
         (Self::encoded(wire, payload, longest), each)

@@ -24,8 +24,9 @@ pub(crate) enum Command {
     History { room: RoomName, session: Arc<Session>, range: HistoryRange, limit: u32, reference: Option<Ref> },
     /// A member's outbox is empty: its replay may go on.
     Drained { room: RoomName, session: SessionId },
-    /// Somebody says that this was committed. The permit is for the bytes that it takes while it waits.
-    Hint(Arc<Segment>, OwnedSemaphorePermit),
+    /// Somebody says that these were committed, to any rooms of a shard. The permit is for the bytes that they take while
+    /// they wait.
+    Hints(Vec<Arc<Segment>>, OwnedSemaphorePermit),
     /// Another node's signal. The permit is for the bytes that it takes while it waits.
     Heard(Signal, OwnedSemaphorePermit),
     /// Another node hands a batch over.
@@ -37,7 +38,7 @@ pub(crate) enum Command {
 }
 
 impl Command {
-    /// The room that it is about; `None`: all rooms of a shard.
+    /// The room that it is about; `None`: any rooms of a shard.
     pub(super) fn room(&self) -> Option<&RoomName> {
         match self {
             Self::Join { room, .. }
@@ -47,10 +48,9 @@ impl Command {
             | Self::Signal { room, .. }
             | Self::History { room, .. }
             | Self::Drained { room, .. } => Some(room),
-            Self::Hint(segment, _) => Some(&segment.room),
             Self::HandOff(hand_off, _) => Some(&hand_off.room),
             Self::Heard(signal, _) => Some(&signal.room),
-            Self::ChainBroken(_) | Self::Flush(_) => None,
+            Self::Hints(..) | Self::ChainBroken(_) | Self::Flush(_) => None,
         }
     }
 }

@@ -23,7 +23,7 @@ pub(crate) fn fan_out(
     burst: &mut usize,
     most: usize,
 ) -> bool {
-    let (run, frames) = Frame::run(&texts(room, segment));
+    let (run, frames) = encode_run(room, segment);
     for (frame, (seq, _)) in frames.into_iter().zip(segment.messages()) {
         recent.push(seq, frame);
     }
@@ -45,9 +45,10 @@ pub(crate) fn fan_out_signal(signal: &EncodedSignal, sender: Option<&SessionId>,
 
 /// A segment's messages as frames, in order.
 pub(crate) fn encode(room: &RoomName, segment: &Segment) -> Vec<Frame> {
-    Frame::run(&texts(room, segment)).1
+    encode_run(room, segment).1
 }
 
-fn texts(room: &RoomName, segment: &Segment) -> Vec<String> {
-    segment.messages().map(|(seq, message)| MessageFrame::encode(room, seq, message)).collect()
+fn encode_run(room: &RoomName, segment: &Segment) -> (Frame, Vec<Frame>) {
+    let usual = segment.messages().map(|(_, message)| MessageFrame::usual_len(room, message)).sum();
+    Frame::run(segment.messages(), usual, |out, (seq, message)| MessageFrame::encode_to(out, room, seq, message))
 }

@@ -27,6 +27,7 @@ mod signals;
 mod slow_log;
 #[cfg(test)]
 mod slow_log_tests;
+mod table;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
@@ -127,11 +128,22 @@ impl Rooms {
         &self.shards[topic_shard(room, self.shards.len())]
     }
 
-    fn hint(&self, segment: Segment) -> Result<(), Overloaded> {
-        let kib = u32::try_from(segment.envelope_len().div_ceil(1024)).map_err(|_| Overloaded)?;
-        let space = Arc::clone(&self.hint_space).try_acquire_many_owned(kib).map_err(|_| Overloaded)?;
-        let shard = self.shard(&segment.room);
-        shard.try_send(Command::Hint(Arc::new(segment), space)).map_err(|_| Overloaded)
+    /// Hands segments to their rooms' shards, those of a shard in one piece.
+    fn hint(&self, segments: Vec<Segment>) -> Result<(), Overloaded> {
+        let mut parts = vec![(Vec::new(), 0); self.shards.len()];
+        for segment in segments {
+            let (part, bytes) = &mut parts[topic_shard(&segment.room, self.shards.len())];
+            *bytes += segment.envelope_len();
+            part.push(Arc::new(segment));
+        }
+        for (shard, (part, bytes)) in self.shards.iter().zip(parts) {
+            if !part.is_empty() {
+                let kib = u32::try_from(bytes.div_ceil(1024)).map_err(|_| Overloaded)?;
+                let space = Arc::clone(&self.hint_space).try_acquire_many_owned(kib).map_err(|_| Overloaded)?;
+                shard.try_send(Command::Hints(part, space)).map_err(|_| Overloaded)?;
+            }
+        }
+        Ok(())
     }
 
     /// Passes another node's signal on, if nothing more important is waiting: half of a shard's queue is not for signals.
@@ -150,7 +162,7 @@ impl Rooms {
 impl EnvelopeSink for Rooms {
     fn deliver(&self, envelope: Envelope) -> Result<(), Overloaded> {
         envelope.signals.into_iter().for_each(|signal| self.hear(signal));
-        envelope.segments.into_iter().try_for_each(|segment| self.hint(segment))
+        self.hint(envelope.segments)
     }
 }
 

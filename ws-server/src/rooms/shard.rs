@@ -1,8 +1,7 @@
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use protocol::{ErrorCode, Left, NodeId, RoomName, ServerFrame, Signal};
+use protocol::{ErrorCode, Left, NodeId, RoomName, Segment, ServerFrame, Signal};
 use room_core::log::WallSecs;
 use room_core::{Room, Time};
 use tokio::sync::{mpsc, oneshot};
@@ -13,6 +12,7 @@ use super::hosted::{Hosted, Scene};
 use super::io::{Answer, Work};
 use super::members::{Request, Session};
 use super::signals::{Arrivals, Departures, Said};
+use super::table::RoomTable;
 use super::timers::Timers;
 use crate::config::Limits;
 use crate::connection::Mailboxes;
@@ -34,7 +34,7 @@ pub(crate) struct Shard {
     max_recent_bytes: usize,
     work: Work,
     mailboxes: Mailboxes,
-    rooms: HashMap<RoomName, Hosted>,
+    rooms: RoomTable,
     timers: Timers,
     answers: mpsc::Sender<Answer>,
     answered: mpsc::Receiver<Answer>,
@@ -45,6 +45,9 @@ pub(crate) struct Shard {
     /// Other nodes' messages come by audits alone.
     chain_broken: bool,
     started: Instant,
+    /// The time of this turn.
+    now: Time,
+    wall: WallSecs,
 }
 
 impl Shard {
@@ -68,7 +71,7 @@ impl Shard {
             max_recent_bytes: limits.recent_bytes_per_shard(shards),
             work,
             mailboxes,
-            rooms: HashMap::new(),
+            rooms: RoomTable::default(),
             timers: Timers::default(),
             answers,
             answered,
@@ -76,6 +79,8 @@ impl Shard {
             hostings: 0,
             chain_broken: false,
             started: Instant::now(),
+            now: Time::default(),
+            wall: WallSecs(0),
         }
     }
 
@@ -90,22 +95,37 @@ impl Shard {
             let due = self.next_due();
             tokio::select! {
                 biased;
-                Some(answer) = self.answered.recv() => self.handle_answer(answer),
-                () = tokio::time::sleep_until(due.into()) => self.handle_timeouts(),
-                count = commands.recv_many(&mut asked, AT_ONCE) => match count {
-                    0 => return,
-                    _ => asked.drain(..).for_each(|command| self.handle(command)),
-                },
+                Some(answer) = self.answered.recv() => {
+                    self.begin_turn();
+                    self.handle_answer(answer);
+                }
+                () = tokio::time::sleep_until(due.into()) => {
+                    self.begin_turn();
+                    self.handle_timeouts();
+                }
+                count = commands.recv_many(&mut asked, AT_ONCE) => {
+                    if count == 0 {
+                        return;
+                    }
+                    self.begin_turn();
+                    asked.drain(..).for_each(|command| self.handle(command));
+                }
             }
             self.mailboxes.wake();
             self.answer_flushes();
         }
     }
 
+    /// Whatever happens in a turn happens at one time.
+    fn begin_turn(&mut self) {
+        self.now = Time(u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX));
+        self.wall = WallSecs(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs());
+    }
+
     fn handle(&mut self, command: Command) {
         match command {
             Command::Join { room, session, from, reference } => {
-                if !self.rooms.contains_key(&room) && self.rooms.len() >= self.max_rooms {
+                if !self.rooms.contains(&room) && self.rooms.len() >= self.max_rooms {
                     let reason = "this node has as many rooms as it takes";
                     session.send_error(ErrorCode::Overloaded, reason, &room, Request::Other(reference));
                     return;
@@ -114,7 +134,7 @@ impl Shard {
                 self.with_room(&room, |hosted, scene| hosted.handle_join(session, from, reference, scene));
             }
             Command::Leave { room, session, reference } => {
-                if !self.rooms.contains_key(&room) {
+                if !self.rooms.contains(&room) {
                     session.send(&ServerFrame::Left(Left { room, reference }));
                     return;
                 }
@@ -149,12 +169,11 @@ impl Shard {
             Command::Drained { room, session } => {
                 self.with_room(&room, |hosted, scene| hosted.handle_drained(&session, scene));
             }
-            Command::Hint(segment, _space) => {
-                // A room that nobody here is in reads the log when somebody comes.
-                let room = segment.room.clone();
-                self.with_room(&room, |hosted, scene| {
-                    hosted.act(scene, |machine, turn| machine.handle_hint(segment, turn));
-                });
+            Command::Hints(segments, _space) => {
+                for some in segments.chunks(AT_ONCE) {
+                    some.iter().for_each(|segment| self.hint(segment));
+                    self.mailboxes.wake();
+                }
             }
             Command::Heard(signal, _space) => {
                 if self.arrivals.is_news(&signal) {
@@ -165,7 +184,7 @@ impl Shard {
             }
             Command::HandOff(hand_off, answer) => {
                 let room = hand_off.room.clone();
-                if !self.rooms.contains_key(&room) {
+                if !self.rooms.contains(&room) {
                     // Whoever asked may have stopped waiting.
                     let _ = answer.send(hand_off::not_ready());
                     return;
@@ -174,10 +193,7 @@ impl Shard {
             }
             Command::ChainBroken(broken) => {
                 self.chain_broken = broken;
-                let rooms: Vec<RoomName> = self.rooms.keys().cloned().collect();
-                for room in rooms {
-                    self.tell_of_chain(&room);
-                }
+                self.rooms.slots().into_iter().for_each(|slot| self.tell_of_chain(slot));
             }
             Command::Flush(done) => self.flushes.push(done),
         }
@@ -191,10 +207,17 @@ impl Shard {
     }
 
     fn handle_timeouts(&mut self) {
-        let now = self.now();
-        while let Some(room) = self.timers.pop(now) {
-            self.with_room(&room, Hosted::handle_timeout);
+        while let Some(slot) = self.timers.pop(self.now) {
+            self.with_room_at(slot, Hosted::handle_timeout);
         }
+    }
+
+    /// Somebody says that this was committed.
+    fn hint(&mut self, segment: &Arc<Segment>) {
+        // A room that nobody here is in reads the log when somebody comes.
+        self.with_room(&segment.room, |hosted, scene| {
+            hosted.act(scene, |machine, turn| machine.handle_hint(Arc::clone(segment), turn));
+        });
     }
 
     /// Whether a session is in a room: its join may have failed.
@@ -204,37 +227,37 @@ impl Shard {
 
     /// Opens the room here if it is not.
     fn host(&mut self, room: &RoomName) {
-        if self.rooms.contains_key(room) {
+        if self.rooms.contains(room) {
             return;
         }
         self.hostings += 1;
         let machine = Room::new(room.clone(), self.node.clone(), self.limits.room());
         let hosted = Hosted::new(room.clone(), self.hostings, self.mailboxes.new_room(), machine, &self.limits);
-        self.rooms.insert(room.clone(), hosted);
+        let slot = self.rooms.insert(hosted);
         if self.chain_broken {
-            self.tell_of_chain(room);
+            self.tell_of_chain(slot);
         }
     }
 
-    fn tell_of_chain(&mut self, room: &RoomName) {
+    fn tell_of_chain(&mut self, slot: usize) {
         let broken = self.chain_broken;
-        self.with_room(room, |hosted, scene| {
+        self.with_room_at(slot, |hosted, scene| {
             hosted.act(scene, |machine, turn| machine.handle_backplane(broken, turn));
         });
     }
 
-    /// Acts on a room, then looks when it must be looked at again, or whether it is over.
+    /// Acts on a room if it is hosted here.
     fn with_room(&mut self, room: &RoomName, act: impl FnOnce(&mut Hosted, &Scene<'_>)) {
-        let now = self.now();
-        let Some(hosted) = self.rooms.get_mut(room) else { return };
-        let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let scene = Scene {
-            now,
-            wall: WallSecs(wall.as_secs()),
-            work: &self.work,
-            answers: &self.answers,
-            limits: &self.limits,
-        };
+        if let Some(slot) = self.rooms.slot(room) {
+            self.with_room_at(slot, act);
+        }
+    }
+
+    /// Acts on a room, then looks when it must be looked at again, or whether it is over.
+    fn with_room_at(&mut self, slot: usize, act: impl FnOnce(&mut Hosted, &Scene<'_>)) {
+        let now = self.now;
+        let Some(hosted) = self.rooms.at(slot) else { return };
+        let scene = Scene { now, wall: self.wall, work: &self.work, answers: &self.answers, limits: &self.limits };
         hosted.begin_turn(now);
         let before = hosted.recent.bytes();
         act(hosted, &scene);
@@ -242,10 +265,10 @@ impl Shard {
         hosted.used_at = now;
         if hosted.is_over(now, &self.limits) {
             self.recent_bytes -= hosted.recent.bytes();
-            self.rooms.remove(room);
-            self.timers.set(room, None);
+            self.rooms.remove(slot);
+            self.timers.set(slot, None);
         } else {
-            self.timers.set(room, hosted.poll_timeout(now, &self.limits));
+            self.timers.set(slot, hosted.poll_timeout(now, &self.limits));
         }
         if self.recent_bytes > self.max_recent_bytes {
             self.forget_recent();
@@ -254,7 +277,7 @@ impl Shard {
 
     /// Frees a quarter of the memory for recent messages: rooms that were used least recently read the log instead.
     fn forget_recent(&mut self) {
-        let mut rooms: Vec<&mut Hosted> = self.rooms.values_mut().filter(|room| room.recent.bytes() > 0).collect();
+        let mut rooms: Vec<&mut Hosted> = self.rooms.iter_mut().filter(|room| room.recent.bytes() > 0).collect();
         rooms.sort_unstable_by_key(|room| room.used_at);
         for room in rooms {
             if self.recent_bytes <= self.max_recent_bytes / 4 * 3 {
@@ -266,16 +289,12 @@ impl Shard {
     }
 
     fn answer_flushes(&mut self) {
-        if !self.flushes.is_empty() && self.rooms.values().all(|hosted| hosted.machine.is_idle()) {
+        if !self.flushes.is_empty() && self.rooms.iter().all(|hosted| hosted.machine.is_idle()) {
             for done in self.flushes.drain(..) {
                 // Whoever asked may have stopped waiting.
                 let _ = done.send(());
             }
         }
-    }
-
-    fn now(&self) -> Time {
-        Time(u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX))
     }
 
     fn next_due(&mut self) -> Instant {

@@ -1,17 +1,17 @@
 use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::collections::binary_heap::PeekMut;
-use std::collections::{BinaryHeap, HashMap};
 
-use protocol::RoomName;
 use room_core::Time;
 
 /// When each room wants to be looked at again: one time a room. Most times are put off before they come, with every message
-/// of a room: that costs no more than remembering the new one.
+/// of a room: that costs no more than remembering the new one. Rooms are known by their slots, small numbers.
 #[derive(Debug, Default)]
 pub(crate) struct Timers {
     /// Of each room that has a time, one entry that is no later than it; and others that mean nothing.
-    heap: BinaryHeap<Reverse<(Time, RoomName)>>,
-    due: HashMap<RoomName, Due>,
+    heap: BinaryHeap<Reverse<(Time, usize)>>,
+    /// By slot.
+    due: Vec<Option<Due>>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -23,12 +23,16 @@ struct Due {
 
 impl Timers {
     /// Sets a room's time; `None`: no more.
-    pub(crate) fn set(&mut self, room: &RoomName, time: Option<Time>) {
+    pub(crate) fn set(&mut self, slot: usize, time: Option<Time>) {
+        if slot >= self.due.len() {
+            self.due.resize(slot + 1, None);
+        }
+        let known = &mut self.due[slot];
         let Some(time) = time else {
-            self.due.remove(room);
+            *known = None;
             return;
         };
-        match self.due.get_mut(room) {
+        match known {
             Some(due) => {
                 due.time = time;
                 if due.entry <= time {
@@ -36,17 +40,17 @@ impl Timers {
                 }
                 due.entry = time;
             }
-            None => drop(self.due.insert(room.clone(), Due { time, entry: time })),
+            None => *known = Some(Due { time, entry: time }),
         }
-        self.heap.push(Reverse((time, room.clone())));
+        self.heap.push(Reverse((time, slot)));
         self.trim();
     }
 
     /// When the next room is due.
     pub(crate) fn next(&mut self) -> Option<Time> {
         while let Some(mut first) = self.heap.peek_mut() {
-            let Reverse((entry, room)) = &mut *first;
-            match self.due.get_mut(room) {
+            let Reverse((entry, slot)) = &mut *first;
+            match &mut self.due[*slot] {
                 Some(due) if due.entry == *entry && due.time == *entry => return Some(*entry),
                 // It was put off: the entry goes down to where it belongs.
                 Some(due) if due.entry == *entry => {
@@ -60,79 +64,80 @@ impl Timers {
     }
 
     /// A room that is due now; it has no time until one is set.
-    pub(crate) fn pop(&mut self, now: Time) -> Option<RoomName> {
+    pub(crate) fn pop(&mut self, now: Time) -> Option<usize> {
         if self.next()? > now {
             return None;
         }
-        let Reverse((_, room)) = self.heap.pop()?;
-        self.due.remove(&room);
-        Some(room)
+        let Reverse((_, slot)) = self.heap.pop()?;
+        self.due[slot] = None;
+        Some(slot)
     }
 
     /// Entries that mean nothing are never more than a few times the rooms.
     fn trim(&mut self) {
         if self.heap.len() > 64 + 4 * self.due.len() {
-            self.due.values_mut().for_each(|due| due.entry = due.time);
-            self.heap = self.due.iter().map(|(room, due)| Reverse((due.time, room.clone()))).collect();
+            self.due.iter_mut().flatten().for_each(|due| due.entry = due.time);
+            let entry = |(slot, due): (usize, &Option<Due>)| due.map(|due| Reverse((due.time, slot)));
+            self.heap = self.due.iter().enumerate().filter_map(entry).collect();
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
     use super::*;
 
     #[test]
     fn only_the_newest_time_of_a_room_counts() {
         let mut timers = Timers::default();
-        let room = |name: &str| RoomName::new(name).unwrap();
-        timers.set(&room("a"), Some(Time(5)));
-        timers.set(&room("b"), Some(Time(7)));
-        timers.set(&room("a"), Some(Time(9)));
+        let (a, b) = (3, 0);
+        timers.set(a, Some(Time(5)));
+        timers.set(b, Some(Time(7)));
+        timers.set(a, Some(Time(9)));
         assert_eq!(timers.next(), Some(Time(7)));
         assert_eq!(timers.pop(Time(6)), None);
-        assert_eq!(timers.pop(Time(7)), Some(room("b")));
+        assert_eq!(timers.pop(Time(7)), Some(b));
         assert_eq!(timers.pop(Time(8)), None);
-        timers.set(&room("a"), None);
+        timers.set(a, None);
         assert_eq!((timers.next(), timers.pop(Time(99))), (None, None));
     }
 
     #[test]
     fn changed_times_do_not_pile_up() {
         let mut timers = Timers::default();
-        let room = RoomName::new("a").unwrap();
         for time in 0..10_000 {
-            timers.set(&room, Some(Time(time)));
+            timers.set(0, Some(Time(time)));
         }
         for time in (10_000..20_000).rev() {
-            timers.set(&room, Some(Time(time)));
+            timers.set(0, Some(Time(time)));
         }
         assert!(timers.heap.len() <= 68);
-        assert_eq!(timers.pop(Time(10_000)), Some(room));
+        assert_eq!(timers.pop(Time(10_000)), Some(0));
     }
 
     #[test]
     fn whatever_is_set_and_put_off_the_earliest_is_next() {
-        let rooms: Vec<RoomName> = (0..20).map(|number| RoomName::new(&format!("r{number}")).unwrap()).collect();
         let mut random = fastrand::Rng::with_seed(3);
         let (mut timers, mut expected) = (Timers::default(), HashMap::new());
         for _ in 0..50_000 {
-            let room = random.choice(&rooms).unwrap();
+            let room = random.usize(..20);
             match random.u32(..10) {
                 0 => {
                     timers.set(room, None);
-                    expected.remove(room);
+                    expected.remove(&room);
                 }
                 1..3 => {
                     let now = Time(random.u64(..1_000));
                     let popped = timers.pop(now);
                     let first = expected.values().min().copied().filter(|first| *first <= now);
-                    assert_eq!(popped.as_ref().and_then(|room| expected.remove(room)), first);
+                    assert_eq!(popped.and_then(|room| expected.remove(&room)), first);
                 }
                 _ => {
                     let time = Time(random.u64(..1_000));
                     timers.set(room, Some(time));
-                    expected.insert(room.clone(), time);
+                    expected.insert(room, time);
                 }
             }
             if random.bool() {

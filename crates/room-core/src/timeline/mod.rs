@@ -206,7 +206,12 @@ impl Timeline {
             self.read.want();
             return;
         }
-        self.hold(segment);
+        if segment.seq == self.next {
+            // Nearly all come in their turn, and need no place to wait in.
+            self.deliver(segment, turn);
+        } else {
+            self.hold(segment);
+        }
         self.drain(turn);
     }
 
