@@ -1,6 +1,6 @@
 use protocol::{ClientFrame, HistoryRange, JoinFrom, Ref};
 use serde::Serialize;
-use serde_json::Value;
+use serde::de::IgnoredAny;
 
 /// Bytes of a body at most.
 const MAX_BODY: usize = 512;
@@ -21,7 +21,8 @@ pub fn client_frame(data: &[u8]) {
     };
     if let ClientFrame::Publish { body, .. } | ClientFrame::Signal { body, .. } = &frame {
         assert!(body.len() <= MAX_BODY, "a body is within its limit");
-        assert!(serde_json::from_str::<Value>(body.as_str()).is_ok(), "a body is JSON");
+        // By its grammar, which also has numbers that few programs can hold.
+        assert!(serde_json::from_str::<IgnoredAny>(body.as_str()).is_ok(), "a body is JSON");
     }
     let written = write(&frame);
     assert_eq!(ClientFrame::parse(&written, MAX_BODY), Ok(frame), "{written}");
