@@ -194,8 +194,6 @@ impl Endpoint {
     /// are not needed: they are not signed.
     pub async fn receive(&self, body: &[u8]) -> StatusCode {
         let Err(refusal) = self.take(body).await else {
-            // The rooms that it is for come before the answer.
-            tokio::task::yield_now().await;
             return StatusCode::OK;
         };
         count(refusal.counter(&self.stats));
