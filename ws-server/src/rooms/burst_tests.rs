@@ -34,11 +34,36 @@ async fn behind(limits: &Limits, last: u64) -> (Rooms, Client) {
 
 /// The node hears of the newest message, and reads what is missing before it.
 fn hear_of(rooms: &Rooms, last: u64) {
-    let content = Content::Messages(vec![message(last, LEN)]);
+    rooms.deliver(post([segment(last, LEN)])).unwrap();
+}
+
+fn segment(number: u64, length: usize) -> Segment {
+    let content = Content::Messages(vec![message(number, length)]);
     let (node, expires) = (NodeId::from_random(9), protocol::WallSecs(u64::from(u32::MAX)));
-    let segment = Segment { room: room(), seq: seq(last), epoch: epoch(), node, expires, content };
-    let envelope = Envelope { segments: vec![segment], signals: Vec::new(), unreadable: 0 };
-    rooms.deliver(envelope).unwrap();
+    Segment { room: room(), seq: seq(number), epoch: epoch(), node, expires, content }
+}
+
+fn post(segments: impl IntoIterator<Item = Segment>) -> Envelope {
+    Envelope { segments: segments.into_iter().collect(), signals: Vec::new(), unreadable: 0 }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn posts_of_any_size_come_whole_and_in_order_whatever_they_are_mixed_with() {
+    let (rooms, bob) = behind(&limits(&[]), 10).await;
+    let elsewhere = |number: u64| {
+        let room = protocol::RoomName::new(&format!("other-{}", number % 7)).unwrap();
+        Segment { room, ..segment(number, 20) }
+    };
+    let mut next = 11;
+    // Around what a shard takes at once, and much more; nobody is in the other rooms.
+    for count in [1, 63, 64, 65, 1, 128, 129, 500, 2] {
+        let here = (next..next + count).map(|number| segment(number, 20));
+        rooms.deliver(post(here.flat_map(|segment| [elsewhere(segment.seq.get()), segment]))).unwrap();
+        next += count;
+    }
+    let count = (next - 11) as usize;
+    let frames = bob.receive_until(|frames| seqs(frames).len() >= count).await;
+    assert!(seqs(&frames).into_iter().eq(11..next), "the log has none of it: hints alone, and all of them");
 }
 
 async fn go_on(rooms: &Rooms, bob: &Client, waiting: Vec<protocol::RoomName>) {

@@ -38,6 +38,11 @@ pub(crate) enum Command {
 }
 
 impl Command {
+    /// How much of a turn it takes.
+    pub(super) fn weight(&self) -> usize {
+        if let Self::Hints(segments, _) = self { segments.len() } else { 1 }
+    }
+
     /// The room that it is about; `None`: any rooms of a shard.
     pub(super) fn room(&self) -> Option<&RoomName> {
         match self {

@@ -128,22 +128,32 @@ impl Rooms {
         &self.shards[topic_shard(room, self.shards.len())]
     }
 
-    /// Hands segments to their rooms' shards, those of a shard in one piece.
+    /// Hands segments to their rooms' shards, as many of a shard in one piece as it takes at once.
     fn hint(&self, segments: Vec<Segment>) -> Result<(), Overloaded> {
-        let mut parts = vec![(Vec::new(), 0); self.shards.len()];
+        let mut pieces = vec![(Vec::new(), 0); self.shards.len()];
         for segment in segments {
-            let (part, bytes) = &mut parts[topic_shard(&segment.room, self.shards.len())];
-            *bytes += segment.envelope_len();
-            part.push(Arc::new(segment));
+            let index = topic_shard(&segment.room, self.shards.len());
+            let (piece, kib) = &mut pieces[index];
+            // However short, it takes memory.
+            *kib += segment.envelope_len().div_ceil(1024);
+            piece.push(Arc::new(segment));
+            if piece.len() == shard::AT_ONCE {
+                let (piece, kib) = std::mem::take(&mut pieces[index]);
+                self.hint_piece(index, piece, kib)?;
+            }
         }
-        for (shard, (part, bytes)) in self.shards.iter().zip(parts) {
-            if !part.is_empty() {
-                let kib = u32::try_from(bytes.div_ceil(1024)).map_err(|_| Overloaded)?;
-                let space = Arc::clone(&self.hint_space).try_acquire_many_owned(kib).map_err(|_| Overloaded)?;
-                shard.try_send(Command::Hints(part, space)).map_err(|_| Overloaded)?;
+        for (index, (piece, kib)) in pieces.into_iter().enumerate() {
+            if !piece.is_empty() {
+                self.hint_piece(index, piece, kib)?;
             }
         }
         Ok(())
+    }
+
+    fn hint_piece(&self, shard: usize, piece: Vec<Arc<Segment>>, kib: usize) -> Result<(), Overloaded> {
+        let kib = u32::try_from(kib).map_err(|_| Overloaded)?;
+        let space = Arc::clone(&self.hint_space).try_acquire_many_owned(kib).map_err(|_| Overloaded)?;
+        self.shards[shard].try_send(Command::Hints(piece, space)).map_err(|_| Overloaded)
     }
 
     /// Passes another node's signal on, if nothing more important is waiting: half of a shard's queue is not for signals.

@@ -19,8 +19,8 @@ use crate::connection::Mailboxes;
 
 /// Answers that wait for one shard. Requests are bounded below it, so answers hardly ever wait.
 const ANSWERS: usize = 4_096;
-/// Commands that are obeyed before anything else is looked at.
-const AT_ONCE: usize = 64;
+/// Commands that are obeyed before anything else is looked at. Each segment of a command counts.
+pub(super) const AT_ONCE: usize = 64;
 /// How long to wait for loops that have more than they can write.
 const FULL: Duration = Duration::from_millis(1);
 
@@ -87,7 +87,6 @@ impl Shard {
     /// Runs until nobody can send commands any more. Priorities: what the log answered, what is due, what is asked. What
     /// members are owed leaves at the end of a turn, for all of them at once.
     pub(crate) async fn run(mut self, mut commands: mpsc::Receiver<Command>) {
-        let mut asked = Vec::with_capacity(AT_ONCE);
         loop {
             while self.mailboxes.are_full() {
                 tokio::time::sleep(FULL).await;
@@ -103,12 +102,17 @@ impl Shard {
                     self.begin_turn();
                     self.handle_timeouts();
                 }
-                count = commands.recv_many(&mut asked, AT_ONCE) => {
-                    if count == 0 {
+                command = commands.recv() => {
+                    if command.is_none() {
                         return;
                     }
                     self.begin_turn();
-                    asked.drain(..).for_each(|command| self.handle(command));
+                    let (mut next, mut obeyed) = (command, 0);
+                    while let Some(command) = next {
+                        obeyed += command.weight();
+                        self.handle(command);
+                        next = if obeyed < AT_ONCE { commands.try_recv().ok() } else { None };
+                    }
                 }
             }
             self.mailboxes.wake();
@@ -170,10 +174,7 @@ impl Shard {
                 self.with_room(&room, |hosted, scene| hosted.handle_drained(&session, scene));
             }
             Command::Hints(segments, _space) => {
-                for some in segments.chunks(AT_ONCE) {
-                    some.iter().for_each(|segment| self.hint(segment));
-                    self.mailboxes.wake();
-                }
+                segments.iter().for_each(|segment| self.hint(segment));
             }
             Command::Heard(signal, _space) => {
                 if self.arrivals.is_news(&signal) {
