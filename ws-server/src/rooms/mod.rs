@@ -131,6 +131,8 @@ impl Rooms {
     /// Hands segments to their rooms' shards, as many of a shard in one piece as it takes at once.
     fn hint(&self, segments: Vec<Segment>) -> Result<(), Overloaded> {
         let mut pieces = vec![(Vec::new(), 0); self.shards.len()];
+        // One shard that is full keeps nothing from the others.
+        let mut taken = Ok(());
         for segment in segments {
             let index = topic_shard(&segment.room, self.shards.len());
             let (piece, kib) = &mut pieces[index];
@@ -139,15 +141,13 @@ impl Rooms {
             piece.push(Arc::new(segment));
             if piece.len() == shard::AT_ONCE {
                 let (piece, kib) = std::mem::take(&mut pieces[index]);
-                self.hint_piece(index, piece, kib)?;
+                taken = taken.and(self.hint_piece(index, piece, kib));
             }
         }
-        for (index, (piece, kib)) in pieces.into_iter().enumerate() {
-            if !piece.is_empty() {
-                self.hint_piece(index, piece, kib)?;
-            }
+        for (index, (piece, kib)) in pieces.into_iter().enumerate().filter(|(_, (piece, _))| !piece.is_empty()) {
+            taken = taken.and(self.hint_piece(index, piece, kib));
         }
-        Ok(())
+        taken
     }
 
     fn hint_piece(&self, shard: usize, piece: Vec<Arc<Segment>>, kib: usize) -> Result<(), Overloaded> {

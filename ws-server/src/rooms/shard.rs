@@ -1,3 +1,6 @@
+#[cfg(test)]
+mod due_tests;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -19,7 +22,7 @@ use crate::connection::Mailboxes;
 
 /// Answers that wait for one shard. Requests are bounded below it, so answers hardly ever wait.
 const ANSWERS: usize = 4_096;
-/// Commands that are obeyed before anything else is looked at. Each segment of a command counts.
+/// Commands after which something else is looked at. Each segment of a command counts.
 pub(super) const AT_ONCE: usize = 64;
 /// How long to wait for loops that have more than they can write.
 const FULL: Duration = Duration::from_millis(1);
@@ -95,18 +98,18 @@ impl Shard {
             tokio::select! {
                 biased;
                 Some(answer) = self.answered.recv() => {
-                    self.begin_turn();
+                    self.read_clock();
                     self.handle_answer(answer);
                 }
                 () = tokio::time::sleep_until(due.into()) => {
-                    self.begin_turn();
+                    self.read_clock();
                     self.handle_timeouts();
                 }
                 command = commands.recv() => {
                     if command.is_none() {
                         return;
                     }
-                    self.begin_turn();
+                    self.read_clock();
                     let (mut next, mut obeyed) = (command, 0);
                     while let Some(command) = next {
                         obeyed += command.weight();
@@ -121,7 +124,7 @@ impl Shard {
     }
 
     /// Whatever happens in a turn happens at one time.
-    fn begin_turn(&mut self) {
+    fn read_clock(&mut self) {
         self.now = Time(u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX));
         self.wall = WallSecs(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs());
     }
@@ -261,6 +264,10 @@ impl Shard {
         let scene = Scene { now, wall: self.wall, work: &self.work, answers: &self.answers, limits: &self.limits };
         hosted.begin_turn(now);
         let before = hosted.recent.bytes();
+        if self.timers.is_due(slot, now) {
+            // Or it would be put off: what has been due is not told as a time to come.
+            hosted.handle_timeout(&scene);
+        }
         act(hosted, &scene);
         self.recent_bytes = self.recent_bytes + hosted.recent.bytes() - before;
         hosted.used_at = now;

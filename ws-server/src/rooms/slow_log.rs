@@ -20,6 +20,8 @@ pub(super) struct SlowLog {
     pub(super) reads: AtomicUsize,
     /// Microseconds that a write is on its way.
     write_micros: Range<u64>,
+    /// Writes that are refused for want of capacity, before any is taken.
+    pub(super) throttled: AtomicUsize,
     pub(super) log: MemoryLog,
     pub(super) held: AtomicBool,
     pub(super) permits: Semaphore,
@@ -34,6 +36,7 @@ impl SlowLog {
         Arc::new(Self {
             write_micros,
             reads: Default::default(),
+            throttled: Default::default(),
             log: MemoryLog::default(),
             held: AtomicBool::new(false),
             permits: Semaphore::new(0),
@@ -43,6 +46,9 @@ impl SlowLog {
 
 impl MessageLog for SlowLog {
     fn append<'a>(&'a self, segment: &'a StoredSegment) -> BoxFuture<'a, AppendOutcome> {
+        if self.throttled.try_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok() {
+            return std::future::ready(AppendOutcome::Throttled).boxed();
+        }
         if self.write_micros.is_empty() {
             return self.log.append(segment);
         }

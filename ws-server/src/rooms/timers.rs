@@ -46,6 +46,11 @@ impl Timers {
         self.trim();
     }
 
+    /// Whether a room is due now.
+    pub(crate) fn is_due(&self, slot: usize, now: Time) -> bool {
+        self.due.get(slot).copied().flatten().is_some_and(|due| due.time <= now)
+    }
+
     /// When the next room is due.
     pub(crate) fn next(&mut self) -> Option<Time> {
         while let Some(mut first) = self.heap.peek_mut() {
@@ -98,6 +103,7 @@ mod tests {
         timers.set(a, Some(Time(9)));
         assert_eq!(timers.next(), Some(Time(7)));
         assert_eq!(timers.pop(Time(6)), None);
+        assert!(timers.is_due(b, Time(7)) && !timers.is_due(b, Time(6)) && !timers.is_due(a, Time(7)));
         assert_eq!(timers.pop(Time(7)), Some(b));
         assert_eq!(timers.pop(Time(8)), None);
         timers.set(a, None);
