@@ -106,7 +106,19 @@ impl Crowd {
 
     /// Nothing more is to be published or cut.
     pub(crate) fn end(&self) {
+        // Who publishes holds it from looking at this until the verifier knows.
+        let _verifier = self.verifier();
         self.over.store(true, Ordering::Relaxed);
+    }
+
+    /// Lets the verifier know of what is about to be published. Returns false if it must not be: it is over.
+    pub(crate) fn expect(&self, publish: impl FnOnce(&mut Verifier)) -> bool {
+        let mut verifier = self.verifier();
+        if self.is_over() {
+            return false;
+        }
+        publish(&mut verifier);
+        true
     }
 
     /// Whether nothing more is to be published or cut.
@@ -138,5 +150,28 @@ impl Crowd {
     /// Open connections, all targets together.
     pub(crate) fn open(&self) -> usize {
         self.connected.iter().map(|count| count.load(Ordering::Relaxed)).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_has_seen_the_end_knows_of_everything_that_is_published() {
+        for _ in 0..200 {
+            let plan = Plan { urls: vec![String::new()], clients: 1, rooms: 1, ..Plan::empty("test") };
+            let crowd = Crowd::new(&plan, Vec::new()).unwrap();
+            let expected = AtomicU64::new(0);
+            let at_the_end = std::thread::scope(|scope| {
+                for _ in 0..2 {
+                    scope.spawn(|| while crowd.expect(|_| _ = expected.fetch_add(1, Ordering::Relaxed)) {});
+                }
+                std::thread::yield_now();
+                crowd.end();
+                expected.load(Ordering::Relaxed)
+            });
+            assert_eq!(expected.load(Ordering::Relaxed), at_the_end);
+        }
     }
 }

@@ -106,7 +106,9 @@ impl Publisher {
         let Some(user) = session.user().cloned() else { return };
         let stamp = Stamp { run: crowd.run, number: crowd.number(), due: due.duration_since(crowd.origin) };
         let (id, body) = (stamp.id(), stamp.body(bytes));
-        crowd.verifier().handle_publish(self.party(), &user, &room.name, &id, &body);
+        if !crowd.expect(|verifier| verifier.handle_publish(self.party(), &user, &room.name, &id, &body)) {
+            return;
+        }
         self.due.insert(id.clone(), due);
         crowd.stats.of(self.index).times.late.record(due.elapsed());
         if let Err(refusal) = session.handle_publish(&room.name, id, body) {

@@ -156,11 +156,13 @@ impl Rooms {
         self.shards[shard].try_send(Command::Hints(piece, space)).map_err(|_| Overloaded)
     }
 
-    /// Passes another node's signal on, if nothing more important is waiting: half of a shard's queue is not for signals.
+    /// Passes another node's signal on, if nothing more important is waiting: half of a shard's queue and of the space for
+    /// hints is not for signals.
     fn hear(&self, signal: Signal) {
         let shard = self.shard(&signal.room);
         let Ok(kib) = u32::try_from(signal.envelope_len().div_ceil(1024)) else { return };
         if shard.capacity() > SHARD_QUEUE / 2
+            && self.hint_space.available_permits() > HINT_SPACE / 2
             && let Ok(space) = Arc::clone(&self.hint_space).try_acquire_many_owned(kib)
         {
             // What finds no place is lost, as signals may be.
