@@ -89,7 +89,9 @@ async fn closed(stream: &mut TcpStream) -> Vec<u8> {
 #[tokio::test]
 async fn a_request_for_a_websocket_is_answered_and_its_session_begins() {
     let node = Node::start(&[]).await;
-    let heard = node.says(REQUEST, r#""type":"welcome""#).await;
+    let mut stream = node.connect().await;
+    stream.write_all(REQUEST.as_bytes()).await.unwrap();
+    let heard = hears(&mut stream, r#""type":"welcome""#).await;
     assert!(heard.starts_with("HTTP/1.1 101 ") && heard.contains("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="), "{heard}");
     assert_eq!(node.connections.open(), 1);
 }
