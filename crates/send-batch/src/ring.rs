@@ -129,6 +129,8 @@ fn is_passing(error: &io::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use std::io::{Read, Write};
+    use std::mem::ManuallyDrop;
+    use std::os::fd::{FromRawFd, OwnedFd};
 
     use super::*;
 
@@ -232,6 +234,31 @@ mod tests {
         assert!(matches!(sent[..], [(7, Err(_))]), "{sent:?}");
         drop(here);
         assert_eq!(there.read(&mut [0; 8]).unwrap(), 0);
+    }
+
+    #[test]
+    fn when_the_ring_itself_fails_everybody_hears_so_once_and_it_is_asked_no_more() {
+        let Some(mut batch) = batch() else { return };
+        // As if the kernel had taken its ring away: there is something else behind the number.
+        let number = batch.ring.as_ref().unwrap().as_raw_fd();
+        let file = std::fs::File::open("/dev/null").unwrap();
+        // SAFETY: it is the ring's number, which the ring alone closes.
+        #[allow(unsafe_code)]
+        let mut ring = ManuallyDrop::new(unsafe { OwnedFd::from_raw_fd(number) });
+        rustix::io::dup2(&file, &mut ring).unwrap();
+        let pairs = pairs(MOST + 3);
+        let mut sent = vec![(9_999, Ok(1))];
+        batch.send(pairs.iter().zip(0..).map(|((here, _), number)| (number, here.as_fd(), &b"text"[..])), &mut sent);
+        assert!(matches!(sent.remove(0), (9_999, Ok(1))), "what was there before is left alone");
+        assert!(sent.iter().all(|(_, result)| result.is_err()), "{sent:?}");
+        let mut numbers: Vec<u32> = sent.iter().map(|(number, _)| *number).collect();
+        numbers.sort_unstable();
+        assert!(numbers.into_iter().eq(0..pairs.len() as u32));
+        assert!(!batch.is_usable());
+        for (here, mut there) in pairs {
+            drop(here);
+            assert_eq!(there.read(&mut [0; 8]).unwrap(), 0, "nothing was sent");
+        }
     }
 
     #[test]

@@ -27,4 +27,4 @@ pub use negotiate::{Agreed, negotiate_deflate};
 pub use reader::{Incoming, Reader};
 pub use run::{ServerFrame, frames};
 pub use violation::Violation;
-pub use write::{PING, push_binary, push_close, push_pong, push_text, push_text_with};
+pub use write::{LONGEST_HEADER, PING, push_binary, push_close, push_pong, push_text, push_text_with};

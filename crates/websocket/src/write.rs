@@ -2,8 +2,8 @@ use crate::header::{CONTROL_BYTES, FIN, Opcode};
 
 /// Bytes of the header of a payload of 126 to 65,535 bytes, as most messages are.
 const USUAL_HEADER: usize = 4;
-/// Bytes of the longest header.
-const LONGEST_HEADER: usize = 10;
+/// Bytes of the longest header that a server's frame has.
+pub const LONGEST_HEADER: usize = 10;
 
 /// A whole ping frame, without a payload.
 pub const PING: &[u8] = &[0x89, 0x00];

@@ -1,7 +1,7 @@
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
-use websocket::Deflater;
+use websocket::{Deflater, LONGEST_HEADER};
 
 /// What is sent to clients: one frame, or the frames of a whole segment, encoded once with their WebSocket headers and
 /// shared by everybody who gets them. A clone is a reference.
@@ -47,14 +47,11 @@ const WIDEST: usize = 1 << 15;
 /// a message has few forms, whatever its members ask for.
 const NARROW: [usize; 3] = [1 << 12, 1 << 9, 1 << 8];
 
-/// Longest header of a server's frame.
-const HEADER: usize = 10;
-
 impl Frame {
     /// Encodes one text frame.
     #[must_use]
     pub fn new(text: &str) -> Self {
-        let mut wire = Vec::with_capacity(HEADER + text.len());
+        let mut wire = Vec::with_capacity(LONGEST_HEADER + text.len());
         websocket::push_text(&mut wire, text.as_bytes());
         Self::encoded(wire.into(), text.len(), text.len())
     }
@@ -68,7 +65,7 @@ impl Frame {
         mut write: impl FnMut(&mut Vec<u8>, T),
     ) -> (Self, Vec<Self>) {
         let count = payloads.len();
-        let mut wire = Vec::with_capacity(usual + HEADER * count);
+        let mut wire = Vec::with_capacity(usual + LONGEST_HEADER * count);
         let mut parts = Vec::with_capacity(count);
         for payload in payloads {
             let bytes = websocket::push_text_with(&mut wire, |wire| write(wire, payload));

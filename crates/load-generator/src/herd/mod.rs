@@ -201,7 +201,7 @@ impl Herd {
         };
         let pacer = Pacer::new(pace, script.rooms(), rooms_a_group.max(1));
         let feeding = Feeding { pacer, script, feed, start: self.shared.crowd.now(), known: 0 };
-        self.shared.feeding.store(true, Ordering::Relaxed);
+        *self.shared.feeding() = true;
         self.shared.tell(|state| state.feeding = Some(feeding));
     }
 
@@ -235,16 +235,15 @@ impl Herd {
     /// each.
     #[must_use]
     pub fn settle(&self, patience: Duration) -> Vec<String> {
-        self.shared.feeding.store(false, Ordering::Relaxed);
+        *self.shared.feeding() = false;
         let start = Instant::now();
         let counted = |what: &std::sync::atomic::AtomicU64| what.load(Ordering::Acquire);
         let missing = loop {
-            // What is being sent at this moment is counted before it goes.
-            std::thread::sleep(LOOK);
             let missing = counted(&self.shared.sent).saturating_sub(counted(&self.shared.complete));
             if missing == 0 || start.elapsed() > patience {
                 break missing;
             }
+            std::thread::sleep(LOOK);
         };
         let sum = self.shared.crowd.stats.sum();
         let mut broken = sum.broken();

@@ -1,7 +1,7 @@
 //! What the loops of a herd share.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use protocol::Position;
@@ -36,8 +36,8 @@ pub(crate) struct Shared {
     /// Messages that were given to the server, and those of them that everybody has seen.
     pub(crate) sent: AtomicU64,
     pub(crate) complete: AtomicU64,
-    /// Something more may be sent.
-    pub(crate) feeding: AtomicBool,
+    /// Something more may be sent. What is sent is counted under this lock, so who ends it knows what there was.
+    feeding: Mutex<bool>,
     /// Something below has changed.
     pub(crate) told: AtomicU64,
     state: Mutex<State>,
@@ -76,7 +76,7 @@ impl Shared {
             spin,
             sent: AtomicU64::new(0),
             complete: AtomicU64::new(0),
-            feeding: AtomicBool::new(false),
+            feeding: Mutex::new(false),
             told: AtomicU64::new(0),
             state: Mutex::new(state),
         }
@@ -84,6 +84,10 @@ impl Shared {
 
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn feeding(&self) -> MutexGuard<'_, bool> {
+        self.feeding.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Lets all loops look.
