@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use axum::body::Body;
+use axum::BoxError;
+use axum::body::HttpBody;
 use axum::http::StatusCode;
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -29,8 +30,12 @@ impl BodyFault {
 }
 
 /// Reads a body of at most `limit` bytes.
-pub(crate) async fn read_body(body: Body, limit: usize, within: Duration) -> Result<Bytes, BodyFault> {
-    let declared = hyper::body::Body::size_hint(&body).lower();
+pub(crate) async fn read_body<B>(body: B, limit: usize, within: Duration) -> Result<Bytes, BodyFault>
+where
+    B: HttpBody<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    let declared = body.size_hint().lower();
     if usize::try_from(declared).map_or(true, |declared| declared > limit) {
         return Err(BodyFault::TooLarge);
     }

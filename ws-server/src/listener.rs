@@ -39,11 +39,23 @@ pub(crate) struct Bounds {
     pub(crate) next_head: Duration,
 }
 
+/// What answers the requests of a port.
+pub(crate) trait Routes: Clone + Send + Sync + 'static {
+    fn answer(&self, request: Request<Incoming>) -> impl Future<Output = Response<Body>> + Send;
+}
+
+impl Routes for Router {
+    async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
+        let Ok(response) = self.clone().oneshot(request.map(Body::new)).await;
+        response
+    }
+}
+
 /// Serves until told to stop; then every connection that is no WebSocket is closed. `refused` is called for each one
 /// that finds no place.
 pub(crate) async fn serve(
     listener: TcpListener,
-    routes: Router,
+    routes: impl Routes,
     bounds: Bounds,
     refused: impl Fn(),
     stop: CancellationToken,
@@ -71,7 +83,7 @@ pub(crate) async fn serve(
 /// [`Connections::listen`]: crate::connection::Connections::listen
 pub(crate) async fn serve_callers(
     mut callers: UnboundedReceiver<Caller>,
-    routes: Router,
+    routes: impl Routes,
     bounds: Bounds,
     stop: CancellationToken,
 ) {
@@ -87,7 +99,13 @@ pub(crate) async fn serve_callers(
     }
 }
 
-fn spawn(socket: TcpStream, place: OwnedSemaphorePermit, routes: &Router, bounds: Bounds, stop: &CancellationToken) {
+fn spawn(
+    socket: TcpStream,
+    place: OwnedSemaphorePermit,
+    routes: &impl Routes,
+    bounds: Bounds,
+    stop: &CancellationToken,
+) {
     let connection = serve_connection(socket, routes.clone(), bounds);
     let stop = stop.clone();
     tokio::spawn(async move {
@@ -96,15 +114,15 @@ fn spawn(socket: TcpStream, place: OwnedSemaphorePermit, routes: &Router, bounds
     });
 }
 
-async fn serve_connection(socket: TcpStream, routes: Router, bounds: Bounds) {
+async fn serve_connection(socket: TcpStream, routes: impl Routes, bounds: Bounds) {
     // Small frames leave at once: coalescing is done by the connections themselves.
     if let Err(error) = socket.set_nodelay(true) {
         tracing::debug!(%error, "no TCP_NODELAY");
     }
     let has_asked = AtomicBool::new(false);
-    let service = service_fn(|request: Request<Incoming>| {
+    let service = service_fn(async |request: Request<Incoming>| {
         has_asked.store(true, Ordering::Relaxed);
-        answer(routes.clone(), request)
+        Ok::<_, Infallible>(routes.answer(request).await)
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -121,10 +139,6 @@ async fn serve_connection(socket: TcpStream, routes: Router, bounds: Bounds) {
     if let Err(error) = served {
         tracing::debug!(%error, "a connection ended");
     }
-}
-
-async fn answer(routes: Router, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
-    routes.oneshot(request.map(Body::new)).await
 }
 
 #[cfg(test)]

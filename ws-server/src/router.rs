@@ -1,11 +1,16 @@
 use std::sync::Arc;
 
 use axum::Router;
+use axum::body::Body;
+use axum::http::{Request, Response};
+use axum::response::IntoResponse;
 use axum::routing::{get, post};
+use hyper::body::Incoming;
 
 use crate::backplane::{self, Endpoint, Relay};
 use crate::connection::{self, Connections, WEBSOCKETS};
 use crate::health::{self, Readiness};
+use crate::listener::Routes;
 use crate::page::{self, PageInfo};
 use crate::telemetry::{self, Instruments};
 
@@ -20,12 +25,35 @@ pub(crate) struct Routed {
     pub(crate) info: Arc<PageInfo>,
 }
 
-/// Every route of the public port, but [`metrics`], which may be elsewhere; `link::routes` has those of the port for other
-/// nodes.
-pub(crate) fn router(to: Routed) -> Router {
+/// What answers on the public port. SNS's posts go to the endpoint at once: the router would take as long for one that
+/// comes alone as its signature does, and the members of a room wait for it.
+#[derive(Clone)]
+pub(crate) struct PublicRoutes {
+    router: Router,
+    endpoint: Arc<Endpoint>,
+}
+
+impl PublicRoutes {
+    /// With `others` on the port, too.
+    pub(crate) fn new(to: Routed, others: Router) -> Self {
+        Self { endpoint: Arc::clone(&to.endpoint), router: router(to).merge(others) }
+    }
+}
+
+impl Routes for PublicRoutes {
+    async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
+        if self.endpoint.is_for_it(&request) {
+            return self.endpoint.receive_body(request.into_body()).await.into_response();
+        }
+        self.router.answer(request).await
+    }
+}
+
+/// Every route of the public port, but the endpoint and [`metrics`], which may be elsewhere; `link::routes` has those of the
+/// port for other nodes.
+fn router(to: Routed) -> Router {
     let routes = health(to.readiness)
         .route(WEBSOCKETS, get(connection::upgrade).with_state(to.connections))
-        .route("/sns/{secret}", post(backplane::receive_post).with_state(to.endpoint))
         .route("/", get(page::index))
         .route("/chat.css", get(page::style))
         .route("/chat.js", get(page::chat))

@@ -73,12 +73,13 @@ pub(super) async fn fan_out(server: &Server<'_>, rooms: &str, point: &Point, tim
     let herd = Herd::start(&HerdOptions { spin, ..herd(server, rooms, point.clients, point.rooms) });
     let herd = herd.expect("the server is there");
     herd.come(PATIENCE).expect("the server takes clients");
-    let whole = times.warm_up + times.time + Duration::from_millis(500);
+    let time = point.time(times.time);
+    let whole = times.warm_up + time + Duration::from_millis(500);
     let (script, feed) = server.feed(&herd, (point.pace, point.rooms_a_group()), whole).await;
     herd.feed(point.pace, point.rooms_a_group(), script, feed);
     std::thread::sleep(times.warm_up);
     let (before, own_before) = (server.usage(), own_usage());
-    let measured = herd.measure(times.time);
+    let measured = herd.measure(time);
     let (after, own_after) = (server.usage(), own_usage());
     let broken = herd.settle(PATIENCE);
     let deliveries = measured.deliveries.max(1) as f64;

@@ -1,5 +1,7 @@
 //! What is measured: every point of every table and picture.
 
+use std::time::Duration;
+
 use load_generator::herd::FeedPace;
 
 use super::server::Kind;
@@ -19,6 +21,8 @@ pub(super) struct Point {
     pub(super) goal: bool,
 }
 
+/// Messages of an open loop that are measured at least: each of them has one time for half of its members.
+const MESSAGES: f64 = 100.0;
 /// Rooms whose messages go out together: one post of SNS's.
 const ROOMS_A_GROUP: usize = 50;
 
@@ -63,6 +67,15 @@ impl Point {
             FeedPace::Rate(rate) => {
                 format!("{clients} clients, {place}, {} deliveries/s", (rate * (clients / rooms) as f64).round())
             }
+        }
+    }
+
+    /// How long it is measured where others are for `usual`.
+    #[must_use]
+    pub(super) fn time(&self, usual: Duration) -> Duration {
+        match self.pace {
+            FeedPace::Rate(rate) => usual.max(Duration::from_secs_f64(MESSAGES / rate)),
+            FeedPace::InFlight(_) => usual,
         }
     }
 

@@ -3,9 +3,10 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use axum::body::Body;
-use axum::extract::{Path, State};
-use axum::http::StatusCode;
+use axum::BoxError;
+use axum::body::HttpBody;
+use axum::http::{Method, Request, StatusCode};
+use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use protocol::Envelope;
 use sns_message::{SnsKind, SnsMessage};
@@ -13,7 +14,7 @@ use tokio::sync::mpsc;
 
 use super::accepted::AcceptedIds;
 use super::certificate::{CertificateStore, KeyError};
-use super::secret::EndpointSecret;
+use super::secret::{ENDPOINT_PATH, EndpointSecret};
 use super::signature;
 use super::stats::{BackplaneStats, count};
 use super::subscription::SubscriptionEvent;
@@ -121,23 +122,6 @@ impl From<KeyError> for Refusal {
     }
 }
 
-/// The handler of `POST /sns/{secret}`. It bounds the body itself, so the router needs no limit for this route (but one
-/// below [`BODY_LIMIT`] would count). A wrong secret is answered before the body is read.
-pub async fn receive_post(State(endpoint): State<Arc<Endpoint>>, Path(secret): Path<String>, body: Body) -> StatusCode {
-    if !endpoint.admits(&secret) {
-        return StatusCode::NOT_FOUND;
-    }
-    match read_body(body, BODY_LIMIT, BODY_WITHIN).await {
-        Ok(body) => endpoint.receive(&body).await,
-        Err(fault) => {
-            if fault != BodyFault::Slow {
-                count(&endpoint.stats.malformed);
-            }
-            fault.status()
-        }
-    }
-}
-
 impl PostSink for Endpoint {
     fn receive_post<'a>(&'a self, body: &'a [u8]) -> BoxFuture<'a, StatusCode> {
         Box::pin(self.receive(body))
@@ -190,10 +174,35 @@ impl Endpoint {
         self.secret.matches(secret)
     }
 
+    /// Whether a request is a post to this endpoint. It must be seen to before its body is read.
+    pub(crate) fn is_for_it<B>(&self, request: &Request<B>) -> bool {
+        let secret = request.uri().path().strip_prefix(ENDPOINT_PATH);
+        request.method() == Method::POST && secret.is_some_and(|secret| self.admits(secret))
+    }
+
+    /// Takes the body of a post that [is for this endpoint](Self::is_for_it), and bounds it; the answer is for SNS.
+    pub(crate) async fn receive_body<B>(&self, body: B) -> StatusCode
+    where
+        B: HttpBody<Data = Bytes>,
+        B::Error: Into<BoxError>,
+    {
+        match read_body(body, BODY_LIMIT, BODY_WITHIN).await {
+            Ok(body) => self.receive(&body).await,
+            Err(fault) => {
+                if fault != BodyFault::Slow {
+                    count(&self.stats.malformed);
+                }
+                fault.status()
+            }
+        }
+    }
+
     /// Takes one post, whose path has been checked, of at most [`BODY_LIMIT`] bytes; the answer is for SNS. Its headers
     /// are not needed: they are not signed.
     pub async fn receive(&self, body: &[u8]) -> StatusCode {
         let Err(refusal) = self.take(body).await else {
+            // The rooms have their turn first: nobody waits for the answer, but members wait for their messages.
+            tokio::task::yield_now().await;
             return StatusCode::OK;
         };
         count(refusal.counter(&self.stats));

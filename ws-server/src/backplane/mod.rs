@@ -29,7 +29,7 @@ use axum::http::StatusCode;
 use futures_util::future::BoxFuture;
 use protocol::Envelope;
 
-pub use endpoint::{BODY_LIMIT, Endpoint, EndpointSettings, FRESHNESS, SubscriptionInbox, receive_post};
+pub use endpoint::{BODY_LIMIT, Endpoint, EndpointSettings, FRESHNESS, SubscriptionInbox};
 pub use relay::relay_path;
 pub(crate) use relay::{AbsentNodes, Relay, relay_post, relayed_node};
 pub use secret::EndpointSecret;

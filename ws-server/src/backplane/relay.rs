@@ -13,6 +13,7 @@ use axum::http::StatusCode;
 use bytes::Bytes;
 use protocol::NodeId;
 
+use super::secret::ENDPOINT_PATH;
 use super::{BODY_LIMIT, PostSink, WarnGate, count};
 use crate::body::read_body;
 use crate::link::directory::Directory;
@@ -34,12 +35,12 @@ pub fn relay_path(keys: &ClusterKeys, node: &NodeId, address: &str) -> String {
     let mac = keys.sign(&mac_text(node.as_str(), address));
     // The brackets of an IPv6 address have no place in a path.
     let address = address.replace('[', "%5B").replace(']', "%5D");
-    format!("/sns/{node}/{address}/{}", hex(&mac[..16]))
+    format!("{ENDPOINT_PATH}{node}/{address}/{}", hex(&mac[..16]))
 }
 
 /// The node whose endpoint a URL is, if a node of this deployment made its path.
 pub(crate) fn relayed_node(keys: &ClusterKeys, url: &str) -> Option<NodeId> {
-    let (_, path) = url.split_once("/sns/")?;
+    let (_, path) = url.split_once(ENDPOINT_PATH)?;
     let [node, address, mac] = path.split('/').collect::<Vec<_>>()[..] else { return None };
     let address = address.replace("%5B", "[").replace("%5D", "]");
     made_by(keys, node, &address, mac)

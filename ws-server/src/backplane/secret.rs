@@ -3,6 +3,9 @@ use std::fmt;
 use ring::hmac;
 use ring::rand::{SecureRandom, SystemRandom};
 
+/// What the paths begin with that SNS posts to.
+pub(crate) const ENDPOINT_PATH: &str = "/sns/";
+
 /// The last part of this node's endpoint path: 128 random bits as hex, new at every start. Only SNS is told.
 pub struct EndpointSecret {
     text: String,
@@ -35,7 +38,7 @@ impl EndpointSecret {
     /// The path that SNS is to post to: `/sns/<secret>`.
     #[must_use]
     pub fn path(&self) -> String {
-        format!("/sns/{}", self.text)
+        format!("{ENDPOINT_PATH}{}", self.text)
     }
 
     /// Whether `presented` is the secret, in time that tells nothing about it: two MACs under a random key are compared.

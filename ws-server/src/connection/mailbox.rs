@@ -91,9 +91,12 @@ impl Mailboxes {
         Self::new(std::thread::available_parallelism().map_or(2, usize::from))
     }
 
-    /// Wakes the loops that have mail and sleep.
+    /// Wakes the loops that have mail and sleep, and lets them go first where there is one processor for both.
     pub(crate) fn wake(&self) {
-        self.boxes.iter().for_each(|mailbox| mailbox.wake());
+        let woken = self.boxes.iter().filter(|mailbox| mailbox.wake()).count();
+        if woken > 0 {
+            std::thread::yield_now();
+        }
     }
 
     /// Whether a loop is so far behind that rooms must wait for it.
@@ -159,15 +162,17 @@ impl Mailbox {
         self.wake();
     }
 
-    fn wake(&self) {
+    /// Returns whether the loop was asleep.
+    fn wake(&self) -> bool {
         // The loop says that it sleeps, then looks for mail; this is the other order. One of the two sees the other.
-        if self.has_mail.load(Ordering::SeqCst)
-            && self.asleep.swap(false, Ordering::SeqCst)
+        let sleeps = self.has_mail.load(Ordering::SeqCst) && self.asleep.swap(false, Ordering::SeqCst);
+        if sleeps
             && let Some(bell) = self.bell.get()
             && let Err(error) = bell.wake()
         {
             tracing::error!(%error, "a loop cannot be woken");
         }
+        sleeps
     }
 
     /// Says that the loop is about to wait. Returns false when there is mail.

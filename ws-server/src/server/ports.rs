@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -13,7 +14,7 @@ use crate::backplane::count;
 use crate::config::NetworkConfig;
 use crate::connection::Connections;
 use crate::listener::{self, Bounds};
-use crate::router::{self, Routed};
+use crate::router::{self, PublicRoutes, Routed};
 
 /// Between a connection's beginning and its first request: who opens connections and asks for nothing is closed.
 const FIRST_HEAD_WITHIN: Duration = Duration::from_secs(10);
@@ -69,8 +70,8 @@ impl Ports {
         let metrics = router::metrics(Arc::clone(&to.instruments));
         let health = router::health(Arc::clone(&to.readiness));
         let (public, operations) = match self.operations {
-            Some(bound) => (router::router(to), Some((bound, health.merge(metrics)))),
-            None => (router::router(to).merge(metrics), None),
+            Some(bound) => (PublicRoutes::new(to, Router::new()), Some((bound, health.merge(metrics)))),
+            None => (PublicRoutes::new(to, metrics), None),
         };
         let Bound { listener, address } = self.public;
         let listener = listener.into_std().map_err(|error| StartError::Listen(address, error))?;

@@ -1,12 +1,10 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use axum::Router;
-use axum::http::{Request, header};
-use axum::routing::post;
-use bytes::Bytes;
+use axum::body::Body;
+use axum::http::header;
 use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
-use tower::ServiceExt;
+use tokio::sync::Notify;
 
 use super::*;
 use crate::backplane::certificate::{CertificatePolicy, CertificateUrl, FetchCertificate, FetchError, StoreLimits};
@@ -35,6 +33,7 @@ impl FetchCertificate for Fetcher {
 struct Sink {
     delivered: Mutex<Vec<Envelope>>,
     full: AtomicBool,
+    woken: Notify,
 }
 
 impl EnvelopeSink for Sink {
@@ -43,6 +42,7 @@ impl EnvelopeSink for Sink {
             return Err(Overloaded);
         }
         self.delivered.lock().unwrap().push(envelope);
+        self.woken.notify_one();
         Ok(())
     }
 }
@@ -269,9 +269,42 @@ async fn confirmations_beyond_the_inbox_are_put_off() {
 // Over HTTP.
 
 async fn http(world: &World, path: &str, content_type: &str, body: impl Into<Body>) -> u16 {
-    let router = Router::new().route("/sns/{secret}", post(receive_post)).with_state(Arc::clone(&world.endpoint));
     let request = Request::post(path).header(header::CONTENT_TYPE, content_type).body(body.into()).unwrap();
-    router.oneshot(request).await.unwrap().status().as_u16()
+    if !world.endpoint.is_for_it(&request) {
+        return 404;
+    }
+    world.endpoint.receive_body(request.into_body()).await.as_u16()
+}
+
+#[test]
+fn only_posts_are_for_an_endpoint() {
+    let world = World::new();
+    let path = world.endpoint.path();
+    for (method, there) in [("POST", true), ("GET", false), ("HEAD", false), ("PUT", false), ("post", false)] {
+        for (path, ours) in [(path.clone(), true), (format!("{path}?a=b"), true), (format!("{path}/"), false)] {
+            let request = Request::builder().method(method).uri(&path).body(()).unwrap();
+            assert_eq!(world.endpoint.is_for_it(&request), there && ours, "{method} {path}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_rooms_have_their_turn_before_sns_has_its_answer() {
+    let world = World::new();
+    let (sink, turns) = (Arc::clone(&world.sink), Arc::<AtomicUsize>::default());
+    let counted = Arc::clone(&turns);
+    tokio::spawn(async move {
+        loop {
+            sink.woken.notified().await;
+            counted.fetch_add(1, Ordering::SeqCst);
+        }
+    });
+    tokio::task::yield_now().await;
+    for number in 1..=5 {
+        let post = signer().sign(world.notification(&number.to_string()), "2");
+        assert_eq!(world.receive(&post).await, 200);
+        assert_eq!(turns.load(Ordering::SeqCst), number);
+    }
 }
 
 #[tokio::test]
