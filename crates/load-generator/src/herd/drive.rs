@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use mio::{Events, Interest, Poll, Token};
 
-use super::dial::{Dial, reset_when_dropped};
+use super::dial::{Dial, acknowledge_when_read, reset_when_dropped};
 use super::dialler::Dialler;
 use super::feeding::Feeding;
 use super::hear::{End, Hearing};
@@ -194,6 +194,7 @@ impl Drive {
                 self.dialler.handle_there();
             }
             if stage == Stage::Live && was != Stage::Live {
+                acknowledge_when_read(&member.stream);
                 self.on_live(client);
             }
             match heard {
