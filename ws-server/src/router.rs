@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::{Request, Response};
+use axum::http::{Method, Request, Response, StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use hyper::body::Incoming;
@@ -42,10 +42,13 @@ impl PublicRoutes {
 
 impl Routes for PublicRoutes {
     async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
-        if self.endpoint.is_for_it(&request) {
-            return self.endpoint.receive_body(request.into_body()).await.into_response();
+        if !self.endpoint.is_at(request.uri().path()) {
+            return self.router.answer(request).await;
         }
-        self.router.answer(request).await
+        match *request.method() {
+            Method::POST => self.endpoint.receive_body(request.into_body()).await.into_response(),
+            _ => (StatusCode::METHOD_NOT_ALLOWED, [(header::ALLOW, "POST")]).into_response(),
+        }
     }
 }
 

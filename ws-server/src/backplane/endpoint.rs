@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use axum::BoxError;
 use axum::body::HttpBody;
-use axum::http::{Method, Request, StatusCode};
+use axum::http::StatusCode;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use protocol::Envelope;
@@ -174,13 +174,12 @@ impl Endpoint {
         self.secret.matches(secret)
     }
 
-    /// Whether a request is a post to this endpoint. It must be seen to before its body is read.
-    pub(crate) fn is_for_it<B>(&self, request: &Request<B>) -> bool {
-        let secret = request.uri().path().strip_prefix(ENDPOINT_PATH);
-        request.method() == Method::POST && secret.is_some_and(|secret| self.admits(secret))
+    /// Whether a path is this endpoint's; it must be before a body is read.
+    pub(crate) fn is_at(&self, path: &str) -> bool {
+        path.strip_prefix(ENDPOINT_PATH).is_some_and(|secret| self.admits(secret))
     }
 
-    /// Takes the body of a post that [is for this endpoint](Self::is_for_it), and bounds it; the answer is for SNS.
+    /// Takes the body of a post to [this endpoint](Self::is_at), and bounds it; the answer is for SNS.
     pub(crate) async fn receive_body<B>(&self, body: B) -> StatusCode
     where
         B: HttpBody<Data = Bytes>,
