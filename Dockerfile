@@ -32,7 +32,7 @@ RUN cargo chef prepare --recipe-path recipe.json
 FROM tools AS build
 COPY --from=recipe /src/recipe.json .
 # A layer of its own: it is built again only when dependencies change.
-RUN cargo chef cook --release --target "$(cat /target)" --package ws-server --recipe-path recipe.json
+RUN cargo chef cook --profile dist --target "$(cat /target)" --package ws-server --recipe-path recipe.json
 COPY Cargo.toml Cargo.lock ./
 COPY crates crates
 COPY ws-server ws-server
@@ -40,8 +40,8 @@ COPY stream-publisher stream-publisher
 COPY tests tests
 # The chat page is part of the program.
 COPY web web
-RUN cargo build --release --locked --target "$(cat /target)" --package ws-server \
-    && cp "target/$(cat /target)/release/ws-server" /ws-server
+RUN cargo build --profile dist --locked --target "$(cat /target)" --package ws-server \
+    && cp "target/$(cat /target)/dist/ws-server" /ws-server
 
 # The C library and libgcc, which are all that the program links to, and root certificates; no shell.
 FROM gcr.io/distroless/cc-debian12:nonroot

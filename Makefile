@@ -10,7 +10,7 @@ INSTALL = STREAM_PUBLISHER=$(abspath $(TARGET))/debug/stream-publisher tests/par
 
 .PHONY: test tools format lint build unit web infra foreign soak e2e-aws-local test-autobahn test-dynamodb-local test-sns-moto \
 	test-lambda-runtime test-redis templates publisher lambda deploy cost image-size image-check lambda-figures release measure \
-	replay bench-append bench-jitter bench-deflate bench bench-quick peers bench-micro hunt fuzz
+	replay bench-append bench-jitter bench-deflate bench bench-quick bench-programs peers bench-micro hunt fuzz
 
 ## Everything that must hold before a change lands. Installs what it needs, into the user's cargo folder.
 test: tools format lint build unit web infra foreign
@@ -117,11 +117,13 @@ cost:
 	@python3 -B scripts/cost.py $(ARGS)
 
 RELEASE_OF = $(CARGO) build --release --workspace --bin
+# The server as its image has it.
+DIST = $(CARGO) build --profile dist --package ws-server
 
 ## How large the server's image is, layer by layer, on Debian 12 without a container engine.
 image-size:
-	$(RELEASE_OF) ws-server
-	@python3 -B scripts/image_size.py $(TARGET)/release/ws-server
+	$(DIST)
+	@python3 -B scripts/image_size.py $(TARGET)/dist/ws-server
 
 ## The server's image: built as the Dockerfile says, looked at, and run, without Docker. Debian 12, root, and what the script
 ## names; some half an hour. `ARGS='--architecture arm64'` for the other processor.
@@ -177,20 +179,22 @@ peers: $(PEERS_NODE)
 	$(CARGO) build --release --locked --manifest-path tests/peers/socketioxide/Cargo.toml \
 		--target-dir $(abspath $(TARGET))/peers
 
-# The server has core 0, the load and what stands in for AWS have core 1.
-BENCH_FANOUT = taskset --cpu-list 1 $(abspath $(TARGET))/release/bench-fanout
+# The server has core 0, the load and what stands in for AWS have core 1. The server is built as for its image.
+BENCH_FANOUT = taskset --cpu-list 1 $(abspath $(TARGET))/release/bench-fanout --node $(abspath $(TARGET))/dist/ws-server
 
 ## Fan-out beside other servers; writes docs/performance.md with its pictures. Fails when a promise is
 ## broken, not when a goal is missed. A machine with nothing else to do, two cores at least.
-bench:
-	$(CARGO) build --release --workspace
+bench: bench-programs
 	-$(MAKE) peers
 	$(BENCH_FANOUT) --out docs $(ARGS)
 
 ## What the goals depend on, once; writes nothing.
-bench-quick:
-	$(CARGO) build --release --workspace
+bench-quick: bench-programs
 	$(BENCH_FANOUT) --quick $(ARGS)
+
+bench-programs:
+	$(CARGO) build --release --workspace
+	$(DIST)
 
 ## The decisions, the encoding and the fan-out alone, by criterion.
 bench-micro:

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """How large the server's image is, layer by layer, on a machine without a container engine.
 
-    python3 scripts/image_size.py target/release/ws-server
+    python3 scripts/image_size.py target/dist/ws-server
 
 It takes apart what the Dockerfile's last stage names: the Debian packages that the base image is made of, in the
 versions of today, and what is copied into it. The program tells for which processor. Needs Debian 12 (apt-get and

@@ -4,7 +4,7 @@
 #
 #     scripts/server-arm64.sh        on Debian on x86_64 with gcc-aarch64-linux-gnu and libc6-dev-arm64-cross
 #
-# What is made: target/rust-arm64/build/aarch64-unknown-linux-gnu/release/ws-server, to be weighed by scripts/image_size.py.
+# What is made: target/rust-arm64/build/aarch64-unknown-linux-gnu/dist/ws-server, to be weighed by scripts/image_size.py.
 set -euo pipefail
 
 cd "$(dirname "$0")/.."
@@ -16,5 +16,5 @@ command -v "$gcc" >/dev/null || {
 source scripts/rust-arm64.sh
 
 RUSTC="$rustc" CARGO_TARGET_DIR="$work/build" CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER="$gcc" \
-    cargo build --release --locked --target aarch64-unknown-linux-gnu --package ws-server
-ls -l "$work/build/aarch64-unknown-linux-gnu/release/ws-server"
+    cargo build --profile dist --locked --target aarch64-unknown-linux-gnu --package ws-server
+ls -l "$work/build/aarch64-unknown-linux-gnu/dist/ws-server"

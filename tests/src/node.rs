@@ -1,5 +1,6 @@
 //! A server node as a program of its own, joined to a stack's parts of AWS as it would be to AWS.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::process::{Finished, Process};
@@ -70,15 +71,15 @@ impl Node {
         Self::launch_in(&Self::environment(stack), stack, port, flags)
     }
 
-    /// Starts a node on these cores alone, as `taskset --cpu-list` takes them, with further flags.
+    /// Starts a node of a program of its own on these cores alone, as `taskset --cpu-list` takes them, with further flags.
     ///
     /// # Panics
     /// When it does not become ready.
-    pub async fn start_on(cores: &str, stack: &Stack, flags: &[&str]) -> Self {
+    pub async fn start_on(cores: &str, program: &Path, stack: &Stack, flags: &[&str]) -> Self {
         for _ in 0..ATTEMPTS {
             let port = ports::free(1);
             let arguments = Self::all_arguments(stack, port, flags);
-            let process = Process::start_on(cores, "ws-server", &arguments, &Self::environment(stack));
+            let process = Process::start_at_on(cores, program, &arguments, &Self::environment(stack));
             if let Some(node) = (Self { process, port }).ready().await {
                 return node;
             }

@@ -1,7 +1,7 @@
 use std::fmt;
-use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use smol_str::SmolStr;
 
 /// A message's number in its room and epoch: contiguous, from 1. As a position, 0 is before the first message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
@@ -62,7 +62,7 @@ impl fmt::Display for Seq {
 /// A stretch of a room's life within which a number means one message. Written as `<generation>.<random>`; the
 /// generation counts a room's epochs from 1. The empty epoch belongs to a room to which nobody has written yet.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Epoch(Arc<str>);
+pub struct Epoch(SmolStr);
 
 impl Epoch {
     const MAX_LEN: usize = 64;
@@ -70,7 +70,7 @@ impl Epoch {
     /// The epoch of a room that nobody has written to.
     #[must_use]
     pub fn none() -> Self {
-        Self("".into())
+        Self(SmolStr::default())
     }
 
     /// A room's first epoch.

@@ -90,7 +90,7 @@ impl SnsMessage {
         let fields = Fields::parse(body)?;
         let ticket =
             fields.token.zip(fields.subscribe_url).map(|(token, subscribe_url)| Ticket { token, subscribe_url });
-        let kind = match (fields.r#type.as_str(), ticket) {
+        let kind = match (&*fields.r#type, ticket) {
             ("Notification", _) => SnsKind::Notification,
             ("SubscriptionConfirmation", Some(ticket)) => SnsKind::SubscriptionConfirmation(ticket),
             ("UnsubscribeConfirmation", Some(ticket)) => SnsKind::UnsubscribeConfirmation(ticket),
@@ -99,13 +99,13 @@ impl SnsMessage {
             }
             _ => return Err(SnsMessageError::Field("the Type is unknown")),
         };
-        let algorithm = match fields.signature_version.as_str() {
+        let algorithm = match &*fields.signature_version {
             "1" => SignatureAlgorithm::Sha1WithRsa,
             "2" => SignatureAlgorithm::Sha256WithRsa,
             _ => return Err(SnsMessageError::Field("the SignatureVersion is unknown")),
         };
         let signature =
-            STANDARD.decode(&fields.signature).map_err(|_| SnsMessageError::Field("the Signature is not base64"))?;
+            STANDARD.decode(&*fields.signature).map_err(|_| SnsMessageError::Field("the Signature is not base64"))?;
         let published = timestamp::read(&fields.timestamp).ok_or(SnsMessageError::Field("the Timestamp is no time"))?;
         if fields.message_id.is_empty() || fields.message_id.len() > MAX_MESSAGE_ID {
             return Err(SnsMessageError::Field("the MessageId has 1 to 100 bytes"));

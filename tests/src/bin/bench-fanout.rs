@@ -33,6 +33,9 @@ struct Cli {
     /// The server's cores; this program is to be started on another one
     #[arg(long, default_value = "0", value_name = "LIST")]
     server_cores: String,
+    /// The node's program; without it, the one beside this program
+    #[arg(long, value_name = "FILE")]
+    node: Option<PathBuf>,
     /// Where performance.md and the folder performance are written; without it nothing is
     #[arg(long, value_name = "FOLDER")]
     out: Option<PathBuf>,
@@ -52,7 +55,14 @@ async fn main() -> ExitCode {
                 return ExitCode::from(2);
             }
         },
-        _ => run(&settings(&cli)).await,
+        _ => {
+            let settings = settings(&cli);
+            if !settings.node.is_file() {
+                eprintln!("bench-fanout: no program at {}", settings.node.display());
+                return ExitCode::from(2);
+            }
+            run(&settings).await
+        }
     };
     if let Some(folder) = &cli.out
         && let Err(error) = write(folder, &results)
@@ -72,6 +82,7 @@ fn settings(cli: &Cli) -> Settings {
         only: cli.only.clone(),
         servers: cli.servers.clone(),
         server_cores: cli.server_cores.clone(),
+        node: cli.node.clone().unwrap_or_else(|| tests::process::program("ws-server")),
         command: if cli.quick { "make bench-quick" } else { "make bench" }.to_owned(),
     }
 }

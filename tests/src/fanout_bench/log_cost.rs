@@ -1,5 +1,6 @@
 //! What a publish costs a node when it goes through the log.
 
+use std::path::Path;
 use std::time::Duration;
 
 use super::measure::{Metrics, Outcome};
@@ -15,8 +16,13 @@ const IN_FLIGHT: usize = 4;
 ///
 /// # Panics
 /// When a client cannot connect or join.
-pub(super) async fn log_cost(stack: &Stack, cores: &str, publishers: usize, time: Duration) -> Outcome {
-    let node = Node::start_on(cores, stack, &[]).await;
+pub(super) async fn log_cost(
+    stack: &Stack,
+    (cores, program): (&str, &Path),
+    publishers: usize,
+    time: Duration,
+) -> Outcome {
+    let node = Node::start_on(cores, program, stack, &[]).await;
     let before = cpu_time(node.process().pid());
     let options = LoadOptions {
         urls: vec![node.ws()],

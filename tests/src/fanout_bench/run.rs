@@ -1,6 +1,7 @@
 //! All measurements, server by server and again.
 
 use std::io::Write as _;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use client::{Client, ClientOptions, JoinFrom};
@@ -64,6 +65,8 @@ pub struct Settings {
     pub servers: Vec<Kind>,
     /// The server's cores, as `taskset --cpu-list` takes them. The load is where this process is.
     pub server_cores: String,
+    /// The node that is measured.
+    pub node: PathBuf,
     /// How this was called.
     pub command: String,
 }
@@ -115,7 +118,7 @@ pub async fn run(settings: &Settings) -> Results {
     results
 }
 
-impl Bench<'_> {
+impl<'a> Bench<'a> {
     fn wants_server(&self, kind: Kind) -> bool {
         self.settings.servers.is_empty() || self.settings.servers.contains(&kind)
     }
@@ -128,6 +131,10 @@ impl Bench<'_> {
         let asked_for = point.goal || !self.settings.quick;
         let peer = kind.is_ours() || matches!(kind, Kind::RawWrite | Kind::RawCoalesce) || !self.settings.quick;
         asked_for && peer && point.is_for(kind) && self.wants(&point.name())
+    }
+
+    async fn server(&self, kind: Kind, cores: &str) -> Server<'a> {
+        Server::start(kind, self.stack, cores, &self.settings.node).await
     }
 
     fn times(&self) -> Times {
@@ -175,7 +182,7 @@ impl Bench<'_> {
         let fitting = self.most;
         for &clients in most.iter().filter(|&&clients| kind.keeps_order() && clients <= fitting) {
             if self.wants(&idle(clients)) {
-                let server = Server::start(kind, self.stack, &cores).await;
+                let server = self.server(kind, &cores).await;
                 let outcome = idle_clients(&server, &self.rooms, clients);
                 self.note(&idle(clients), kind, outcome);
                 server.stop().await;
@@ -186,7 +193,7 @@ impl Bench<'_> {
         }
         for (point, what) in [(CONNECTS, connects as fn(&Server<'_>, &str, usize) -> Outcome), (VANISH, vanish)] {
             if self.wants(point) {
-                let server = Server::start(kind, self.stack, &cores).await;
+                let server = self.server(kind, &cores).await;
                 let clients = CROWD.min(self.most / 1_000 * 1_000);
                 let (mut metrics, broken) = what(&server, &self.rooms, clients);
                 metrics.insert("clients".to_owned(), clients as f64);
@@ -203,7 +210,7 @@ impl Bench<'_> {
             return;
         }
         let cores = self.settings.server_cores.clone();
-        let server = Server::start(kind, self.stack, &cores).await;
+        let server = self.server(kind, &cores).await;
         for point in points {
             let outcome = fan_out(&server, &self.rooms, point, self.times(), true).await;
             self.note(&point.name(), kind, outcome);
@@ -218,7 +225,7 @@ impl Bench<'_> {
         let both = "0-1".to_owned();
         for (name, cores) in [(ONE_CORE, self.settings.server_cores.clone()), (TWO_CORES, both)] {
             if self.wants(name) && self.wants_server(Kind::Roomcast) {
-                let server = Server::start(Kind::Roomcast, self.stack, &cores).await;
+                let server = self.server(Kind::Roomcast, &cores).await;
                 let outcome = fan_out(&server, &self.rooms, &point, self.times(), false).await;
                 self.note(name, Kind::Roomcast, outcome);
                 server.stop().await;
@@ -226,7 +233,7 @@ impl Bench<'_> {
         }
         for (name, cores) in [(SWEEP_ONE, self.settings.server_cores.clone()), (SWEEP_TWO, "0-1".to_owned())] {
             if self.wants(name) && self.wants_server(Kind::Roomcast) {
-                let server = Server::start(Kind::Roomcast, self.stack, &cores).await;
+                let server = self.server(Kind::Roomcast, &cores).await;
                 let outcome = sweep(&server, &self.rooms, SLEEPERS, self.times()).await;
                 self.note(name, Kind::Roomcast, outcome);
                 server.stop().await;
@@ -239,7 +246,8 @@ impl Bench<'_> {
         for publishers in [1, 20] {
             let name = log(publishers);
             if self.wants(&name) && self.wants_server(Kind::Roomcast) {
-                let outcome = log_cost(self.stack, &self.settings.server_cores, publishers, self.settings.time).await;
+                let place = (self.settings.server_cores.as_str(), self.settings.node.as_path());
+                let outcome = log_cost(self.stack, place, publishers, self.settings.time).await;
                 self.note(&name, Kind::Roomcast, outcome);
             }
         }

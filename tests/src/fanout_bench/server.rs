@@ -119,11 +119,11 @@ enum Running {
 }
 
 impl<'a> Server<'a> {
-    /// Starts it on these cores, as `taskset --cpu-list` takes them.
+    /// Starts it on these cores, as `taskset --cpu-list` takes them; `program` is our own node.
     ///
     /// # Panics
     /// When it does not listen in time.
-    pub async fn start(kind: Kind, stack: &'a Stack, cores: &str) -> Self {
+    pub async fn start(kind: Kind, stack: &'a Stack, cores: &str, program: &Path) -> Self {
         let port = ports::free(1);
         let text = |text: &str| text.to_owned();
         let node = |script: &str| vec![peers().join("node").join(script).display().to_string(), port.to_string()];
@@ -131,7 +131,8 @@ impl<'a> Server<'a> {
         let process = match kind {
             Kind::Roomcast | Kind::WithoutIoUring => {
                 let io_uring = if kind == Kind::Roomcast { "auto" } else { "off" };
-                let node = Node::start_on(cores, stack, &["--sessions", "200000", "--io-uring", io_uring]).await;
+                let node =
+                    Node::start_on(cores, program, stack, &["--sessions", "200000", "--io-uring", io_uring]).await;
                 return Self { kind, stack, running: Running::Node(node) };
             }
             Kind::RawWrite => Process::start_on(cores, "raw-server", &raw("write"), &[]),

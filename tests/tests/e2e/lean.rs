@@ -94,8 +94,17 @@ async fn a_node_that_is_fed_as_by_sns_delivers_what_it_is_told_after_the_logs_la
     let feed = SnsFeed::new(&stack, &node, script.clone(), (pace, 2), Duration::from_millis(100)).await;
     herd.feed(pace, 2, script, Box::new(feed));
     let measured = herd.measure(Duration::from_millis(500));
-    assert_eq!(herd.settle(PATIENCE), [""; 0]);
     assert!(measured.deliveries >= 60, "{}", measured.deliveries);
+    herd.doze(true);
+    tests::eventually("they sleep", || async {
+        let before = herd.times().deliveries;
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        herd.times().deliveries == before
+    })
+    .await;
+    herd.doze(false);
+    assert!(herd.measure(Duration::from_millis(500)).deliveries >= 60, "they go on where they were");
+    assert_eq!(herd.settle(PATIENCE), [""; 0]);
     drop(herd);
     node.stop().await;
     stack.stop().await;

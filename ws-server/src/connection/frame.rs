@@ -57,36 +57,37 @@ impl Frame {
     }
 
     /// Encodes text frames that belong together: `write` adds the payload of each, and `usual` is how many bytes they have
-    /// if they are not unusual. Returns all of them as one, and each; the bytes are shared.
+    /// if they are not unusual. `part` takes each by itself, in order; returns all of them as one. The bytes are shared.
     #[must_use]
     pub(crate) fn run<T>(
         payloads: impl ExactSizeIterator<Item = T>,
         usual: usize,
         mut write: impl FnMut(&mut Vec<u8>, T),
-    ) -> (Self, Vec<Self>) {
+        mut part: impl FnMut(Self),
+    ) -> Self {
         let count = payloads.len();
         let mut wire = Vec::with_capacity(usual + LONGEST_HEADER * count);
-        let mut parts = Vec::with_capacity(count);
-        for payload in payloads {
-            let bytes = websocket::push_text_with(&mut wire, |wire| write(wire, payload));
-            parts.push((wire.len(), bytes));
+        let (mut payload, mut longest) = (0, 0);
+        // Where each ends, and the bytes of its payload. Most runs are one frame, and need no such list.
+        let mut ends = Vec::new();
+        for each in payloads {
+            let bytes = websocket::push_text_with(&mut wire, |wire| write(wire, each));
+            (payload, longest) = (payload + bytes, bytes.max(longest));
+            if count > 1 {
+                ends.push((wire.len(), bytes));
+            }
         }
         // As long as the node remembers them, no memory is kept that they do not need.
-        let wire = Bytes::from(wire.into_boxed_slice());
-        if let [(_, payload)] = parts[..] {
-            let frame = Self::encoded(wire, payload, payload);
-            return (frame.clone(), vec![frame]);
+        let run = Self::encoded(Bytes::from(wire.into_boxed_slice()), payload, longest);
+        if count == 1 {
+            part(run.clone());
         }
-        let payload = parts.iter().map(|(_, bytes)| bytes).sum();
-        let longest = parts.iter().map(|(_, bytes)| *bytes).max().unwrap_or_default();
         let mut start = 0;
-        let each = parts.into_iter().map(|(end, bytes)| {
-            let part = wire.slice(start..end);
+        for (end, bytes) in ends {
+            part(Self::encoded(run.0.wire.slice(start..end), bytes, bytes));
             start = end;
-            Self::encoded(part, bytes, bytes)
-        });
-        let each = each.collect();
-        (Self::encoded(wire, payload, longest), each)
+        }
+        run
     }
 
     /// All of these as one, in one piece of memory.

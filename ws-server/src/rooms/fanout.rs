@@ -23,10 +23,11 @@ pub(crate) fn fan_out(
     burst: &mut usize,
     most: usize,
 ) -> bool {
-    let (run, frames) = encode_run(room, segment);
-    for (frame, (seq, _)) in frames.into_iter().zip(segment.messages()) {
+    let mut seq = segment.seq;
+    let run = encode_run(room, segment, |frame| {
         recent.push(seq, frame);
-    }
+        seq = seq.next();
+    });
     // One segment always fits an outbox that is half empty: whoever has no space for it is slow.
     let fits = *burst == 0 || *burst + run.len() <= most;
     if fits {
@@ -45,10 +46,13 @@ pub(crate) fn fan_out_signal(signal: &EncodedSignal, sender: Option<&SessionId>,
 
 /// A segment's messages as frames, in order.
 pub(crate) fn encode(room: &RoomName, segment: &Segment) -> Vec<Frame> {
-    encode_run(room, segment).1
+    let mut frames = Vec::with_capacity(segment.messages().len());
+    let _run = encode_run(room, segment, |frame| frames.push(frame));
+    frames
 }
 
-fn encode_run(room: &RoomName, segment: &Segment) -> (Frame, Vec<Frame>) {
+/// Gives `each` the messages' frames, in order; returns all of them as one.
+fn encode_run(room: &RoomName, segment: &Segment, each: impl FnMut(Frame)) -> Frame {
     let usual = segment.messages().map(|(_, message)| MessageFrame::usual_len(room, message)).sum();
-    Frame::run(segment.messages(), usual, |out, (seq, message)| MessageFrame::encode_to(out, room, seq, message))
+    Frame::run(segment.messages(), usual, |out, (seq, message)| MessageFrame::encode_to(out, room, seq, message), each)
 }

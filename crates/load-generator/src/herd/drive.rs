@@ -22,6 +22,8 @@ const BUFFER: usize = 512 * 1024;
 const LOOK: Duration = Duration::from_millis(5);
 /// Connections that are begun in one turn: those that stand already are not kept waiting.
 const DIALLED: usize = 32;
+/// What a loop wants to know of its clients.
+const INTEREST: Interest = Interest::READABLE.add(Interest::WRITABLE);
 /// Events of one turn.
 const EVENTS: usize = 1_024;
 
@@ -77,10 +79,11 @@ impl Drive {
             let told = self.shared.told.load(Ordering::Acquire);
             if told != self.told {
                 self.told = told;
-                match self.look() {
-                    Leave::Stay => {}
-                    leave => return self.leave(leave),
+                let (leave, dozing) = self.look();
+                if leave != Leave::Stay {
+                    return self.leave(leave);
                 }
+                self.doze(dozing);
             }
             if self.dozing {
                 std::thread::sleep(LOOK);
@@ -104,14 +107,32 @@ impl Drive {
         }
     }
 
-    /// Takes what has changed for this loop.
-    fn look(&mut self) -> Leave {
+    /// Takes what has changed for this loop: how to go, and whether to sleep.
+    fn look(&mut self) -> (Leave, bool) {
         let mut state = self.shared.state();
         if self.number == 0 && state.feeding.is_some() {
             self.feeding = state.feeding.take();
         }
-        self.dozing = state.dozing;
-        state.leave
+        (state.leave, state.dozing)
+    }
+
+    /// Falls asleep or wakes up. The kernel does not tell who sleeps what comes: telling it would be the work of whoever
+    /// sends, one after the other.
+    fn doze(&mut self, dozing: bool) {
+        if std::mem::replace(&mut self.dozing, dozing) == dozing {
+            return;
+        }
+        for client in 0..self.members.len() {
+            let Some(member) = &mut self.members[client] else { continue };
+            let registry = self.poll.registry();
+            let done = match dozing {
+                true => registry.deregister(&mut member.stream),
+                false => registry.register(&mut member.stream, Token(client), INTEREST),
+            };
+            if let Err(error) = done {
+                self.on_end(client, &error.into());
+            }
+        }
     }
 
     fn patience(&self) -> Duration {
@@ -143,8 +164,7 @@ impl Drive {
         let place = self.shared.plan.place(seat);
         let crowd = &self.shared.crowd;
         let mut stream = self.dial.dial(crowd.targets[place.1].address(), source(seat, crowd.sources))?;
-        let interest = Interest::READABLE | Interest::WRITABLE;
-        self.poll.registry().register(&mut stream, Token(client), interest)?;
+        self.poll.registry().register(&mut stream, Token(client), INTEREST)?;
         self.members[client] = Some(Member::new(stream, seat, place, due));
         Ok(())
     }
