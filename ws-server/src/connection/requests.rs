@@ -85,7 +85,7 @@ impl Requests {
     pub(super) fn settle(&mut self) -> bool {
         while let Some(command) = self.parked.pop_front() {
             if let Err(command) = self.connections.rooms.try_send(command) {
-                self.parked.push_front(command);
+                self.parked.push_front(*command);
                 return false;
             }
         }
@@ -170,7 +170,7 @@ impl Requests {
         if !self.settle() {
             self.parked.push_back(command);
         } else if let Err(command) = self.connections.rooms.try_send(command) {
-            self.parked.push_back(command);
+            self.parked.push_back(*command);
         }
     }
 

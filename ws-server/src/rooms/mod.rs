@@ -105,10 +105,10 @@ impl Rooms {
     }
 
     /// Hands a command to its room's shard, or gives it back when that is busy.
-    pub(crate) fn try_send(&self, command: Command) -> Result<(), Command> {
+    pub(crate) fn try_send(&self, command: Command) -> Result<(), Box<Command>> {
         let Some(room) = command.room() else { return Ok(()) };
         match self.shard(room).try_send(command) {
-            Err(TrySendError::Full(command)) => Err(command),
+            Err(TrySendError::Full(command)) => Err(Box::new(command)),
             // A shard ends only with the process: then there is nobody left to tell.
             Ok(()) | Err(TrySendError::Closed(_)) => Ok(()),
         }
