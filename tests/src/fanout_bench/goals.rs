@@ -53,7 +53,7 @@ pub(super) fn verdicts(results: &Results) -> Vec<Verdict> {
     let ratio = |point: &str, metric: &str, peer: &'static str, goal| {
         let measured = results.median(point, ROOMCAST, metric);
         let beside = results.median(point, peer, metric);
-        let judged = measured.zip(beside).map(|(measured, beside)| measured / beside);
+        let judged = results.ratio((point, ROOMCAST), (point, peer), metric);
         let what = format!("{point}: {metric}");
         Verdict { what, measured, beside: Some((peer, beside.unwrap_or(f64::NAN))), judged, goal }
     };
@@ -64,21 +64,22 @@ pub(super) fn verdicts(results: &Results) -> Vec<Verdict> {
     let one = "1000 clients, 1 room, 1 in flight";
     let two_cores = {
         let at = |point| results.median(point, ROOMCAST, "deliveries/s meanwhile");
-        let judged = at(SWEEP_TWO).zip(at(SWEEP_ONE)).map(|(two, one)| two / one);
+        let judged = results.ratio((SWEEP_TWO, ROOMCAST), (SWEEP_ONE, ROOMCAST), "deliveries/s meanwhile");
         let beside = Some(("one core", at(SWEEP_ONE).unwrap_or(f64::NAN)));
         let what = format!("{SWEEP_TWO}: deliveries/s meanwhile");
         Verdict { what, measured: at(SWEEP_TWO), beside, judged, goal: Goal::AtLeast(1.7) }
     };
     let two_cores_time = {
         let at = |point| results.median(point, ROOMCAST, "server cpu us/delivery");
-        let judged = at(ONE_CORE).zip(at(TWO_CORES)).map(|(one, two)| 2.0 * one / two);
+        let judged = results.ratio((ONE_CORE, ROOMCAST), (TWO_CORES, ROOMCAST), "server cpu us/delivery");
+        let judged = judged.map(|one_to_two| 2.0 * one_to_two);
         let beside = Some(("one core", at(ONE_CORE).unwrap_or(f64::NAN)));
         let what = format!("{TWO_CORES}: server cpu us/delivery, as deliveries of two cores' time");
         Verdict { what, measured: at(TWO_CORES), beside, judged, goal: Goal::AtLeast(1.7) }
     };
     let batched = {
         let at = |publishers: usize| results.median(&log(publishers), ROOMCAST, "server cpu us/publish");
-        let judged = at(20).zip(at(1)).map(|(many, one)| many / one);
+        let judged = results.ratio((&log(20), ROOMCAST), (&log(1), ROOMCAST), "server cpu us/publish");
         let beside = Some(("1 publisher", at(1).unwrap_or(f64::NAN)));
         let what = format!("{}: server cpu us/publish", log(20));
         Verdict { what, measured: at(20), beside, judged, goal: Goal::AtMost(1.0) }

@@ -40,9 +40,17 @@ impl Results {
     #[must_use]
     pub fn median(&self, point: &str, server: &str, metric: &str) -> Option<f64> {
         let runs = self.rows.get(&(point.to_owned(), server.to_owned()))?;
-        let mut values: Vec<f64> = runs.iter().filter_map(|run| run.get(metric).copied()).collect();
-        values.sort_by(f64::total_cmp);
-        values.get(values.len().checked_sub(1)? / 2).copied()
+        median(runs.iter().filter_map(|run| run.get(metric).copied()).collect())
+    }
+
+    /// How many times the second row's number the first one's is: the median of what it was in each repetition. What comes
+    /// and goes on a machine that others use does not count for one of two that were measured at different times.
+    #[must_use]
+    pub fn ratio(&self, (point, server): (&str, &str), beside: (&str, &str), metric: &str) -> Option<f64> {
+        let runs = |point: &str, server: &str| self.rows.get(&(point.to_owned(), server.to_owned()));
+        let pairs = runs(point, server)?.iter().zip(runs(beside.0, beside.1)?);
+        let ratio = |(run, other): (&Metrics, &Metrics)| Some(run.get(metric)? / other.get(metric)?);
+        median(pairs.filter_map(ratio).collect())
     }
 
     /// The medians of all metrics whose names begin so, without that beginning.
@@ -115,6 +123,12 @@ impl Results {
     }
 }
 
+/// Of an even number, the lower one.
+fn median(mut values: Vec<f64>) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len().checked_sub(1)? / 2).copied()
+}
+
 /// Processor, cores and kernel of this machine.
 fn machine() -> String {
     let read = |path| std::fs::read_to_string(path).unwrap_or_default();
@@ -130,6 +144,21 @@ fn machine() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_ratio_is_the_median_of_each_repetitions_own() {
+        let mut results = Results::new("make bench".to_owned());
+        for (server, values) in [("s", [30.0, 1.0, 2.0]), ("t", [20.0, 1.0, 4.0])] {
+            for value in values {
+                results.add("p", server, Metrics::from([("m".to_owned(), value)]));
+            }
+        }
+        assert_eq!(results.ratio(("p", "s"), ("p", "t"), "m"), Some(1.0));
+        assert_eq!(
+            (results.ratio(("p", "s"), ("p", "u"), "m"), results.ratio(("p", "s"), ("p", "t"), "n")),
+            (None, None)
+        );
+    }
 
     #[test]
     fn the_median_counts_and_what_is_written_reads_back() {

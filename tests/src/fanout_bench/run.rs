@@ -103,8 +103,9 @@ pub async fn run(settings: &Settings) -> Results {
         for &kind in &here {
             say(&format!("-- {repetition} of {}: {}", settings.repeat, kind.name()));
             bench.crowds(kind).await;
-            bench.loads(kind).await;
         }
+        say(&format!("-- {repetition} of {}: loads", settings.repeat));
+        bench.loads(&here).await;
         bench.cores().await;
         bench.log().await;
     }
@@ -203,19 +204,25 @@ impl<'a> Bench<'a> {
         }
     }
 
-    /// Messages to many clients, all on one server.
-    async fn loads(&mut self, kind: Kind) {
-        let points: Vec<&Point> = POINTS.iter().filter(|point| self.wants_point(point, kind)).collect();
-        if points.is_empty() {
-            return;
-        }
+    /// Messages to many clients, one server after the other at each point: what is compared is seconds apart. Those that wait for
+    /// their turn have nobody to serve.
+    async fn loads(&mut self, kinds: &[Kind]) {
         let cores = self.settings.server_cores.clone();
-        let server = self.server(kind, &cores).await;
-        for point in points {
-            let outcome = fan_out(&server, &self.rooms, point, self.times(), true).await;
-            self.note(&point.name(), kind, outcome);
+        let mut servers = Vec::new();
+        for &kind in kinds.iter().filter(|kind| POINTS.iter().any(|point| self.wants_point(point, **kind))) {
+            servers.push(self.server(kind, &cores).await);
         }
-        server.stop().await;
+        for point in &POINTS {
+            for server in &servers {
+                if self.wants_point(point, server.kind()) {
+                    let outcome = fan_out(server, &self.rooms, point, self.times(), true).await;
+                    self.note(&point.name(), server.kind(), outcome);
+                }
+            }
+        }
+        for server in servers {
+            server.stop().await;
+        }
     }
 
     /// The same load with one core and with two, of which the load needs its part; and a message to clients who sleep, where it
