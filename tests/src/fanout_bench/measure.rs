@@ -18,8 +18,6 @@ pub(super) type Outcome = (Metrics, Vec<String>);
 
 /// How long everybody may take to come, and what is missing at the end.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// How much longer where many only come and are there: the machine may be an emulated one.
-const PATIENCE_EACH: Duration = Duration::from_millis(10);
 /// As fast as they can.
 const AT_ONCE: f64 = 1e6;
 /// Clients that come from one address: a few thousand, so that ports are found at once.
@@ -177,7 +175,7 @@ pub(super) fn idle(server: &Server<'_>, rooms: &str, clients: usize) -> Outcome 
     let empty = server.usage().rss;
     let options = HerdOptions { spin: false, ..herd(server, rooms, clients, clients / 100) };
     let herd = Herd::start(&options).expect("the server is there");
-    herd.come(PATIENCE + PATIENCE_EACH * clients as u32).expect("the server takes clients");
+    herd.come(PATIENCE).expect("the server takes clients");
     // What a server frees late it has freed by now.
     std::thread::sleep(Duration::from_secs(1));
     let full = server.usage().rss;
