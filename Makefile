@@ -186,7 +186,7 @@ BENCH_FANOUT = taskset --cpu-list 1 $(abspath $(TARGET))/release/bench-fanout --
 ## broken, not when a goal is missed. A machine with nothing else to do, two cores at least.
 bench: bench-programs
 	-$(MAKE) peers
-	$(BENCH_FANOUT) --out docs $(ARGS)
+	$(BENCH_FANOUT) --elsewhere scripts/user_mode_linux.sh --out docs $(ARGS)
 
 ## What the goals depend on, once; writes nothing.
 bench-quick: bench-programs

@@ -36,6 +36,9 @@ struct Cli {
     /// The node's program; without it, the one beside this program
     #[arg(long, value_name = "FILE")]
     node: Option<PathBuf>,
+    /// What measures the largest crowd where more files may be open, when too few may here: scripts/user_mode_linux.sh
+    #[arg(long, value_name = "PROGRAM")]
+    elsewhere: Option<PathBuf>,
     /// Where performance.md and the folder performance are written; without it nothing is
     #[arg(long, value_name = "FOLDER")]
     out: Option<PathBuf>,
@@ -83,6 +86,7 @@ fn settings(cli: &Cli) -> Settings {
         servers: cli.servers.clone(),
         server_cores: cli.server_cores.clone(),
         node: cli.node.clone().unwrap_or_else(|| tests::process::program("ws-server")),
+        elsewhere: cli.elsewhere.clone(),
         command: if cli.quick { "make bench-quick" } else { "make bench" }.to_owned(),
     }
 }

@@ -18,6 +18,8 @@ pub(super) type Outcome = (Metrics, Vec<String>);
 
 /// How long everybody may take to come, and what is missing at the end.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// The same for a crowd that only is there: more of it, and it may be where system calls are slow.
+const PATIENCE_EACH: Duration = Duration::from_millis(10);
 /// As fast as they can.
 const AT_ONCE: f64 = 1e6;
 /// Clients that come from one address: a few thousand, so that ports are found at once.
@@ -175,7 +177,8 @@ pub(super) fn idle(server: &Server<'_>, rooms: &str, clients: usize) -> Outcome 
     let empty = server.usage().rss;
     let options = HerdOptions { spin: false, ..herd(server, rooms, clients, clients / 100) };
     let herd = Herd::start(&options).expect("the server is there");
-    herd.come(PATIENCE).expect("the server takes clients");
+    let patience = PATIENCE + PATIENCE_EACH * u32::try_from(clients).expect("fewer than files can be open");
+    herd.come(patience).expect("the server takes clients");
     // What a server frees late it has freed by now.
     std::thread::sleep(Duration::from_secs(1));
     let full = server.usage().rss;
@@ -184,7 +187,7 @@ pub(super) fn idle(server: &Server<'_>, rooms: &str, clients: usize) -> Outcome 
         ("rss MiB", full as f64 / f64::from(1 << 20)),
         ("rss MiB empty", empty as f64 / f64::from(1 << 20)),
     ]);
-    (told, herd.settle(PATIENCE))
+    (told, herd.settle(patience))
 }
 
 /// How long newcomers take to come into a room while so many others vanish at once.

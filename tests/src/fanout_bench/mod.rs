@@ -4,6 +4,7 @@
 //! is measured in the same run: this repository's node beside servers with nothing in them ([`crate::raw_peer`]) and
 //! beside others that people use (`tests/peers`). A missed goal is told; a broken promise fails the run.
 
+mod elsewhere;
 mod goals;
 mod log_cost;
 mod measure;

@@ -8,6 +8,7 @@ use client::{Client, ClientOptions, JoinFrom};
 use load_generator::herd::FeedPace;
 use protocol::{Body, MessageId, RoomName};
 
+use super::elsewhere;
 use super::goals::verdicts;
 use super::log_cost::log_cost;
 use super::measure::{Outcome, Times, connects, fan_out, idle as idle_clients, sweep, vanish};
@@ -67,6 +68,8 @@ pub struct Settings {
     pub server_cores: String,
     /// The node that is measured.
     pub node: PathBuf,
+    /// What runs this same program where more files may be open.
+    pub elsewhere: Option<PathBuf>,
     /// How this was called.
     pub command: String,
 }
@@ -93,11 +96,6 @@ pub async fn run(settings: &Settings) -> Results {
     let kinds: Vec<Kind> = Kind::ALL.into_iter().filter(|kind| bench.wants_server(*kind)).collect();
     let (here, missing): (Vec<Kind>, Vec<Kind>) = kinds.into_iter().partition(|kind| kind.missing().is_none());
     bench.results.missing = missing.into_iter().filter_map(Kind::missing).collect();
-    if most < MOST {
-        let told =
-            format!("more than {most} clients were not measured: the operating system allows no more open files");
-        bench.results.missing.push(told);
-    }
     bench.say_in_every_room().await;
     for repetition in 1..=settings.repeat {
         for &kind in &here {
@@ -109,6 +107,7 @@ pub async fn run(settings: &Settings) -> Results {
         bench.cores().await;
         bench.log().await;
     }
+    bench.more_than_fit(&here);
     let Bench { results, .. } = bench;
     stack.stop().await;
     for verdict in verdicts(&results) {
@@ -201,6 +200,26 @@ impl<'a> Bench<'a> {
                 self.note(point, kind, (metrics, broken));
                 server.stop().await;
             }
+        }
+    }
+
+    /// The largest crowd, where the operating system allows too few open files for it: elsewhere, once.
+    fn more_than_fit(&mut self, kinds: &[Kind]) {
+        let point = idle(MOST);
+        let kinds: Vec<Kind> =
+            kinds.iter().copied().filter(|kind| matches!(kind, Kind::Roomcast | Kind::RawWrite)).collect();
+        if self.most >= MOST || !self.wants(&point) || kinds.is_empty() {
+            return;
+        }
+        let why = format!("here the operating system allows open files for {} clients", self.most);
+        let Some(program) = &self.settings.elsewhere else {
+            self.results.missing.push(format!("{point} were not measured: {why}"));
+            return;
+        };
+        say(&format!("-- {point}: by {}", program.display()));
+        match elsewhere::measure(program, self.settings, &point, &kinds) {
+            Ok(results) => self.results.take(results, &format!("once; {why}")),
+            Err(error) => self.results.missing.push(format!("{point} were not measured: {why}; {error}")),
         }
     }
 
