@@ -8,14 +8,17 @@ use super::results::Results;
 use super::server::Kind;
 
 /// The metrics that tables show, where a point has them.
-const SHOWN: [&str; 17] = [
+const SHOWN: [&str; 20] = [
     "clients",
     "deliveries/s",
+    "deliveries/s meanwhile",
     "server cpu us/delivery",
     "server cpu %",
     "load cpu %",
     "p50 ms",
     "p99 ms",
+    "last client p50 ms",
+    "rss MiB",
     "rss bytes/connection",
     "connects/s",
     "server cpu us/connect",

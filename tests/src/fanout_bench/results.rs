@@ -155,7 +155,8 @@ fn machine() -> String {
     let all = info.lines().filter(|line| line.starts_with("processor")).count().max(cores);
     let kernel = read("/proc/sys/kernel/osrelease");
     let kernel = kernel.trim().split('-').next().unwrap_or_default();
-    format!("{}, {all} cores, Linux {kernel}, loopback", model.trim_start_matches([':', ' ', '\t']))
+    let cores = if all == 1 { "1 core".to_owned() } else { format!("{all} cores") };
+    format!("{}, {cores}, Linux {kernel}, loopback", model.trim_start_matches([':', ' ', '\t']))
 }
 
 #[cfg(test)]
