@@ -31,17 +31,27 @@ def say(what):
     print(what, flush=True)
 
 
-def sources(context):
-    """What git knows of the repository, as it is now."""
+def sources(context, base, architecture):
+    """What git knows of the repository, as it is now. A stage whose platform the Dockerfile leaves open has the one that is built
+    for; this buildah gives it that of the stage before."""
     shutil.rmtree(context, ignore_errors=True)
     context.mkdir(parents=True)
     run("sh", "-c", 'git ls-files -z | tar --create --null --files-from - | tar --extract --directory "$0"', context, cwd=REPOSITORY)
+    dockerfile = context / "Dockerfile"
+    text = dockerfile.read_text().replace(f"\nFROM {base}\n", f"\nFROM --platform=linux/{architecture} {base}\n")
+    dockerfile.write_text(text)
+
+
+def here():
+    """This machine's processor, as images name it."""
+    return run("dpkg", "--print-architecture").decode().strip()
 
 
 def build(engine, context, architecture, log):
     """Seconds that it took, and the steps that were not built again."""
-    # OCI's own format knows no HEALTHCHECK.
+    # OCI's own format knows no HEALTHCHECK. Docker names the platform that it builds on by itself; this buildah does not.
     command = [*engine.command, "build", "--isolation=chroot", "--format=docker", "--layers", "--pull-never"]
+    command += [f"--build-arg=BUILDPLATFORM=linux/{here()}"]
     start = time.monotonic()
     with log.open("w") as out:
         done = subprocess.run([*command, f"--platform=linux/{architecture}", f"--tag={IMAGE}", context], stdout=out, stderr=out)
@@ -112,9 +122,8 @@ def main(argv=None):
     given = parser.parse_args(argv)
     folder = (Path(os.environ.get("CARGO_TARGET_DIR", REPOSITORY / "target")) / "image-check").resolve()
     try:
-        here = run("dpkg", "--print-architecture").decode().strip()
-        architecture = given.architecture or here
-        check(given.local_stack.resolve(), architecture, architecture == here, given.toolchain, folder)
+        architecture = given.architecture or here()
+        check(given.local_stack.resolve(), architecture, architecture == here(), given.toolchain, folder)
     except (Failure, OSError) as error:
         print(f"image_check: {error}", file=sys.stderr)
         return 1
@@ -129,9 +138,10 @@ def check(local_stack, architecture, native, toolchain, folder):
     engine = Engine(folder)
     toolchain = toolchain or Path(run("rustc", "--print", "sysroot", cwd=folder).decode().strip())
     make_bases(engine, dockerfile, architecture, toolchain, folder)
-    say(f"{' and '.join(names(dockerfile))} are made of Debian's packages and {toolchain.name}")
+    builder, base = names(dockerfile)
+    say(f"{builder} and {base} are made of Debian's packages and {toolchain.name}")
     context = folder / "context"
-    sources(context)
+    sources(context, base, architecture)
     check_build(engine, context, architecture, folder)
     config = engine.config(IMAGE)
     check_config(config)
