@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Runs a command where it may open as many files as it likes: in a Linux kernel that is itself a program (user-mode Linux), for a
-# machine that allows too few and lets nobody raise that. It sees this machine's files, may write to FOLDER (its working
-# directory) and TMPDIR alone, and has one processor; system calls are slow there, so it is for what does not depend on time, which memory does not.
+# machine that allows too few and lets nobody raise that. The command sees this machine's files, may write to FOLDER (its working
+# directory) and TMPDIR alone, and has one processor. System calls are slow there, so it is for what does not depend on time,
+# which memory does not.
 #
 #     scripts/user_mode_linux.sh FOLDER COMMAND [ARGUMENT]...
 #

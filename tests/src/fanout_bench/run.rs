@@ -217,7 +217,7 @@ impl<'a> Bench<'a> {
             return;
         };
         say(&format!("-- {point}: by {}", program.display()));
-        match elsewhere::measure(program, self.settings, &point, &kinds) {
+        match elsewhere::measure(program, &self.settings.node, &point, &kinds) {
             Ok(results) => self.results.take(results, &format!("once; {why}")),
             Err(error) => self.results.missing.push(format!("{point} were not measured: {why}; {error}")),
         }
