@@ -173,9 +173,9 @@ impl<'a> Bench<'a> {
     async fn crowds(&mut self, kind: Kind) {
         let cores = self.settings.server_cores.clone();
         let most: &[usize] = match kind {
-            Kind::Roomcast | Kind::RawWrite if self.settings.quick => &[10_000, 50_000],
+            kind if of_crowds(kind) && self.settings.quick => &[10_000, MOST],
             _ if self.settings.quick => &[],
-            Kind::Roomcast | Kind::RawWrite => &IDLE,
+            kind if of_crowds(kind) => &IDLE,
             Kind::RawCoalesce | Kind::WithoutIoUring => &[],
             _ => &IDLE[..2],
         };
@@ -188,7 +188,7 @@ impl<'a> Bench<'a> {
                 server.stop().await;
             }
         }
-        if !matches!(kind, Kind::Roomcast | Kind::RawWrite) {
+        if !of_crowds(kind) {
             return;
         }
         for (point, what) in [(CONNECTS, connects as fn(&Server<'_>, &str, usize) -> Outcome), (VANISH, vanish)] {
@@ -206,8 +206,7 @@ impl<'a> Bench<'a> {
     /// The largest crowd, where the operating system allows too few open files for it: elsewhere, once.
     fn more_than_fit(&mut self, kinds: &[Kind]) {
         let point = idle(MOST);
-        let kinds: Vec<Kind> =
-            kinds.iter().copied().filter(|kind| matches!(kind, Kind::Roomcast | Kind::RawWrite)).collect();
+        let kinds: Vec<Kind> = kinds.iter().copied().filter(|kind| of_crowds(*kind)).collect();
         if self.most >= MOST || !self.wants(&point) || kinds.is_empty() {
             return;
         }
@@ -278,6 +277,11 @@ impl<'a> Bench<'a> {
             }
         }
     }
+}
+
+/// Servers that the largest crowds come to.
+fn of_crowds(kind: Kind) -> bool {
+    matches!(kind, Kind::Roomcast | Kind::RawWrite)
 }
 
 /// What is going on, for people.
