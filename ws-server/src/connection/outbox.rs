@@ -39,6 +39,8 @@ struct State {
     taken: u64,
     signals: SignalPlaces,
     closing: Option<CloseCode>,
+    /// The text of the close frame, where it says more than the code does.
+    reason: Option<Box<str>>,
     /// Rooms that wait for space to go on with a replay.
     waiting: Vec<RoomName>,
     /// The loop has been told that there is something, and has not taken it all.
@@ -144,6 +146,23 @@ impl Outbox {
             state.closing = Some(code);
         }
         self.tell(state);
+    }
+
+    /// Closes the connection, with a text for the close frame. The first reason counts.
+    pub(crate) fn close_because(&self, code: CloseCode, reason: &str) {
+        let mut state = self.lock();
+        if state.closing.is_none() {
+            state.reason = Some(reason.into());
+        }
+        drop(state);
+        self.close(code);
+    }
+
+    /// The text of a close frame with this code.
+    pub(super) fn reason(&self, code: CloseCode) -> Box<str> {
+        let state = self.lock();
+        let own = state.reason.as_ref().filter(|_| state.closing == Some(code));
+        own.map_or_else(|| code.reason().into(), Clone::clone)
     }
 
     /// How many more bytes a replay may queue now: half of the bound is for live traffic.

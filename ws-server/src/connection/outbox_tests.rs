@@ -48,6 +48,16 @@ fn what_was_queued_before_a_close_is_still_written() {
 }
 
 #[test]
+fn the_text_of_a_close_frame_is_that_of_the_reason_that_counts() {
+    let outbox = Outbox::of_nobody(100);
+    assert_eq!(&*outbox.reason(CloseCode::Restart), CloseCode::Restart.reason());
+    outbox.close_because(CloseCode::TooManyRequests, "too many pings");
+    outbox.close_because(CloseCode::Restart, "late");
+    assert_eq!(&*outbox.reason(CloseCode::TooManyRequests), "too many pings");
+    assert_eq!(&*outbox.reason(CloseCode::Restart), CloseCode::Restart.reason());
+}
+
+#[test]
 fn a_replay_is_told_when_the_queue_is_empty() {
     let outbox = Outbox::of_nobody(100);
     outbox.push(frame("aa"));

@@ -311,7 +311,8 @@ impl<C: Conversation> Connection<C> {
         self.phase = match outcome {
             Outcome::Close(code) | Outcome::Broken(code) => {
                 self.conversation.handle_close(code);
-                websocket::push_close(&mut wire, Some(code.code()), code.reason());
+                let reason = self.conversation.outbox().reason(code);
+                websocket::push_close(&mut wire, Some(code.code()), &reason);
                 if matches!(outcome, Outcome::Broken(_)) { Phase::Deaf } else { Phase::Ending }
             }
             Outcome::Goodbye(code) => {
