@@ -4,6 +4,8 @@ use protocol::{
 };
 use room_core::{AppendLimits, RoomLimits, TimelineLimits};
 
+use super::rates::{Rates, RatesConfig, RatesError, Related};
+
 /// A live member must have room for two of the largest segments, encoded as frames.
 const MIN_OUTBOX: u64 = 2 * (MAX_SEGMENT_BYTES + MAX_SEGMENT_MESSAGES * FRAME_EXTRA) as u64;
 /// What a message is longer as a frame than in a segment, in bytes: its type, the room's name, its number.
@@ -37,12 +39,9 @@ pub struct LimitsConfig {
     /// Connections without a session: requests, handshakes, posts of SNS; more are closed
     #[arg(long, env = "ROOMCAST_HTTP_CONNECTIONS", default_value_t = 8_192, value_name = "N", value_parser = clap::value_parser!(u32).range(16..=1_000_000))]
     pub http_connections: u32,
-    /// Publishes a second of one session, twice as many at once; more get `rate_limited` (0: no limit)
-    #[arg(long, env = "ROOMCAST_PUBLISHES_PER_SECOND", default_value_t = 100, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
-    pub publishes_per_second: u32,
-    /// Signals a second of one session, twice as many at once; more are dropped (0: no limit)
-    #[arg(long, env = "ROOMCAST_SIGNALS_PER_SECOND", default_value_t = 50, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
-    pub signals_per_second: u32,
+    /// How often clients may do something.
+    #[command(flatten)]
+    pub rates: RatesConfig,
     /// Bytes above which messages are compressed (permessage-deflate) for clients that offer it; never unless given
     #[arg(long, env = "ROOMCAST_DEFLATE_ABOVE", value_name = "BYTES", value_parser = clap::value_parser!(u32).range(16..=1_000_000))]
     pub deflate_above: Option<u32>,
@@ -103,10 +102,8 @@ pub struct Limits {
     pub sessions: usize,
     /// Connections of the public port that are no sessions.
     pub http_connections: usize,
-    /// Publishes a second of one session; 0: no limit.
-    pub publishes_per_second: u32,
-    /// Signals a second of one session; 0: no limit.
-    pub signals_per_second: u32,
+    /// How often clients may do something.
+    pub rates: Rates,
     /// Milliseconds over which a stopping node closes its sessions.
     pub drain_ms: u64,
     /// Bytes above which messages are compressed for clients that take it; `None`: never.
@@ -129,8 +126,12 @@ pub struct Limits {
     pub commits_in_flight: usize,
     /// Rooms being opened.
     pub opens_in_flight: usize,
-    /// Reads under way, all rooms together.
+    /// Reads under way for replays and repairs, all rooms together.
     pub reads_in_flight: usize,
+    /// The same for the ids of a room's last messages: each may take many pages.
+    pub id_reads_in_flight: usize,
+    /// The same for `history`.
+    pub history_reads_in_flight: usize,
     /// Read units a second for audits.
     pub audit_units: u32,
     /// Keys whose current values a room keeps for those who come later.
@@ -153,6 +154,9 @@ pub enum LimitsError {
     /// The largest message does not fit a segment twice.
     #[error("--max-body {0} is more than half a segment of {MAX_SEGMENT_BYTES} bytes less its overhead")]
     Body(usize),
+    /// Rates do not go with other limits.
+    #[error(transparent)]
+    Rates(#[from] RatesError),
 }
 
 impl LimitsConfig {
@@ -167,18 +171,19 @@ impl LimitsConfig {
         if max_body + FRAME_OVERHEAD > MAX_SEGMENT_BYTES / 2 {
             return Err(LimitsError::Body(max_body));
         }
+        let max_frame = max_body + FRAME_OVERHEAD;
+        let related = Related { rooms_per_session: self.rooms_per_session, outbox_bytes, max_frame };
         let queue = count(self.room_queue);
         Ok(Limits {
             max_body,
-            max_frame: max_body + FRAME_OVERHEAD,
+            max_frame,
             heartbeat_ms: self.heartbeat_ms,
             outbox_bytes,
             rooms_per_session: count(self.rooms_per_session),
             rooms: count(self.rooms),
             sessions: count(self.sessions),
             http_connections: count(self.http_connections),
-            publishes_per_second: self.publishes_per_second,
-            signals_per_second: self.signals_per_second,
+            rates: self.rates.rates(related)?,
             drain_ms: self.drain_ms,
             deflate_above: self.deflate_above.map(count),
             io_uring: self.io_uring == IoUring::Auto,
@@ -191,6 +196,8 @@ impl LimitsConfig {
             commits_in_flight: count(self.commits_in_flight),
             opens_in_flight: count(self.opens_in_flight),
             reads_in_flight: 128,
+            id_reads_in_flight: 16,
+            history_reads_in_flight: 32,
             audit_units: self.audit_units,
             signal_keys: 64,
             signal_bytes: 64 * 1024,
@@ -219,12 +226,6 @@ impl Limits {
     pub fn with_hand_off(mut self, hand_off: bool) -> Self {
         self.append.hand_off = hand_off;
         self
-    }
-
-    /// Rooms that one of `shards` shards takes: rooms spread unevenly, so twice its share.
-    #[must_use]
-    pub fn rooms_per_shard(&self, shards: usize) -> usize {
-        (2 * self.rooms / shards).max(1)
     }
 
     /// Bytes of recent messages that one of `shards` shards keeps.

@@ -5,6 +5,7 @@ mod limits;
 mod link;
 mod network;
 mod parse;
+pub(crate) mod rates;
 #[cfg(test)]
 mod readme_tests;
 mod redis;
@@ -18,6 +19,7 @@ pub(crate) use limits::MAX_DRAIN_MS;
 pub use limits::{IoUring, Limits, LimitsConfig, LimitsError};
 pub use link::{LinkConfig, LinkConfigError, LinkMode, PeerHints};
 pub use network::{NetworkConfig, PageLink};
+pub use rates::{Rate, Rates, RatesConfig, RatesError};
 pub use secret::SecretText;
 
 /// A WebSocket server for rooms. Flags come before environment variables.

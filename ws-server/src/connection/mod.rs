@@ -43,6 +43,7 @@ pub(crate) use mailbox::{Address, Mail, Mailbox, Post, RoomKey};
 #[cfg(test)]
 pub(crate) use outbox::Outbound;
 pub use outbox::Outbox;
+pub(crate) use rate::{Act, Allowance, Limiter};
 pub(crate) use upgrade::upgrade;
 use visit::{Opening, Visit};
 
@@ -52,6 +53,8 @@ pub struct Connections {
     pub(crate) node: NodeId,
     pub(crate) rooms: Rooms,
     pub(crate) limits: Limits,
+    /// What sessions may do how often.
+    pub(crate) limiter: Arc<Limiter>,
     /// Cancelled when the node drains; [`Connections::drain`] begins it.
     pub(crate) draining: CancellationToken,
     /// The sessions: each has a token.
@@ -66,10 +69,6 @@ pub struct Connections {
 pub(crate) struct ConnectionStats {
     /// TCP connections beyond the public port's limit.
     pub(crate) refused: AtomicU64,
-    /// Publishes beyond a session's rate.
-    pub(crate) publishes_limited: AtomicU64,
-    /// Signals beyond a session's rate.
-    pub(crate) signals_limited: AtomicU64,
 }
 
 impl Connections {
@@ -88,6 +87,7 @@ impl Connections {
         Ok(Arc::new(Self {
             node,
             rooms,
+            limiter: Limiter::new(&limits.rates),
             limits,
             draining: CancellationToken::new(),
             sessions: TaskTracker::new(),

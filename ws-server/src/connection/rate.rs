@@ -1,70 +1,201 @@
+//! How often a session, a user and an address may do something.
+//!
+//! A bucket is one number, the time at which it will be full again (the generic cell rate algorithm). So an allowance takes
+//! no lock and little memory, and what refills it is the clock. A publish costs three such numbers at most.
+
+mod table;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Instant;
 
-/// Lets so many through a second, and twice as many at once after a pause.
-#[derive(Debug)]
-pub(super) struct Rate {
-    per_second: f64,
-    tokens: f64,
-    at: Instant,
+use protocol::UserId;
+
+use crate::backplane::count;
+use crate::config::{Rate, Rates};
+use table::{Table, network};
+
+/// What has a rate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Act {
+    /// A publish.
+    Publish,
+    /// A signal.
+    Signal,
+    /// A join.
+    Join,
+    /// A join of a room that this node does not host.
+    Open,
+    /// A `history` request.
+    History,
 }
 
-/// Seconds whose share may come at once.
-const BURST_SECONDS: f64 = 2.0;
+const ACTS: usize = 5;
 
-impl Rate {
-    /// A full bucket. 0: no limit.
-    pub(super) fn new(per_second: u32, now: Instant) -> Self {
-        let per_second = f64::from(per_second);
-        Self { per_second, tokens: per_second * BURST_SECONDS, at: now }
+/// One rate as buckets use it, in nanoseconds.
+#[derive(Debug, Clone, Copy)]
+struct Pace {
+    /// What one act costs; 0: nothing, there is no limit.
+    interval: u64,
+    /// What may be owed: the burst.
+    tolerance: u64,
+}
+
+/// The paces of all acts.
+type Paces = [Pace; ACTS];
+
+/// Of each act, the time at which its bucket is full again, in nanoseconds since the limiter began.
+#[derive(Debug, Default)]
+struct Buckets([AtomicU64; ACTS]);
+
+/// The rates of a node, and what its users and addresses have used of theirs.
+#[derive(Debug)]
+pub(crate) struct Limiter {
+    began: Instant,
+    session: Paces,
+    users: Option<Table>,
+    addresses: Option<Table>,
+    pub(crate) stats: RateStats,
+}
+
+/// What was refused for its rate; all count from the node's start.
+#[derive(Debug, Default)]
+pub(crate) struct RateStats {
+    refused: [AtomicU64; ACTS],
+    /// Of these, because of what other sessions of the same user have done.
+    pub(crate) by_user: AtomicU64,
+    /// Of these, because of what other sessions from the same address have done.
+    pub(crate) by_address: AtomicU64,
+}
+
+/// What one session may do.
+#[derive(Debug)]
+pub(crate) struct Allowance {
+    limiter: Arc<Limiter>,
+    own: Buckets,
+    user: Option<Arc<Buckets>>,
+    address: Option<Arc<Buckets>>,
+}
+
+impl RateStats {
+    /// How often an act was refused.
+    pub(crate) fn refused(&self, act: Act) -> u64 {
+        self.refused[act as usize].load(Relaxed)
+    }
+}
+
+impl Limiter {
+    pub(crate) fn new(rates: &Rates) -> Arc<Self> {
+        let table = |factor: u32| (factor > 0).then(|| Table::new(paces(rates, factor)));
+        Arc::new(Self {
+            began: Instant::now(),
+            session: paces(rates, 1),
+            users: table(rates.user_factor),
+            addresses: table(rates.address_factor),
+            stats: RateStats::default(),
+        })
     }
 
-    /// Whether one more may pass now.
-    pub(super) fn admits(&mut self, now: Instant) -> bool {
-        if self.per_second == 0.0 {
+    /// What a new session of a user may do, from an address if that is known.
+    pub(crate) fn session(self: &Arc<Self>, user: &UserId, address: Option<IpAddr>) -> Allowance {
+        let now = self.now();
+        Allowance {
+            limiter: Arc::clone(self),
+            own: Buckets::default(),
+            user: self.users.as_ref().map(|users| users.enter(user, now)),
+            address: self.addresses.as_ref().zip(address).map(|(table, ip)| table.enter(&network(ip), now)),
+        }
+    }
+
+    /// Forgets users and addresses that have no session and owe nothing, and gives their memory back. New ones do so, too,
+    /// whenever there are twice as many as were needed.
+    pub(crate) fn forget_idle(&self) {
+        let now = self.now();
+        [&self.users, &self.addresses].into_iter().flatten().for_each(|table| table.sweep(now));
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX)
+    }
+}
+
+impl Allowance {
+    /// Whether the session may do this now; counts it if not. Who is refused has used nothing up: neither of its own, nor
+    /// of its user's or its address's.
+    pub(crate) fn admits(&self, act: Act) -> bool {
+        self.admits_at(act, self.limiter.now())
+    }
+
+    fn admits_at(&self, act: Act, now: u64) -> bool {
+        let (limiter, index) = (&*self.limiter, act as usize);
+        let own = limiter.session[index];
+        if own.interval == 0 {
             return true;
         }
-        let gained = now.saturating_duration_since(self.at).as_secs_f64() * self.per_second;
-        self.tokens = (self.tokens + gained).min(self.per_second * BURST_SECONDS);
-        self.at = now;
-        let admitted = self.tokens >= 1.0;
-        if admitted {
-            self.tokens -= 1.0;
+        let stats = &limiter.stats;
+        if !self.own.take(index, own, now) {
+            count(&stats.refused[index]);
+            return false;
         }
-        admitted
+        if !shared(&limiter.users, &self.user, index, now) {
+            self.own.give_back(index, own);
+            count(&stats.refused[index]);
+            count(&stats.by_user);
+            return false;
+        }
+        if !shared(&limiter.addresses, &self.address, index, now) {
+            if let (Some(table), Some(buckets)) = (&limiter.users, &self.user) {
+                buckets.give_back(index, table.paces[index]);
+            }
+            self.own.give_back(index, own);
+            count(&stats.refused[index]);
+            count(&stats.by_address);
+            return false;
+        }
+        true
     }
+
+    /// No limits at all.
+    pub(crate) fn unlimited() -> Self {
+        Limiter::new(&Rates::default()).session(&UserId::new("anybody").expect("a plain name"), None)
+    }
+}
+
+/// Takes from the buckets that a session shares with others, if it shares any.
+fn shared(table: &Option<Table>, buckets: &Option<Arc<Buckets>>, index: usize, now: u64) -> bool {
+    let (Some(table), Some(buckets)) = (table, buckets) else { return true };
+    buckets.take(index, table.paces[index], now)
+}
+
+impl Buckets {
+    fn take(&self, index: usize, pace: Pace, now: u64) -> bool {
+        let take = |full_at: u64| {
+            let next = full_at.max(now).saturating_add(pace.interval);
+            (next - now <= pace.tolerance).then_some(next)
+        };
+        self.0[index].try_update(Relaxed, Relaxed, take).is_ok()
+    }
+
+    /// Takes an act back that was taken before.
+    fn give_back(&self, index: usize, pace: Pace) {
+        self.0[index].fetch_sub(pace.interval, Relaxed);
+    }
+
+    fn are_full(&self, now: u64) -> bool {
+        self.0.iter().all(|full_at| full_at.load(Relaxed) <= now)
+    }
+}
+
+fn paces(rates: &Rates, factor: u32) -> Paces {
+    const SECOND: u64 = 1_000_000_000;
+    let pace = |rate: Rate| {
+        let per_second = u64::from(rate.per_second) * u64::from(factor);
+        let interval = if per_second == 0 { 0 } else { (SECOND / per_second).max(1) };
+        Pace { interval, tolerance: interval * u64::from(rate.burst) * u64::from(factor) }
+    };
+    [rates.publishes, rates.signals, rates.joins, rates.opens, rates.histories].map(pace)
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-
-    /// How many of so many pass at this moment.
-    fn admitted(rate: &mut Rate, now: Instant, tries: u32) -> u32 {
-        (0..tries).map(|_| u32::from(rate.admits(now))).sum()
-    }
-
-    #[test]
-    fn two_seconds_worth_may_come_at_once_and_then_a_steady_stream() {
-        let start = Instant::now();
-        let mut rate = Rate::new(50, start);
-        assert_eq!(admitted(&mut rate, start, 1_000), 100);
-        assert_eq!(admitted(&mut rate, start + Duration::from_secs(1), 1_000), 50);
-        let steady = (0..200).map(|n| admitted(&mut rate, start + Duration::from_millis(1_000 + 20 * (n + 1)), 2));
-        assert_eq!(steady.sum::<u32>(), 200, "one every 20 ms");
-    }
-
-    #[test]
-    fn a_long_pause_is_worth_no_more() {
-        let start = Instant::now();
-        let mut rate = Rate::new(5, start);
-        assert_eq!(admitted(&mut rate, start + Duration::from_secs(3_600), 100), 10);
-    }
-
-    #[test]
-    fn nothing_is_no_limit() {
-        let start = Instant::now();
-        assert_eq!(admitted(&mut Rate::new(0, start), start, 10_000), 10_000);
-    }
-}
+mod tests;

@@ -3,13 +3,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use protocol::{
-    ClientFrame, CloseCode, ErrorCode, ErrorFrame, FrameError, Message, MessageId, Pong, Ref, RoomName, ServerFrame,
+    ClientFrame, CloseCode, ErrorCode, ErrorFrame, FrameError, HistoryRange, Message, MessageId, Pong, Ref, RoomName, ServerFrame,
 };
 
-use super::rate::Rate;
+use super::rate::Act;
 use super::{Connections, Outbox};
-use crate::backplane::count;
-use crate::rooms::{Command, Session};
+use crate::rooms::{Command, HistoryPlace, Session};
 
 /// What a session asks for, and the rooms that it is in.
 pub(super) struct Requests {
@@ -17,23 +16,30 @@ pub(super) struct Requests {
     connections: Arc<Connections>,
     /// A few: looking through them costs less than a table for every session.
     rooms: Vec<RoomName>,
-    publishes: Rate,
-    signals: Rate,
     /// When it was last told that it says too much in passing.
     complained: Option<Instant>,
     /// What found no place in its shard's queue, in order.
     parked: VecDeque<Command>,
+    /// `history` requests that wait until others are answered, or for space in the outbox, in order. Most sessions have none.
+    held: Option<Box<VecDeque<HeldHistory>>>,
+}
+
+/// A `history` request that waits.
+struct HeldHistory {
+    room: RoomName,
+    range: HistoryRange,
+    limit: u32,
+    reference: Option<Ref>,
 }
 
 /// Between two complaints about signals, at least: they must not cost more than what they complain of.
 const COMPLAIN_EVERY: Duration = Duration::from_secs(1);
+/// `history` requests that may wait, whatever their rate is.
+const MOST_HELD: usize = 256;
 
 impl Requests {
     pub(super) fn new(session: Arc<Session>, connections: Arc<Connections>) -> Self {
-        let (limits, now) = (&connections.limits, Instant::now());
-        let publishes = Rate::new(limits.publishes_per_second, now);
-        let signals = Rate::new(limits.signals_per_second, now);
-        Self { session, connections, rooms: Vec::new(), publishes, signals, complained: None, parked: VecDeque::new() }
+        Self { session, connections, rooms: Vec::new(), complained: None, parked: VecDeque::new(), held: None }
     }
 
     /// Where frames for the client wait.
@@ -98,17 +104,23 @@ impl Requests {
     pub(super) fn go_on(&mut self, room: RoomName) {
         let session = self.session.id.clone();
         self.send(Command::Drained { room, session });
+        self.release_histories();
     }
 
     fn obey(&mut self, frame: ClientFrame) {
         let session = Arc::clone(&self.session);
         match frame {
             ClientFrame::Join { room, from, reference } => {
-                if !self.rooms.contains(&room) {
-                    if self.rooms.len() >= self.connections.limits.rooms_per_session {
-                        let reason = "this session is in as many rooms as it may be";
-                        return self.refuse(frame_error(ErrorCode::TooManyRooms, reason, room, None, reference));
-                    }
+                let known = self.rooms.contains(&room);
+                if !known && self.rooms.len() >= self.connections.limits.rooms_per_session {
+                    let reason = "this session is in as many rooms as it may be";
+                    return self.refuse(frame_error(ErrorCode::TooManyRooms, reason, room, None, reference));
+                }
+                if !session.allowance.admits(Act::Join) {
+                    let reason = "this session joins too often: join later";
+                    return self.refuse(frame_error(ErrorCode::RateLimited, reason, room, None, reference));
+                }
+                if !known {
                     self.rooms.reserve_exact(1 + self.rooms.len() / 2);
                     self.rooms.push(room.clone());
                 }
@@ -125,8 +137,7 @@ impl Requests {
                 if !self.rooms.contains(&room) {
                     return self.refuse(not_joined(room, Some(id), None));
                 }
-                if !self.publishes.admits(Instant::now()) {
-                    count(&self.connections.stats.publishes_limited);
+                if !session.allowance.admits(Act::Publish) {
                     let reason = "this session publishes too often: send it again more slowly";
                     return self.refuse(frame_error(ErrorCode::RateLimited, reason, room, Some(id), None));
                 }
@@ -138,7 +149,7 @@ impl Requests {
                 if !self.rooms.contains(&room) {
                     return self.refuse(not_joined(room, None, None));
                 }
-                if !self.signals.admits(Instant::now()) {
+                if !session.allowance.admits(Act::Signal) {
                     return self.drop_signal(room);
                 }
                 self.send(Command::Signal { room, session, key, body });
@@ -147,7 +158,10 @@ impl Requests {
                 if !self.rooms.contains(&room) {
                     return self.refuse(not_joined(room, None, reference));
                 }
-                self.send(Command::History { room, session, range, limit, reference });
+                if !session.allowance.admits(Act::History) {
+                    return self.refuse(too_many_histories(room, reference));
+                }
+                self.hold(HeldHistory { room, range, limit, reference });
             }
             ClientFrame::Ping { reference } => {
                 self.session.send(&ServerFrame::Pong(Pong { reference }));
@@ -155,9 +169,51 @@ impl Requests {
         }
     }
 
+    /// Takes a `history` request in, behind those that wait.
+    fn hold(&mut self, history: HeldHistory) {
+        let held = self.held.get_or_insert_default();
+        if held.len() >= MOST_HELD {
+            return self.refuse(too_many_histories(history.room, history.reference));
+        }
+        held.push_back(history);
+        if held.len() == 1 {
+            self.release_histories();
+        }
+    }
+
+    /// Passes `history` requests on: as many at a time as their answers find space. The rest waits for the next answer, or
+    /// until the client has read what there is.
+    fn release_histories(&mut self) {
+        let Some(mut held) = self.held.take() else { return };
+        while let Some(HeldHistory { room, range, limit, reference }) = held.pop_front() {
+            if !self.rooms.contains(&room) {
+                // It has left: nothing of the room follows.
+                continue;
+            }
+            if self.has_space_for_history() {
+                let place = HistoryPlace::new(&self.session, room);
+                self.send(Command::History { place, range, limit, reference });
+                continue;
+            }
+            if !self.session.histories.await_next() {
+                self.session.outbox.wait_for_space(room.clone());
+            }
+            held.push_front(HeldHistory { room, range, limit, reference });
+            self.held = Some(held);
+            return;
+        }
+    }
+
+    /// Whether one more answer fits, with all that are under way: they take half of the outbox at most, and what waits there
+    /// already no more than a quarter.
+    fn has_space_for_history(&self) -> bool {
+        let limits = &self.connections.limits;
+        self.session.histories.in_flight() < limits.rates.histories_in_flight
+            && self.session.outbox.replay_space() >= limits.outbox_bytes / 4
+    }
+
     /// Signals may be lost, and that is said only now and then.
     fn drop_signal(&mut self, room: RoomName) {
-        count(&self.connections.stats.signals_limited);
         let now = Instant::now();
         if self.complained.is_none_or(|last| now.saturating_duration_since(last) >= COMPLAIN_EVERY) {
             self.complained = Some(now);
@@ -179,6 +235,11 @@ impl Requests {
         let retry = code.retry();
         self.session.send(&ServerFrame::Error(ErrorFrame { code, message, retry, room, id, reference }));
     }
+}
+
+fn too_many_histories(room: RoomName, reference: Option<Ref>) -> FrameError {
+    let reason = "this session reads back too often: ask again later";
+    frame_error(ErrorCode::RateLimited, reason, room, None, reference)
 }
 
 fn not_joined(room: RoomName, id: Option<MessageId>, reference: Option<Ref>) -> FrameError {

@@ -1,7 +1,6 @@
 //! How often a session may say something.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use clap::Parser as _;
@@ -10,7 +9,7 @@ use tokio::time::timeout;
 
 use super::outbox::Outbound;
 use super::requests::Requests;
-use super::{Connections, Frame, Mailboxes, Outbox};
+use super::{Act, Connections, Frame, Mailboxes, Outbox};
 use crate::config::Config;
 use crate::link::NoPeers;
 use crate::message_log::MessageLog;
@@ -33,12 +32,10 @@ impl World {
         let (node, log): (_, Arc<dyn MessageLog>) = (NodeId::from_random(1), Arc::new(MemoryLog::default()));
         let rooms = Rooms::start(&node, &log, Arc::new(NoPeers), &limits, &Mailboxes::new(1));
         let connections = Connections::new(node, rooms, limits, &Mailboxes::new(1)).unwrap();
-        let session = Arc::new(Session {
-            id: SessionId::from_random(1),
-            user: UserId::new("ada").unwrap(),
-            name: DisplayName::new("Ada").unwrap(),
-            outbox: Outbox::of_nobody(1 << 20),
-        });
+        let (user, name) = (UserId::new("ada").unwrap(), DisplayName::new("Ada").unwrap());
+        let allowance = connections.limiter.session(&user, None);
+        let (id, outbox) = (SessionId::from_random(1), Outbox::of_nobody(1 << 20));
+        let session = Arc::new(Session::new(id, user, name, outbox, allowance));
         let requests = Requests::new(Arc::clone(&session), Arc::clone(&connections));
         let mut world = Self { requests, session, connections };
         world.says(r#"{"type":"join","room":"r"}"#).await;
@@ -78,7 +75,7 @@ async fn publishes_beyond_the_rate_are_refused_each_by_its_id_and_the_others_are
     assert_eq!(refused, ["m6", "m7", "m8", "m9"]);
     assert!(errors(&frames).iter().all(|error| error.code == ErrorCode::RateLimited && error.retry));
     assert_eq!(frames.iter().filter(|frame| matches!(frame, ServerFrame::Ack(_))).count(), 6);
-    assert_eq!(world.connections.stats.publishes_limited.load(Ordering::Relaxed), 4);
+    assert_eq!(world.connections.limiter.stats.refused(Act::Publish), 4);
 }
 
 #[tokio::test]
@@ -96,8 +93,124 @@ async fn signals_beyond_the_rate_are_dropped_and_that_is_said_once() {
     assert_eq!(told.len(), 1, "{told:?}");
     assert!(told[0].code == ErrorCode::RateLimited && told[0].room.as_ref().is_some_and(|room| room.as_str() == "r"));
     // A busy machine may take long enough for a few more to pass.
-    let dropped = world.connections.stats.signals_limited.load(Ordering::Relaxed);
+    let dropped = world.connections.limiter.stats.refused(Act::Signal);
     assert!((50..=90).contains(&dropped), "{dropped}");
+}
+
+/// Frames until so many are of a kind.
+async fn until(world: &World, count: usize, is_it: impl Fn(&ServerFrame) -> bool) -> Vec<ServerFrame> {
+    let mut frames = Vec::new();
+    while frames.iter().filter(|frame| is_it(frame)).count() < count {
+        frames.extend(world.frames(1).await);
+    }
+    frames
+}
+
+#[tokio::test]
+async fn joins_beyond_the_rate_are_refused_each_by_its_ref_and_leaves_never_are() {
+    let mut world = World::joined(&["--joins-per-second", "1", "--rooms-per-session", "5"]).await;
+    for number in 0..10 {
+        world.says(&format!(r#"{{"type":"join","room":"r","ref":{number}}}"#)).await;
+    }
+    world.says(r#"{"type":"leave","room":"r","ref":"end"}"#).await;
+    let frames = until(&world, 1, |frame| matches!(frame, ServerFrame::Left(_))).await;
+    let refused = errors(&frames);
+    // Five at once, of which the world has used one. A busy machine may take long enough for a few more to pass.
+    assert!((3..=6).contains(&refused.len()), "{refused:?}");
+    for error in &refused {
+        assert!(error.code == ErrorCode::RateLimited && error.retry && error.reference.is_some());
+    }
+    let joined = frames.iter().filter(|frame| matches!(frame, ServerFrame::Joined(_))).count();
+    assert_eq!(joined + refused.len(), 10, "each is answered");
+    assert_eq!(world.connections.limiter.stats.refused(Act::Join), refused.len() as u64);
+}
+
+#[tokio::test]
+async fn a_room_whose_join_was_refused_is_not_counted_among_the_sessions() {
+    let mut world = World::joined(&["--joins-per-second", "1", "--rooms-per-session", "2"]).await;
+    world.says(r#"{"type":"join","room":"s","ref":1}"#).await;
+    world.says(r#"{"type":"leave","room":"s","ref":2}"#).await;
+    world.says(r#"{"type":"join","room":"t","ref":3}"#).await;
+    world.says(r#"{"type":"publish","room":"t","id":"m","body":1}"#).await;
+    let frames = until(&world, 2, |frame| matches!(frame, ServerFrame::Error(_))).await;
+    let codes: Vec<ErrorCode> = errors(&frames).iter().map(|error| error.code).collect();
+    assert_eq!(codes, [ErrorCode::RateLimited, ErrorCode::NotJoined]);
+}
+
+#[tokio::test]
+async fn histories_beyond_the_rate_are_refused_each_by_its_ref() {
+    let mut world = World::joined(&["--histories-per-second", "2"]).await;
+    for number in 0..10 {
+        world.says(&format!(r#"{{"type":"history","room":"r","ref":{number}}}"#)).await;
+    }
+    let answer = |frame: &ServerFrame| matches!(frame, ServerFrame::History(_) | ServerFrame::Error(_));
+    let frames = until(&world, 10, answer).await;
+    let refused = errors(&frames);
+    assert!((4..=6).contains(&refused.len()), "{refused:?}");
+    let limited = |error: &&ErrorFrame| error.code == ErrorCode::RateLimited && error.retry;
+    assert!(refused.iter().all(limited) && refused.iter().all(|error| error.reference.is_some()));
+}
+
+#[tokio::test]
+async fn a_client_that_reads_gets_all_answers_to_histories_that_it_asks_for_at_once() {
+    let mut world = World::joined(&["--publishes-per-second", "0"]).await;
+    let body = "x".repeat(2_000);
+    for number in 0..600 {
+        world.says(&format!(r#"{{"type":"publish","room":"r","id":"m{number}","body":"{body}"}}"#)).await;
+    }
+    until(&world, 600, |frame| matches!(frame, ServerFrame::Ack(_))).await;
+    // Thirty answers of a quarter of the outbox each, in one write.
+    for number in 0..30 {
+        world.says(&format!(r#"{{"type":"history","room":"r","limit":1000,"ref":{number}}}"#)).await;
+    }
+    let (mut answered, mut most) = (Vec::new(), 0);
+    while answered.len() < 30 {
+        most = most.max(world.session.outbox.bytes());
+        let next = timeout(PATIENCE, world.session.outbox.next(64 * 1024)).await.expect("there is something");
+        let Outbound::Frames(frames, rooms) = next else { panic!("it is closed: {next:?}") };
+        for text in frames.iter().flat_map(Frame::texts) {
+            let ServerFrame::History(history) = ServerFrame::parse(text).unwrap() else { panic!("{text}") };
+            assert!(history.messages.len() > 100 && history.more);
+            answered.push(history.reference.unwrap().as_str().parse::<u32>().unwrap());
+        }
+        rooms.into_iter().for_each(|room| world.requests.go_on(room));
+    }
+    assert_eq!(answered, (0..30).collect::<Vec<_>>(), "in order");
+    assert!(most <= (1 << 20) * 3 / 4, "{most} bytes waited");
+}
+
+#[tokio::test]
+async fn a_history_that_waits_is_forgotten_when_its_room_is_left() {
+    let mut world = World::joined(&["--histories-in-flight", "1"]).await;
+    let filler = "x".repeat(700 * 1024);
+    assert!(world.session.outbox.push(Frame::new(&filler)), "more than a quarter of the outbox");
+    for number in 0..3 {
+        world.says(&format!(r#"{{"type":"history","room":"r","ref":{number}}}"#)).await;
+    }
+    world.says(r#"{"type":"leave","room":"r","ref":"left"}"#).await;
+    world.says(r#"{"type":"join","room":"s","ref":"joined"}"#).await;
+    world.says(r#"{"type":"history","room":"s","ref":"other"}"#).await;
+    let mut told = Vec::new();
+    while !told.iter().any(|frame| matches!(frame, ServerFrame::History(_))) {
+        let next = timeout(PATIENCE, world.session.outbox.next(usize::MAX)).await.expect("there is something");
+        let Outbound::Frames(frames, rooms) = next else { panic!("it is closed: {next:?}") };
+        told.extend(frames.iter().flat_map(Frame::texts).filter_map(|text| ServerFrame::parse(text).ok()));
+        // What the room says comes first.
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        rooms.into_iter().for_each(|room| world.requests.go_on(room));
+    }
+    let references: Vec<String> = told.iter().filter_map(reference).collect();
+    assert_eq!(references, ["left", "joined", "other"]);
+}
+
+fn reference(frame: &ServerFrame) -> Option<String> {
+    let reference = match frame {
+        ServerFrame::Left(left) => &left.reference,
+        ServerFrame::Joined(joined) => &joined.reference,
+        ServerFrame::History(history) => &history.reference,
+        _ => &None,
+    };
+    reference.as_ref().map(|reference| reference.as_str().to_owned())
 }
 
 #[tokio::test]

@@ -49,12 +49,11 @@ impl Conversation for Visit {
             }
         };
         let limits = &connections.limits;
-        let session = Arc::new(Session {
-            id: SessionId::from_random(fastrand::u64(..)),
-            user: identity.user,
-            name: identity.name,
-            outbox: Outbox::new(limits.outbox_bytes, address),
-        });
+        let id = SessionId::from_random(fastrand::u64(..));
+        // Where the client is, is not told yet: rates of addresses bind nothing.
+        let allowance = connections.limiter.session(&identity.user, None);
+        let outbox = Outbox::new(limits.outbox_bytes, address);
+        let session = Arc::new(Session::new(id, identity.user, identity.name, outbox, allowance));
         session.send(&ServerFrame::Welcome(Welcome {
             session: session.id.clone(),
             user: session.user.clone(),

@@ -7,7 +7,7 @@ use room_core::Recent;
 use super::Session;
 use super::fanout::fan_out;
 use super::members::Members;
-use crate::connection::{Address, Frame, Listeners, Mail, Mailboxes, Outbox, Step};
+use crate::connection::{Address, Allowance, Frame, Listeners, Mail, Mailboxes, Outbox, Step};
 
 // As a node has them, unless it is told otherwise.
 const RECENT_MESSAGES: usize = 1_000;
@@ -39,12 +39,10 @@ impl Audience {
             mail: Mail::default(),
         };
         for (number, mailbox) in (0..members).zip(mailboxes.iter().cycle()) {
-            audience.members.insert(Arc::new(Session {
-                id: SessionId::from_random(number as u64),
-                user: UserId::new("ada").expect("a plain name"),
-                name: DisplayName::new("Ada").expect("a plain name"),
-                outbox: Outbox::new(OUTBOX_BYTES, Address::new(mailbox, Token(number))),
-            }));
+            let id = SessionId::from_random(number as u64);
+            let (user, name) = (UserId::new("ada").expect("a name"), DisplayName::new("Ada").expect("a name"));
+            let outbox = Outbox::new(OUTBOX_BYTES, Address::new(mailbox, Token(number)));
+            audience.members.insert(Arc::new(Session::new(id, user, name, outbox, Allowance::unlimited())));
         }
         audience.walk();
         audience

@@ -1,18 +1,19 @@
 use std::collections::HashMap;
-use std::sync::Arc;
 
-use protocol::{Position, RoomName, SessionId};
+use protocol::{Position, Ref, RoomName, SessionId};
 use room_core::log::WallSecs;
-use room_core::{Event, Recent, Room, Time, Token, Turn};
+use room_core::{Action, Event, Recent, Room, Ticket, Time, Token, Turn as MachineTurn};
 use tokio::sync::mpsc;
 
+use super::fair_queue::Turn;
 use super::fanout;
 use super::hand_off::HandedBatch;
 use super::io::{Answer, AnswerBody, Return, Work};
-use super::members::{Members, Session};
+use super::members::Members;
 use super::publish::Publisher;
 use super::replay::{PageRead, Replay};
 use super::signals::CurrentValues;
+use super::stats::RoomPlace;
 use super::waiting::Waiting;
 use crate::config::Limits;
 use crate::connection::{Frame, RoomKey};
@@ -21,7 +22,11 @@ use crate::connection::{Frame, RoomKey};
 pub(crate) struct Hosted {
     pub(super) name: RoomName,
     pub(super) hosting: u64,
+    key: RoomKey,
+    _place: RoomPlace,
     pub(super) machine: Room,
+    /// Whose turn the comparison with the log waits for that the machine has asked for.
+    check_turn: Option<Turn>,
     /// Members at the head.
     pub(super) live: Members,
     /// Sessions that wait to enter.
@@ -51,8 +56,18 @@ pub(crate) struct Hosted {
     pub(super) history_reads: usize,
     /// When something last happened here.
     pub(crate) used_at: Time,
-    /// Since when nobody is here.
+    /// Since when the room has had no session.
     empty_since: Option<Time>,
+}
+
+/// One life of a room on a node.
+#[derive(Debug)]
+pub(crate) struct Hosting {
+    /// Tells it from the lives before.
+    pub(crate) number: u64,
+    /// How loops know it.
+    pub(crate) key: RoomKey,
+    pub(crate) place: RoomPlace,
 }
 
 /// What a room needs of its shard for one turn.
@@ -71,11 +86,15 @@ impl Scene<'_> {
 }
 
 impl Hosted {
-    pub(crate) fn new(name: RoomName, hosting: u64, key: RoomKey, machine: Room, limits: &Limits) -> Self {
+    pub(crate) fn new(name: RoomName, hosting: Hosting, machine: Room, limits: &Limits) -> Self {
+        let Hosting { number, key, place } = hosting;
         Self {
             name,
-            hosting,
+            hosting: number,
+            key,
+            _place: place,
             machine,
+            check_turn: None,
             live: Members::new(key),
             waiting: Waiting::default(),
             replays: HashMap::new(),
@@ -103,19 +122,47 @@ impl Hosted {
     }
 
     /// Lets the machine act, then does all that follows from it.
-    pub(crate) fn act(&mut self, scene: &Scene<'_>, act: impl FnOnce(&mut Room, &mut Turn<'_>)) {
+    pub(crate) fn act(&mut self, scene: &Scene<'_>, act: impl FnOnce(&mut Room, &mut MachineTurn<'_>)) {
         let mut random = || fastrand::u64(..);
-        let mut turn = Turn { now: scene.now, wall: scene.wall, random: &mut random };
+        let mut turn = MachineTurn { now: scene.now, wall: scene.wall, random: &mut random };
         act(&mut self.machine, &mut turn);
         loop {
             self.settle(scene);
             match self.machine.poll_action(&mut turn) {
+                Some(Action::Check { ticket }) => self.check(ticket, scene),
                 Some(action) => scene.work.start(action, scene.to(self)),
                 None => break,
             }
         }
         // Polling for actions settles repeats.
         self.settle(scene);
+    }
+
+    /// Has the room compared with the log, at the cost of the session that has waited the longest for it.
+    fn check(&mut self, ticket: Ticket, scene: &Scene<'_>) {
+        let first = self.waiting.first().map(|session| Turn::Session(session.clone()));
+        let turn = first.unwrap_or(Turn::Room(self.key));
+        self.check_turn = Some(turn.clone());
+        scene.work.check(turn, self.key, ticket, scene.to(self));
+    }
+
+    /// Whoever wanted the comparison may have left: then it is for the next who waits.
+    pub(crate) fn pass_check_on(&mut self, work: &Work) {
+        let Some(Turn::Session(session)) = &self.check_turn else { return };
+        if self.waiting.contains(session) {
+            return;
+        }
+        let Some(next) = self.waiting.first().cloned().map(Turn::Session) else { return };
+        if let Some(before) = self.check_turn.replace(next.clone()) {
+            work.move_check(&before, next, self.key);
+        }
+    }
+
+    /// The room is given up: what it has asked for is not needed any more.
+    pub(crate) fn give_up(&self, work: &Work) {
+        if let Some(turn) = &self.check_turn {
+            work.cancel_check(turn, self.key);
+        }
     }
 
     /// Tells all that the machine has to tell. Only then do sessions enter: the machine's head is the members' head.
@@ -132,6 +179,7 @@ impl Hosted {
     pub(crate) fn handle_answer(&mut self, body: AnswerBody, scene: &Scene<'_>) {
         match body {
             AnswerBody::Checked(ticket, checked) => {
+                self.check_turn = None;
                 self.act(scene, |machine, turn| machine.handle_checked(ticket, checked, turn));
             }
             AnswerBody::Page(ticket, page) => {
@@ -172,7 +220,7 @@ impl Hosted {
         [self.machine.poll_timeout(now), linger, join, stuck, value].into_iter().flatten().min()
     }
 
-    /// Whether nobody has been here for so long that the room may be forgotten.
+    /// Whether the room may be forgotten: it has had no session for so long, or all have left before it was open.
     pub(crate) fn is_over(&mut self, now: Time, limits: &Limits) -> bool {
         let empty = self.live.is_empty()
             && self.waiting.is_empty()
@@ -184,7 +232,12 @@ impl Hosted {
             return false;
         }
         let since = *self.empty_since.get_or_insert(now);
-        now.since_ms(since) >= limits.linger_ms
+        !self.machine.is_open() || now.since_ms(since) >= limits.linger_ms
+    }
+
+    /// Since when the room has lingered without a session.
+    pub(crate) fn empty_since(&self) -> Option<Time> {
+        self.empty_since
     }
 
     /// Whether a session is here, or about to be.
@@ -192,11 +245,12 @@ impl Hosted {
         self.live.contains(id) || self.replays.contains_key(id) || self.waiting.contains(id)
     }
 
-    /// Forgets a session. Returns it if it was here.
-    pub(super) fn remove(&mut self, id: &SessionId) -> Option<Arc<Session>> {
-        let joining = self.waiting.remove(id).map(|joining| joining.session);
-        let replaying = self.replays.remove(id).map(|replay| replay.session);
-        self.live.remove(id).or(replaying).or(joining)
+    /// Forgets a session. Returns the `ref` of its join if that is not answered yet.
+    pub(super) fn remove(&mut self, id: &SessionId) -> Option<Ref> {
+        let joining = self.waiting.remove(id).and_then(|joining| joining.reference);
+        let replaying = self.replays.remove(id).and_then(Replay::unanswered);
+        self.live.remove(id);
+        joining.or(replaying)
     }
 
     pub(super) fn to(&self, scene: &Scene<'_>) -> Return {

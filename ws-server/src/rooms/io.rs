@@ -1,21 +1,19 @@
 //! Carries out what rooms ask of the log: each request a task of its own, bounded in number, with one answer.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use protocol::{NodeId, RoomName, Segment, Seq};
 use room_core::log::{AppendOutcome, HeaderOutcome, Probe, RoomHeader, StoredSegment};
 use room_core::{Action, HandOver, Ticket};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::auditor::AuditRequest;
-use super::history::{HistoryRequest, HistoryWindow};
+use super::history::HistoryRequest;
+use super::queues::Queues;
+use super::reads::{self, Patience};
 use crate::config::Limits;
 use crate::link::{HandOverOutcome, Peers};
 use crate::message_log::{LogError, MessageLog};
-
-/// Most pages that one id window is read in.
-const MAX_ID_PAGES: usize = 64;
 
 /// An answer for a room. `hosting` tells one life of a room on this node from the next.
 #[derive(Debug)]
@@ -23,8 +21,19 @@ pub(crate) struct Answer {
     pub(crate) room: RoomName,
     pub(crate) hosting: u64,
     pub(crate) body: AnswerBody,
-    /// The reader's place, given back when the answer has been taken.
-    pub(crate) permit: Option<OwnedSemaphorePermit>,
+    /// The reader's place.
+    pub(crate) permit: Permit,
+}
+
+/// A reader's place, given back when the answer has been taken: so what was read and is still in memory is bounded, too.
+#[derive(Debug)]
+pub(crate) enum Permit {
+    /// It had none.
+    None,
+    /// Of those who read for replays.
+    Replay { _permit: Option<OwnedSemaphorePermit> },
+    /// Of those who read for `history`: its task waits until this is dropped.
+    History { _taken: oneshot::Sender<()> },
 }
 
 #[derive(Debug)]
@@ -46,11 +55,14 @@ pub(crate) enum AnswerBody {
 #[derive(Clone)]
 pub(crate) struct Work {
     node: NodeId,
-    log: Arc<dyn MessageLog>,
+    pub(super) log: Arc<dyn MessageLog>,
     peers: Arc<dyn Peers>,
-    opens: Arc<Semaphore>,
+    /// Replays and repairs. What one member does not get others wait for as well.
     reads: Arc<Semaphore>,
+    /// The ids of rooms that are about to be written.
+    id_reads: Arc<Semaphore>,
     commits: Arc<Semaphore>,
+    pub(super) queues: Arc<Queues>,
     audits: mpsc::Sender<AuditRequest>,
 }
 
@@ -63,11 +75,11 @@ pub(crate) struct Return {
 }
 
 impl Return {
-    async fn send(self, body: AnswerBody) {
-        self.send_with(body, None).await;
+    pub(super) async fn send(self, body: AnswerBody) {
+        self.send_with(body, Permit::None).await;
     }
 
-    async fn send_with(self, body: AnswerBody, permit: Option<OwnedSemaphorePermit>) {
+    pub(super) async fn send_with(self, body: AnswerBody, permit: Permit) {
         let Self { room, hosting, answers } = self;
         // The shard is gone only when the node is.
         let _ = answers.send(Answer { room, hosting, body, permit }).await;
@@ -92,8 +104,9 @@ impl Work {
             node,
             log,
             peers,
-            opens: permits(limits.opens_in_flight),
             reads: permits(limits.reads_in_flight),
+            id_reads: permits(limits.id_reads_in_flight),
+            queues: Arc::new(Queues::new(limits)),
             commits: permits(limits.commits_in_flight),
             audits,
         }
@@ -102,6 +115,11 @@ impl Work {
     /// The other nodes.
     pub(crate) fn peers(&self) -> &dyn Peers {
         self.peers.as_ref()
+    }
+
+    /// What waits for its turn.
+    pub(crate) fn queues(&self) -> &Arc<Queues> {
+        &self.queues
     }
 
     /// Tells the other nodes what this one has committed: a hint that is much faster than the stream.
@@ -132,17 +150,7 @@ impl Work {
         let work = self.clone();
         tokio::spawn(async move {
             let (page, permit) = work.read_patiently(&to.room, from, segments).await;
-            to.send_with(AnswerBody::Replay(number, page), permit).await;
-        });
-    }
-
-    /// Reads what a `history` request asks for.
-    pub(crate) fn history(&self, request: HistoryRequest, to: Return) {
-        let work = self.clone();
-        tokio::spawn(async move {
-            let permit = work.read_permit().await;
-            let segments = work.read_window(&to.room, request.window).await;
-            to.send_with(AnswerBody::History(request, segments), permit).await;
+            to.send_with(AnswerBody::Replay(number, page), Permit::Replay { _permit: permit }).await;
         });
     }
 
@@ -154,21 +162,15 @@ impl Work {
 
     async fn carry_out(&self, action: Action, room: &RoomName) -> AnswerBody {
         match action {
-            Action::Check { ticket } => {
-                let _permit = self.opens.acquire().await;
-                let (header, newest) = tokio::join!(self.log.header(room), self.log.read_back(room, None, 1));
-                AnswerBody::Checked(
-                    ticket,
-                    known(header, room).zip(known(newest, room).map(|page| page.into_iter().next())),
-                )
-            }
+            Action::Check { ticket } => self.compare(ticket, room).await,
             Action::Read { ticket, from, limit } => {
                 let _permit = self.reads.acquire().await;
                 AnswerBody::Page(ticket, known(self.log.read(room, from, limit).await, room))
             }
             Action::ReadIds { ticket, before, messages } => {
-                let _permit = self.reads.acquire().await;
-                AnswerBody::Ids(ticket, known(self.read_ids(room, before, messages).await, room))
+                let _permit = self.id_reads.acquire().await;
+                let ids = reads::read_ids(self.log.as_ref(), room, before, messages).await;
+                AnswerBody::Ids(ticket, known(ids, room))
             }
             Action::PutHeader { ticket, header, expected } => {
                 let outcome = self.log.put_header(room, &header, expected.as_ref()).await;
@@ -192,77 +194,29 @@ impl Work {
         }
     }
 
-    /// Reads a page, and tries again for a few seconds when the log does not answer.
+    /// Reads a page, and asks again for as long as a client waits when the log does not answer.
     async fn read_patiently(
         &self,
         room: &RoomName,
         from: Seq,
         limit: u32,
     ) -> (Result<Vec<StoredSegment>, LogError>, Option<OwnedSemaphorePermit>) {
-        let mut wait_ms = 100;
+        let mut patience = Patience::new(reads::LONG);
         loop {
             let permit = self.read_permit().await;
             let page = self.log.read(room, from, limit).await;
-            if page.is_ok() || wait_ms > 2_000 {
+            if page.is_ok() {
                 return (page, permit);
             }
             drop(permit);
-            tokio::time::sleep(Duration::from_millis(fastrand::u64(0..wait_ms))).await;
-            wait_ms *= 2;
-        }
-    }
-
-    /// Segments that hold at least `messages` messages before `before`, in ascending order.
-    async fn read_ids(&self, room: &RoomName, before: Seq, messages: u64) -> Result<Vec<StoredSegment>, LogError> {
-        let mut segments: Vec<StoredSegment> = Vec::new();
-        let (mut bound, mut found) = (before, 0);
-        for _ in 0..MAX_ID_PAGES {
-            let wanted = u32::try_from(messages.saturating_sub(found)).unwrap_or(u32::MAX);
-            if wanted == 0 || bound <= Seq::FIRST {
-                break;
+            if !patience.wait().await {
+                return (page, None);
             }
-            let page = self.log.read_back(room, Some(bound), wanted).await?;
-            let Some(oldest) = page.last() else { break };
-            bound = oldest.segment.seq;
-            found += page.iter().map(|stored| stored.segment.count()).sum::<u64>();
-            segments.extend(page);
         }
-        segments.reverse();
-        Ok(segments)
-    }
-
-    /// Segments of a window, in ascending order: until the window's limits are reached, or its end.
-    async fn read_window(&self, room: &RoomName, window: HistoryWindow) -> Result<Vec<StoredSegment>, LogError> {
-        let mut segments: Vec<StoredSegment> = Vec::new();
-        let (mut low, mut high) = (window.from, window.to);
-        let (mut messages, mut bytes) = (0_u64, 0);
-        let limit = window.limit as u64;
-        while low < high && messages < limit && bytes <= window.bytes {
-            let wanted = u32::try_from(limit - messages).unwrap_or(u32::MAX);
-            let page = match window.forward {
-                true => self.log.read(room, low, wanted).await?,
-                false => self.log.read_back(room, Some(high), wanted).await?,
-            };
-            let Some(farthest) = page.last() else { break };
-            match window.forward {
-                true => low = farthest.segment.end(),
-                false => high = farthest.segment.seq,
-            }
-            // The first segment may reach out of the window: what is counted too much is read once more.
-            let inside =
-                |stored: &StoredSegment| stored.segment.end().min(window.to).since(stored.segment.seq.max(window.from));
-            messages += page.iter().map(inside).sum::<u64>();
-            bytes += page.iter().map(|stored| stored.segment.envelope_len()).sum::<usize>();
-            segments.extend(page);
-        }
-        if !window.forward {
-            segments.reverse();
-        }
-        Ok(segments)
     }
 }
 
-fn known<T>(result: Result<T, LogError>, room: &RoomName) -> Option<T> {
+pub(super) fn known<T>(result: Result<T, LogError>, room: &RoomName) -> Option<T> {
     result.inspect_err(|error| tracing::warn!(%room, %error, "the message log did not answer")).ok()
 }
 

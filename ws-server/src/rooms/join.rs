@@ -5,6 +5,7 @@ use room_core::{Entry, Time, enter};
 
 use super::hosted::{Hosted, Scene};
 use super::members::{Request, Session};
+use super::replay::Replay;
 
 /// How long a join waits for the log before it fails, in milliseconds.
 const JOIN_MS: u64 = 8_000;
@@ -28,8 +29,11 @@ impl Hosted {
         reference: Option<Ref>,
         scene: &Scene<'_>,
     ) {
-        // A second join acts as leave and join.
-        self.remove(&session.id);
+        if matches!(from, JoinFrom::Head) && self.has(&session.id) {
+            return self.handle_second_join(&session, reference);
+        }
+        // A second join from a position, or with history, acts as leave and join.
+        self.leave(&session);
         let deadline = scene.now.plus_ms(JOIN_MS);
         let joining = Joining { session, from, reference, deadline, sync: None };
         if self.machine.is_open() {
@@ -42,9 +46,40 @@ impl Hosted {
     }
 
     pub(crate) fn handle_leave(&mut self, session: &Session, reference: Option<Ref>) {
-        self.remove(&session.id);
+        self.leave(session);
         self.abandon_publishes(session);
         session.send(&ServerFrame::Left(Left { room: self.name.clone(), reference }));
+    }
+
+    /// A session that is here, or about to be, joins without a position: nothing changes. It is told where it is, which is
+    /// the last message that was queued to it before.
+    fn handle_second_join(&self, session: &Session, reference: Option<Ref>) {
+        let mut position = self.machine.position();
+        let live = self.live.contains(&session.id);
+        if !live {
+            let Some(seq) = self.replays.get(&session.id).and_then(Replay::last_queued) else {
+                // The earlier join goes on.
+                return self.supersede(session, reference);
+            };
+            position.seq = seq;
+        }
+        self.send_joined_at(session, position, reference, true, 0);
+        if live {
+            self.tell_current(session);
+        }
+    }
+
+    fn leave(&mut self, session: &Session) {
+        let unanswered = self.remove(&session.id);
+        self.supersede(session, unanswered);
+    }
+
+    /// Answers a join that another request has overtaken, if it wants an answer.
+    fn supersede(&self, session: &Session, join: Option<Ref>) {
+        if join.is_some() {
+            let reason = "another join or leave of this room has overtaken this one";
+            session.send_error(ErrorCode::Superseded, reason, &self.name, Request::Other(join));
+        }
     }
 
     pub(crate) fn handle_gone(&mut self, session: &SessionId) {

@@ -5,7 +5,8 @@ use protocol::{
     DisplayName, ErrorCode, ErrorFrame, MessageId, Position, Ref, Reset, RoomName, ServerFrame, SessionId, UserId,
 };
 
-use crate::connection::{Frame, Mailbox, Outbox, Post, RoomKey};
+use super::session_histories::Histories;
+use crate::connection::{Allowance, Frame, Mailbox, Outbox, Post, RoomKey};
 
 /// One connection's conversation, as rooms know it.
 #[derive(Debug)]
@@ -18,9 +19,18 @@ pub struct Session {
     pub name: DisplayName,
     /// Where frames for it go.
     pub outbox: Outbox,
+    /// What it may do.
+    pub(crate) allowance: Allowance,
+    /// Its `history` requests that are being answered.
+    pub(crate) histories: Histories,
 }
 
 impl Session {
+    /// A session that has done nothing yet.
+    pub(crate) fn new(id: SessionId, user: UserId, name: DisplayName, outbox: Outbox, allowance: Allowance) -> Self {
+        Self { id, user, name, outbox, allowance, histories: Histories::default() }
+    }
+
     pub(crate) fn send(&self, frame: &ServerFrame) -> bool {
         self.outbox.push(Frame::new(&frame.encode()))
     }
@@ -124,12 +134,9 @@ mod tests {
     use crate::connection::{Mailboxes, Outbound};
 
     fn session(number: u64) -> Arc<Session> {
-        Arc::new(Session {
-            id: SessionId::from_random(number),
-            user: UserId::new("u").unwrap(),
-            name: DisplayName::new("u").unwrap(),
-            outbox: Outbox::of_nobody(100),
-        })
+        let (id, outbox) = (SessionId::from_random(number), Outbox::of_nobody(100));
+        let (user, name) = (UserId::new("u").unwrap(), DisplayName::new("u").unwrap());
+        Arc::new(Session::new(id, user, name, outbox, Allowance::unlimited()))
     }
 
     #[test]

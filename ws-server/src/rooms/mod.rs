@@ -8,6 +8,7 @@ mod auditor;
 #[cfg(test)]
 mod burst_tests;
 mod command;
+mod fair_queue;
 mod fanout;
 mod hand_off;
 #[cfg(test)]
@@ -16,9 +17,17 @@ mod history;
 mod hosted;
 mod io;
 mod join;
+#[cfg(test)]
+mod join_tests;
+mod lingering;
 mod members;
+#[cfg(test)]
+mod opening_tests;
 mod publish;
+mod queues;
+mod reads;
 mod replay;
+mod session_histories;
 mod shard;
 #[cfg(test)]
 mod signal_tests;
@@ -27,6 +36,7 @@ mod signals;
 mod slow_log;
 #[cfg(test)]
 mod slow_log_tests;
+mod stats;
 mod table;
 #[cfg(test)]
 mod testing;
@@ -36,6 +46,7 @@ mod timers;
 mod waiting;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use futures_util::future::BoxFuture;
 use protocol::{
@@ -54,6 +65,7 @@ use crate::message_log::MessageLog;
 pub use audience::Audience;
 pub(crate) use command::Command;
 pub use members::Session;
+pub(crate) use session_histories::HistoryPlace;
 
 /// The way to all rooms of this node.
 #[derive(Debug, Clone)]
@@ -61,6 +73,24 @@ pub struct Rooms {
     shards: Arc<[mpsc::Sender<Command>]>,
     /// KiB of hints that may wait.
     hint_space: Arc<Semaphore>,
+    queues: Arc<queues::Queues>,
+}
+
+/// What rooms take at this moment, and what they have refused since the node's start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct RoomCounts {
+    /// Rooms that the node hosts.
+    pub(crate) rooms: usize,
+    /// Rooms that wait for the log, to be opened or compared with it.
+    pub(crate) waiting: usize,
+    /// Sessions (and rooms by themselves) that these wait for.
+    pub(crate) waiting_for: usize,
+    /// Joins refused because the node hosts as many rooms as it may.
+    pub(crate) refused: u64,
+    /// Openings given up before the log was asked.
+    pub(crate) given_up: u64,
+    /// Signals that were not told because their room tells so many.
+    pub(crate) signals_shed: u64,
 }
 
 /// Commands that wait for one shard: beyond it senders wait, and SNS is told to come again.
@@ -84,6 +114,7 @@ impl Rooms {
         let (audits, audit_requests) = mpsc::channel(auditor::QUEUE);
         let work = io::Work::new(node.clone(), Arc::clone(log), peers, limits, audits);
         tokio::spawn(auditor::run(Arc::clone(log), limits.audit_units, audit_requests));
+        let queues = Arc::clone(work.queues());
         let departures = Arc::new(signals::Departures::new(node.clone()));
         let shards = (0..count)
             .map(|_| {
@@ -94,7 +125,20 @@ impl Rooms {
                 sender
             })
             .collect();
-        Self { shards, hint_space: Arc::new(Semaphore::new(HINT_SPACE)) }
+        Self { shards, hint_space: Arc::new(Semaphore::new(HINT_SPACE)), queues }
+    }
+
+    /// What is counted of the rooms.
+    pub(crate) fn counts(&self) -> RoomCounts {
+        let (stats, (waiting, waiting_for)) = (&self.queues.stats, self.queues.checks_waiting());
+        RoomCounts {
+            rooms: stats.hosted(),
+            waiting,
+            waiting_for,
+            refused: stats.refused.load(Ordering::Relaxed),
+            given_up: stats.given_up.load(Ordering::Relaxed),
+            signals_shed: stats.signals_shed.load(Ordering::Relaxed),
+        }
     }
 
     /// Hands a command to its room's shard; waits while that is busy.

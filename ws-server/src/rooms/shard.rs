@@ -1,5 +1,7 @@
 #[cfg(test)]
 mod due_tests;
+#[cfg(test)]
+mod shrink_tests;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -11,14 +13,16 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::command::Command;
 use super::hand_off;
-use super::hosted::{Hosted, Scene};
+use super::hosted::{Hosted, Hosting, Scene};
 use super::io::{Answer, Work};
+use super::lingering::Lingering;
 use super::members::{Request, Session};
 use super::signals::{Arrivals, Departures, Said};
 use super::table::RoomTable;
 use super::timers::Timers;
+use crate::backplane::count;
 use crate::config::Limits;
-use crate::connection::Mailboxes;
+use crate::connection::{Act, Mailboxes};
 
 /// Answers that wait for one shard. Requests are bounded below it, so answers hardly ever wait.
 const ANSWERS: usize = 4_096;
@@ -31,7 +35,6 @@ const FULL: Duration = Duration::from_millis(1);
 pub(crate) struct Shard {
     node: NodeId,
     limits: Limits,
-    max_rooms: usize,
     /// Recent messages of all rooms here, in bytes, and how many there may be.
     recent_bytes: usize,
     max_recent_bytes: usize,
@@ -39,6 +42,7 @@ pub(crate) struct Shard {
     mailboxes: Mailboxes,
     rooms: RoomTable,
     timers: Timers,
+    lingering: Lingering,
     answers: mpsc::Sender<Answer>,
     answered: mpsc::Receiver<Answer>,
     flushes: Vec<oneshot::Sender<()>>,
@@ -69,13 +73,13 @@ impl Shard {
             departures,
             node,
             limits: limits.clone(),
-            max_rooms: limits.rooms_per_shard(shards),
             recent_bytes: 0,
             max_recent_bytes: limits.recent_bytes_per_shard(shards),
             work,
             mailboxes,
             rooms: RoomTable::default(),
             timers: Timers::default(),
+            lingering: Lingering::default(),
             answers,
             answered,
             flushes: Vec::new(),
@@ -120,6 +124,7 @@ impl Shard {
             }
             self.mailboxes.wake();
             self.answer_flushes();
+            self.shrink();
         }
     }
 
@@ -132,13 +137,17 @@ impl Shard {
     fn handle(&mut self, command: Command) {
         match command {
             Command::Join { room, session, from, reference } => {
-                if !self.rooms.contains(&room) && self.rooms.len() >= self.max_rooms {
-                    let reason = "this node has as many rooms as it takes";
-                    session.send_error(ErrorCode::Overloaded, reason, &room, Request::Other(reference));
-                    return;
+                let new = !self.rooms.contains(&room);
+                if new && let Err((code, reason)) = self.host(&room, &session) {
+                    return session.send_error(code, reason, &room, Request::Other(reference));
                 }
-                self.host(&room);
-                self.with_room(&room, |hosted, scene| hosted.handle_join(session, from, reference, scene));
+                let broken = new && self.chain_broken;
+                self.with_room(&room, |hosted, scene| {
+                    hosted.handle_join(session, from, reference, scene);
+                    if broken {
+                        hosted.act(scene, |machine, turn| machine.handle_backplane(true, turn));
+                    }
+                });
             }
             Command::Leave { room, session, reference } => {
                 if !self.rooms.contains(&room) {
@@ -165,12 +174,13 @@ impl Shard {
                 self.with_room(&room, |hosted, scene| hosted.handle_signal(said, scene));
                 self.departures.send(room, from, key, body, self.work.peers());
             }
-            Command::History { room, session, range, limit, reference } => {
-                if !self.has(&room, &session) {
-                    return not_joined(&session, &room, Request::Other(reference));
+            Command::History { place, range, limit, reference } => {
+                let room = place.room().clone();
+                if !self.has(&room, place.session()) {
+                    return not_joined(place.session(), &room, Request::Other(reference));
                 }
                 self.with_room(&room, |hosted, scene| {
-                    hosted.handle_history(session, range, limit, reference, scene);
+                    hosted.handle_history(place, range, limit, reference, scene);
                 });
             }
             Command::Drained { room, session } => {
@@ -229,18 +239,60 @@ impl Shard {
         self.rooms.get(room).is_some_and(|hosted| hosted.has(&session.id))
     }
 
-    /// Opens the room here if it is not.
-    fn host(&mut self, room: &RoomName) {
-        if self.rooms.contains(room) {
-            return;
+    /// Opens a room here that is not yet, at a session's cost.
+    ///
+    /// # Errors
+    /// What the session is told: it opens too many, or the node has as many as it may.
+    fn host(&mut self, room: &RoomName, session: &Session) -> Result<(), (ErrorCode, &'static str)> {
+        if !session.allowance.admits(Act::Open) {
+            return Err((ErrorCode::RateLimited, "this session has rooms opened too often: join later"));
         }
+        let stats = Arc::clone(&self.work.queues().stats);
+        let place = stats.admit(self.limits.rooms).or_else(|| {
+            self.give_lingering_up();
+            stats.admit(self.limits.rooms)
+        });
+        let Some(place) = place else {
+            count(&stats.refused);
+            return Err((ErrorCode::Overloaded, "this node has as many rooms as it takes"));
+        };
         self.hostings += 1;
         let machine = Room::new(room.clone(), self.node.clone(), self.limits.room());
-        let hosted = Hosted::new(room.clone(), self.hostings, self.mailboxes.new_room(), machine, &self.limits);
-        let slot = self.rooms.insert(hosted);
-        if self.chain_broken {
-            self.tell_of_chain(slot);
+        let hosting = Hosting { number: self.hostings, key: self.mailboxes.new_room(), place };
+        self.rooms.insert(Hosted::new(room.clone(), hosting, machine, &self.limits));
+        Ok(())
+    }
+
+    /// A room without sessions gives its place to one that is wanted.
+    fn give_lingering_up(&mut self) {
+        let Self { rooms, lingering, .. } = self;
+        let longest = lingering.pop(|slot, hosting, since| {
+            rooms.at(slot).is_some_and(|room| room.hosting == hosting && room.empty_since() == Some(since))
+        });
+        if let Some(slot) = longest {
+            self.give_up(slot);
         }
+    }
+
+    /// Forgets a room.
+    fn give_up(&mut self, slot: usize) {
+        if let Some(hosted) = self.rooms.at(slot) {
+            hosted.give_up(&self.work);
+            self.recent_bytes -= hosted.recent.bytes();
+        }
+        self.rooms.remove(slot);
+        self.timers.set(slot, None);
+    }
+
+    /// Gives memory back when most rooms of a rush are gone.
+    fn shrink(&mut self) {
+        let Self { rooms, lingering, .. } = self;
+        lingering.trim(|slot, hosting, since| {
+            rooms.at(slot).is_some_and(|room| room.hosting == hosting && room.empty_since() == Some(since))
+        });
+        let Some(moves) = self.rooms.shrink() else { return };
+        self.timers.move_slots(&moves, self.rooms.len());
+        self.lingering = self.rooms.lingering().into();
     }
 
     fn tell_of_chain(&mut self, slot: usize) {
@@ -271,12 +323,15 @@ impl Shard {
         act(hosted, &scene);
         self.recent_bytes = self.recent_bytes + hosted.recent.bytes() - before;
         hosted.used_at = now;
+        hosted.pass_check_on(&self.work);
+        let lingered = hosted.empty_since();
         if hosted.is_over(now, &self.limits) {
-            self.recent_bytes -= hosted.recent.bytes();
-            self.rooms.remove(slot);
-            self.timers.set(slot, None);
+            self.give_up(slot);
         } else {
             self.timers.set(slot, hosted.poll_timeout(now, &self.limits));
+            if let Some(since) = hosted.empty_since().filter(|_| lingered.is_none()) {
+                self.lingering.push(slot, hosted.hosting, since);
+            }
         }
         if self.recent_bytes > self.max_recent_bytes {
             self.forget_recent();

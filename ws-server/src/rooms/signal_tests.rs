@@ -11,7 +11,7 @@ use room_core::{Room, Time};
 use tokio::sync::mpsc;
 
 use super::Rooms;
-use super::hosted::{Hosted, Scene};
+use super::hosted::{Hosted, Hosting, Scene};
 use super::io::Work;
 use super::signals::{Arrivals, Said};
 use super::slow_log::SlowLog;
@@ -276,8 +276,9 @@ async fn values_leave_memory_by_time_are_then_given_to_nobody_and_keep_no_room_o
     let work = Work::new(here(), Arc::clone(&log), no_peers(), &limits, mpsc::channel(1).0);
     let (answers, _answered) = mpsc::channel(1);
     let name = RoomName::new("r").unwrap();
-    let mut hosted =
-        Hosted::new(name.clone(), 1, mailboxes().new_room(), Room::new(name, here(), limits.room()), &limits);
+    let place = work.queues().stats.admit(1).unwrap();
+    let hosting = Hosting { number: 1, key: mailboxes().new_room(), place };
+    let mut hosted = Hosted::new(name.clone(), hosting, Room::new(name, here(), limits.room()), &limits);
     let say = |hosted: &mut Hosted, key: &str, now: Time| {
         let scene = Scene { now, wall: WallSecs(1), work: &work, answers: &answers, limits: &limits };
         let key = Some(SignalKey::new(key).unwrap());

@@ -38,10 +38,15 @@ impl Hosted {
 
     /// Makes a session a live member: it gets the current values, and from now on all that comes.
     pub(super) fn admit(&mut self, session: Arc<Session>) {
+        self.tell_current(&session);
+        self.live.insert(session);
+    }
+
+    /// Tells a session the current values that others have set.
+    pub(super) fn tell_current(&self, session: &Session) {
         if !self.values.is_empty() {
             session.outbox.push_current(self.values.of_others(&session.id));
         }
-        self.live.insert(session);
     }
 }
 

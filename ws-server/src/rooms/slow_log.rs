@@ -18,6 +18,10 @@ use crate::message_log::{LogError, MessageLog};
 /// may take their time, as they do in life: then nodes get into each other's way.
 pub(super) struct SlowLog {
     pub(super) reads: AtomicUsize,
+    pub(super) reads_back: AtomicUsize,
+    pub(super) headers: AtomicUsize,
+    /// Of a hundred reads of any kind, how many find no capacity.
+    pub(super) throttled_reads: AtomicUsize,
     /// Microseconds that a write is on its way.
     write_micros: Range<u64>,
     /// Writes that are refused for want of capacity, before any is taken.
@@ -36,11 +40,26 @@ impl SlowLog {
         Arc::new(Self {
             write_micros,
             reads: Default::default(),
+            reads_back: Default::default(),
+            headers: Default::default(),
+            throttled_reads: Default::default(),
             throttled: Default::default(),
             log: MemoryLog::default(),
             held: AtomicBool::new(false),
             permits: Semaphore::new(0),
         })
+    }
+}
+
+impl SlowLog {
+    /// Reads of all kinds.
+    pub(super) fn all_reads(&self) -> usize {
+        [&self.reads, &self.reads_back, &self.headers].map(|count| count.load(Ordering::SeqCst)).iter().sum()
+    }
+
+    fn has_capacity(&self) -> Result<(), LogError> {
+        let throttled = fastrand::usize(0..100) < self.throttled_reads.load(Ordering::SeqCst);
+        if throttled { Err(LogError::Throttled) } else { Ok(()) }
     }
 }
 
@@ -62,6 +81,7 @@ impl MessageLog for SlowLog {
         limit: u32,
     ) -> BoxFuture<'a, Result<Vec<StoredSegment>, LogError>> {
         Box::pin(async move {
+            self.has_capacity()?;
             let page = self.log.read(room, from, limit).await;
             self.reads.fetch_add(1, Ordering::SeqCst);
             if self.held.load(Ordering::SeqCst) {
@@ -76,10 +96,16 @@ impl MessageLog for SlowLog {
         before: Option<Seq>,
         limit: u32,
     ) -> BoxFuture<'a, Result<Vec<StoredSegment>, LogError>> {
-        self.log.read_back(room, before, limit)
+        Box::pin(async move {
+            self.has_capacity()?;
+            self.reads_back.fetch_add(1, Ordering::SeqCst);
+            self.log.read_back(room, before, limit).await
+        })
     }
     fn header<'a>(&'a self, room: &'a RoomName) -> BoxFuture<'a, Result<Option<RoomHeader>, LogError>> {
         Box::pin(async move {
+            self.has_capacity()?;
+            self.headers.fetch_add(1, Ordering::SeqCst);
             let header = self.log.header(room).await;
             if self.held.load(Ordering::SeqCst) {
                 self.permits.acquire().await.unwrap().forget();

@@ -10,9 +10,9 @@ use protocol::{
 };
 use tokio::time::timeout;
 
-use super::{Command, Rooms, Session};
+use super::{Command, HistoryPlace, Rooms, Session};
 use crate::config::{Config, Limits};
-use crate::connection::{Frame, Mailboxes, Outbound, Outbox};
+use crate::connection::{Allowance, Frame, Mailboxes, Outbound, Outbox};
 use crate::link::{NoPeers, Peers};
 
 pub(super) const PATIENCE: Duration = Duration::from_secs(20);
@@ -50,12 +50,9 @@ pub(super) struct Client {
 impl Client {
     pub(super) fn new(rooms: &Rooms, number: u64, outbox: usize) -> Self {
         let user = format!("user-{number}");
-        let session = Session {
-            id: SessionId::from_random(number),
-            user: UserId::new(&user).unwrap(),
-            name: DisplayName::new(&user).unwrap(),
-            outbox: Outbox::of_nobody(outbox),
-        };
+        let (id, outbox) = (SessionId::from_random(number), Outbox::of_nobody(outbox));
+        let (user, name) = (UserId::new(&user).unwrap(), DisplayName::new(&user).unwrap());
+        let session = Session::new(id, user, name, outbox, Allowance::unlimited());
         Self { rooms: rooms.clone(), session: Arc::new(session) }
     }
 
@@ -63,7 +60,7 @@ impl Client {
     pub(super) fn another_tab(&self, number: u64) -> Self {
         let Session { user, name, .. } = &*self.session;
         let (id, outbox) = (SessionId::from_random(number), Outbox::of_nobody(1 << 20));
-        let session = Session { id, user: user.clone(), name: name.clone(), outbox };
+        let session = Session::new(id, user.clone(), name.clone(), outbox, Allowance::unlimited());
         Self { rooms: self.rooms.clone(), session: Arc::new(session) }
     }
 
@@ -95,8 +92,8 @@ impl Client {
     }
 
     pub(super) async fn history(&self, range: HistoryRange, limit: u32) {
-        let (room, session) = (room(), Arc::clone(&self.session));
-        self.rooms.send(Command::History { room, session, range, limit, reference: None }).await;
+        let place = HistoryPlace::new(&self.session, room());
+        self.rooms.send(Command::History { place, range, limit, reference: None }).await;
     }
 
     /// Everything that comes, portion by portion as a connection's task takes it, until `enough`.

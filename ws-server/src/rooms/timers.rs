@@ -78,13 +78,29 @@ impl Timers {
         Some(slot)
     }
 
+    /// Rooms have got other slots, by the old one and the new one; there are none from `slots` on. Memory comes back.
+    pub(crate) fn move_slots(&mut self, moves: &[(usize, usize)], slots: usize) {
+        for (from, to) in moves {
+            if *from < self.due.len() {
+                self.due[*to] = self.due[*from].take();
+            }
+        }
+        self.due.truncate(slots);
+        self.due.shrink_to_fit();
+        self.rebuild();
+    }
+
     /// Entries that mean nothing are never more than a few times the rooms.
     fn trim(&mut self) {
         if self.heap.len() > 64 + 4 * self.due.len() {
-            self.due.iter_mut().flatten().for_each(|due| due.entry = due.time);
-            let entry = |(slot, due): (usize, &Option<Due>)| due.map(|due| Reverse((due.time, slot)));
-            self.heap = self.due.iter().enumerate().filter_map(entry).collect();
+            self.rebuild();
         }
+    }
+
+    fn rebuild(&mut self) {
+        self.due.iter_mut().flatten().for_each(|due| due.entry = due.time);
+        let entry = |(slot, due): (usize, &Option<Due>)| due.map(|due| Reverse((due.time, slot)));
+        self.heap = self.due.iter().enumerate().filter_map(entry).collect();
     }
 }
 
@@ -121,6 +137,19 @@ mod tests {
         }
         assert!(timers.heap.len() <= 68);
         assert_eq!(timers.pop(Time(10_000)), Some(0));
+    }
+
+    #[test]
+    fn rooms_that_move_keep_their_times_and_the_memory_comes_back() {
+        let mut timers = Timers::default();
+        (0..100_000).for_each(|slot| timers.set(slot, Some(Time(slot as u64))));
+        (0..99_998).for_each(|slot| timers.set(slot, None));
+        timers.move_slots(&[(99_999, 0), (99_998, 1)], 2);
+        assert!(timers.due.capacity() < 10 && timers.heap.capacity() < 10);
+        assert_eq!((timers.pop(Time(99_998)), timers.pop(Time(99_998))), (Some(1), None));
+        assert_eq!((timers.pop(Time(99_999)), timers.pop(Time(99_999))), (Some(0), None));
+        timers.set(5, Some(Time(3)));
+        assert_eq!(timers.pop(Time(3)), Some(5));
     }
 
     #[test]

@@ -23,6 +23,11 @@ impl Waiting {
         self.numbers.contains_key(id)
     }
 
+    /// The session that has waited the longest.
+    pub(crate) fn first(&self) -> Option<&SessionId> {
+        self.queue.front().map(|(_, joining)| &joining.session.id)
+    }
+
     /// When the first has waited long enough.
     pub(crate) fn deadline(&self) -> Option<Time> {
         self.queue.front().map(|(_, joining)| joining.deadline)

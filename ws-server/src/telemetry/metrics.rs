@@ -13,7 +13,7 @@ use axum::response::IntoResponse;
 use crate::backplane::BackplaneStats;
 use crate::backplane::chain::Chain;
 use crate::backplane::reaper::ReaperStats;
-use crate::connection::Connections;
+use crate::connection::{Act, Connections};
 use crate::link::directory::Directory;
 use crate::link::{Accelerator, LinkStats};
 use crate::message_log::LogStats;
@@ -46,11 +46,11 @@ impl Instruments {
         let stats = &self.connections.stats;
         for (name, what, counter) in [
             ("connections_refused", "Connections closed because there were too many", &stats.refused),
-            ("publishes_limited", "Publishes refused because their session sends too many", &stats.publishes_limited),
-            ("signals_limited", "Signals dropped because their session sends too many", &stats.signals_limited),
         ] {
             text.counter(name, what, counter.load(Ordering::Relaxed));
         }
+        self.rates(&mut text);
+        self.rooms(&mut text);
         if let Some(directory) = &self.directory {
             text.gauge("nodes", "Nodes that live, this one included", directory.view().others() + 1);
         }
@@ -66,6 +66,43 @@ impl Instruments {
         }
         self.reaper(&mut text);
         text.0
+    }
+
+    fn rates(&self, text: &mut Exposition) {
+        let stats = &self.connections.limiter.stats;
+        for (name, what, act) in [
+            ("publishes", "Publishes refused because their session sends too many", Act::Publish),
+            ("signals", "Signals dropped because their session sends too many", Act::Signal),
+            ("joins", "Joins refused because their session joins too often", Act::Join),
+            ("opens", "Joins refused because their session has too many rooms opened", Act::Open),
+            ("histories", "Requests for history refused because their session sends too many", Act::History),
+        ] {
+            text.counter(&format!("{name}_limited"), what, stats.refused(act));
+        }
+        for (name, what, counter) in [
+            ("user", "Of what was refused for a rate: because of a user's sessions together", &stats.by_user),
+            ("address", "Of what was refused for a rate: because of an address's sessions together", &stats.by_address),
+        ] {
+            text.counter(&format!("{name}_limited"), what, counter.load(Ordering::Relaxed));
+        }
+    }
+
+    fn rooms(&self, text: &mut Exposition) {
+        let counts = self.connections.rooms.counts();
+        for (name, what, value) in [
+            ("rooms", "Rooms that the node hosts", counts.rooms),
+            ("rooms_waiting", "Rooms that wait for the log to be opened or compared with it", counts.waiting),
+            ("sessions_waiting", "Sessions whose rooms wait so", counts.waiting_for),
+        ] {
+            text.gauge(name, what, value);
+        }
+        for (name, what, value) in [
+            ("rooms_refused", "Joins refused because the node hosts as many rooms as it may", counts.refused),
+            ("openings_given_up", "Rooms that all had left before they were opened", counts.given_up),
+            ("signals_shed", "Signals not told because their room tells too many", counts.signals_shed),
+        ] {
+            text.counter(name, what, value);
+        }
     }
 
     fn log(&self, text: &mut Exposition) {

@@ -46,6 +46,7 @@ pub(crate) async fn report(instruments: Arc<Instruments>, readiness: Arc<Readine
             () = stop.cancelled() => return,
             _ = minutes.tick() => {}
         }
+        instruments.connections.limiter.forget_idle();
         let totals = Totals::of(&instruments);
         log(&instruments, &readiness, &before, &totals);
         before = totals;

@@ -7,15 +7,16 @@ use super::super::io::AnswerBody;
 use super::super::slow_log::SlowLog;
 use super::super::testing::{PATIENCE, limits, mailboxes, no_peers, room};
 use super::*;
-use crate::connection::Outbox;
+use crate::connection::{Allowance, Outbox};
 use crate::message_log::MessageLog;
 
-fn ada() -> Arc<Session> {
+pub(super) fn ada() -> Arc<Session> {
     let (user, name) = (UserId::new("ada").unwrap(), DisplayName::new("Ada").unwrap());
-    Arc::new(Session { id: SessionId::from_random(1), user, name, outbox: Outbox::of_nobody(1 << 20) })
+    let (id, outbox) = (SessionId::from_random(1), Outbox::of_nobody(1 << 20));
+    Arc::new(Session::new(id, user, name, outbox, Allowance::unlimited()))
 }
 
-fn shard(log: Arc<dyn MessageLog>) -> Shard {
+pub(super) fn shard(log: Arc<dyn MessageLog>) -> Shard {
     let (node, limits) = (NodeId::from_random(1), limits(&[]));
     let work = Work::new(node.clone(), log, no_peers(), &limits, mpsc::channel(1).0);
     let mut shard = Shard::new(node.clone(), &limits, 1, work, Arc::new(Departures::new(node)), mailboxes());

@@ -1,0 +1,185 @@
+//! A queue that is fair among those who fill it.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use protocol::SessionId;
+
+use crate::connection::RoomKey;
+
+/// Who has a turn of a fair queue.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum Turn {
+    /// A session.
+    Session(SessionId),
+    /// A room of this node, for what it needs whoever is in it.
+    Room(RoomKey),
+}
+
+/// So many jobs at a time; the others wait. Whose turn it is goes around: however many jobs one session has, the first job of
+/// another waits for one of each session only. One session's jobs keep their order.
+#[derive(Debug)]
+pub(crate) struct FairQueue<T> {
+    most: usize,
+    state: Mutex<State<T>>,
+}
+
+#[derive(Debug)]
+struct State<T> {
+    running: usize,
+    waiting: usize,
+    /// How many have jobs that wait.
+    with_jobs: usize,
+    /// The order of the next turns. It holds those whose jobs were all taken out, too, until their turn comes.
+    turns: VecDeque<Turn>,
+    jobs: HashMap<Turn, VecDeque<T>>,
+}
+
+impl<T> FairQueue<T> {
+    /// An empty queue of which `most` jobs run at a time.
+    pub(crate) fn new(most: usize) -> Self {
+        let (turns, jobs) = (VecDeque::new(), HashMap::new());
+        Self { most, state: Mutex::new(State { running: 0, waiting: 0, with_jobs: 0, turns, jobs }) }
+    }
+
+    /// Takes a job in, or gives it back if it may run now: then [`FairQueue::next`] must be called when it has ended.
+    pub(crate) fn enter(&self, turn: Turn, job: T) -> Option<T> {
+        let mut state = self.lock();
+        if state.running < self.most {
+            state.running += 1;
+            return Some(job);
+        }
+        let State { waiting, with_jobs, turns, jobs, .. } = &mut *state;
+        let own = jobs.entry(turn).or_insert_with_key(|turn| {
+            turns.push_back(turn.clone());
+            VecDeque::new()
+        });
+        *with_jobs += usize::from(own.is_empty());
+        *waiting += 1;
+        own.push_back(job);
+        None
+    }
+
+    /// A job has ended: the next one to run, in its place.
+    pub(crate) fn next(&self) -> Option<T> {
+        let mut state = self.lock();
+        let State { running, waiting, with_jobs, turns, jobs, .. } = &mut *state;
+        let job = loop {
+            let Some(turn) = turns.pop_front() else {
+                *running -= 1;
+                break None;
+            };
+            let Some(own) = jobs.get_mut(&turn) else { continue };
+            let job = own.pop_front();
+            if own.is_empty() {
+                *with_jobs -= usize::from(job.is_some());
+                jobs.remove(&turn);
+            } else {
+                turns.push_back(turn);
+            }
+            if job.is_some() {
+                *waiting -= 1;
+                break job;
+            }
+        };
+        state.shrink();
+        job
+    }
+
+    /// Takes out a job that has not run yet.
+    pub(crate) fn remove(&self, turn: &Turn, is_it: impl Fn(&T) -> bool) -> Option<T> {
+        let mut state = self.lock();
+        let jobs = state.jobs.get_mut(turn)?;
+        let place = jobs.iter().position(is_it)?;
+        let job = jobs.remove(place);
+        let last = jobs.is_empty();
+        state.with_jobs -= usize::from(last);
+        state.waiting -= 1;
+        job
+    }
+
+    /// Jobs that wait, and how many have such jobs.
+    pub(crate) fn waiting(&self) -> (usize, usize) {
+        let state = self.lock();
+        (state.waiting, state.with_jobs)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State<T>> {
+        // Nothing panics while the lock is held; should it happen, the queue is still consistent.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<T> State<T> {
+    /// Gives memory back after a rush.
+    fn shrink(&mut self) {
+        if self.jobs.capacity() > 1_024 && self.jobs.len() < self.jobs.capacity() / 8 {
+            self.jobs.shrink_to(2 * self.jobs.len());
+            self.turns.shrink_to(2 * self.turns.len());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn session(number: u64) -> Turn {
+        Turn::Session(SessionId::from_random(number))
+    }
+
+    /// Ends one job after another until none is left.
+    fn rest(queue: &FairQueue<u32>) -> Vec<u32> {
+        std::iter::from_fn(|| queue.next()).collect()
+    }
+
+    #[test]
+    fn the_first_job_of_a_session_waits_for_one_job_of_each_other_session() {
+        let queue = FairQueue::new(2);
+        assert_eq!((0..100).filter_map(|job| queue.enter(session(1), job)).collect::<Vec<_>>(), [0, 1]);
+        assert_eq!(queue.enter(session(2), 1_000), None);
+        assert_eq!(queue.enter(session(2), 1_001), None);
+        assert_eq!(queue.enter(session(3), 2_000), None);
+        assert_eq!(queue.waiting(), (101, 3));
+        let order = rest(&queue);
+        assert_eq!(order[..6], [2, 1_000, 2_000, 3, 1_001, 4]);
+        assert_eq!((order.len(), queue.waiting()), (101, (0, 0)));
+    }
+
+    #[test]
+    fn no_more_run_than_may_and_all_places_come_back() {
+        let queue = FairQueue::new(2);
+        assert_eq!((queue.enter(session(1), 1), queue.enter(session(1), 2)), (Some(1), Some(2)));
+        assert_eq!(queue.enter(session(1), 3), None);
+        assert_eq!((queue.next(), queue.next(), queue.next()), (Some(3), None, None));
+        assert_eq!((queue.enter(session(1), 4), queue.enter(session(1), 5), queue.enter(session(1), 6)), (Some(4), Some(5), None));
+    }
+
+    #[test]
+    fn who_takes_a_job_out_and_puts_another_in_has_one_turn() {
+        let queue = FairQueue::new(1);
+        queue.enter(session(0), 0);
+        (1..=3).for_each(|job| drop(queue.enter(session(1), job)));
+        queue.enter(session(2), 10);
+        assert_eq!(queue.waiting(), (4, 2));
+        (1..=3).for_each(|job| drop(queue.remove(&session(1), |own| *own == job)));
+        assert_eq!(queue.waiting(), (1, 1));
+        (4..=6).for_each(|job| drop(queue.enter(session(1), job)));
+        assert_eq!((rest(&queue), queue.waiting()), (vec![4, 10, 5, 6], (0, 0)));
+    }
+
+    #[test]
+    fn what_is_taken_out_never_runs_and_leaves_nothing_behind() {
+        let queue = FairQueue::new(1);
+        queue.enter(session(0), 0);
+        for number in 1..=10_000 {
+            queue.enter(session(number), number as u32);
+        }
+        assert_eq!(queue.remove(&session(7), |job| *job == 8), None);
+        for number in 1..=10_000 {
+            assert_eq!(queue.remove(&session(number), |job| *job == number as u32), Some(number as u32));
+        }
+        assert_eq!((queue.waiting(), queue.next()), ((0, 0), None));
+        assert!(queue.lock().jobs.capacity() <= 1_024 && queue.lock().turns.capacity() <= 1_024);
+    }
+}
