@@ -11,4 +11,6 @@ pub enum Plant {
     NoHeadAudit,
     /// A node does not tell its members of a reset.
     SilentReset,
+    /// A second join during a replay is told the room's head.
+    SecondJoinAtHead,
 }

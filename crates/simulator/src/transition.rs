@@ -30,6 +30,13 @@ pub enum Transition {
         /// How many recent messages it wants.
         recent: u32,
     },
+    /// A client says once more that it joins a room that it is in.
+    JoinAgain {
+        /// Who.
+        client: usize,
+        /// Where.
+        room: usize,
+    },
     /// A client leaves a room.
     Leave {
         /// Who.
@@ -176,7 +183,8 @@ impl Transition {
                 let after = rng.bool().then(|| rng.u64(0..40));
                 Self::History { client, room, after, limit: rng.one_of(&[1, 5, 50]) }
             }
-            14..26 => Self::Publish { client, room, count: rng.u64(2..20), saying: Saying::New },
+            14..17 => Self::JoinAgain { client, room },
+            17..29 => Self::Publish { client, room, count: rng.u64(2..20), saying: Saying::New },
             _ => Self::Publish { client, room, count: 1, saying: Saying::New },
         }
     }

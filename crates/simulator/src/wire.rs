@@ -1,9 +1,9 @@
 //! Connections between clients and nodes: frames one way, texts the other, in order, until they break.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
-use protocol::{CloseCode, MessageFrame, ServerFrame, UserId};
+use protocol::{CloseCode, MessageFrame, RoomName, Seq, ServerFrame, UserId};
 
 /// A frame for a client. Messages are shared by all who get them.
 #[derive(Debug, Clone)]
@@ -56,6 +56,8 @@ pub(crate) struct Wire {
     pub(crate) arriving: bool,
     /// The rooms that the session has joined, by number.
     pub(crate) rooms: u64,
+    /// Of each room, the number up to which the client has got all that was sent.
+    pub(crate) got: BTreeMap<RoomName, Seq>,
 }
 
 /// All connections of a run; a connection's number is its session's.
@@ -104,6 +106,7 @@ impl Wires {
             texts: VecDeque::new(),
             arriving: false,
             rooms: 0,
+            got: BTreeMap::new(),
         });
         self.all.len() - 1
     }

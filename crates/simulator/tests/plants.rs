@@ -41,3 +41,10 @@ fn a_reset_that_nobody_is_told_of_is_found() {
     assert!(sentence.contains("came before the reset"), "{sentence}");
     assert!(seeds <= 50, "in {seeds} seeds");
 }
+
+#[test]
+fn a_second_join_that_is_told_the_head_during_a_replay_is_found() {
+    let (sentence, seeds) = found(Plant::SecondJoinAtHead, &[Fault::SmallLimits, Fault::SlowConsumers]);
+    assert!(sentence.contains("a second join is told"), "{sentence}");
+    assert!(seeds <= 1_000, "in {seeds} seeds");
+}

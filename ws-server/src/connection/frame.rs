@@ -47,6 +47,9 @@ const WIDEST: usize = 1 << 15;
 /// a message has few forms, whatever its members ask for.
 const NARROW: [usize; 3] = [1 << 12, 1 << 9, 1 << 8];
 
+/// Bytes of a run that its parts may share: a part that is kept keeps no more than these in memory.
+const KEPT_WHOLE: usize = 8 * 1024;
+
 impl Frame {
     /// Encodes one text frame.
     #[must_use]
@@ -57,7 +60,8 @@ impl Frame {
     }
 
     /// Encodes text frames that belong together: `write` adds the payload of each, and `usual` is how many bytes they have
-    /// if they are not unusual. `part` takes each by itself, in order; returns all of them as one. The bytes are shared.
+    /// if they are not unusual. `part` takes each by itself, in order; returns all of them as one. The bytes of short runs
+    /// are shared.
     #[must_use]
     pub(crate) fn run<T>(
         payloads: impl ExactSizeIterator<Item = T>,
@@ -84,7 +88,11 @@ impl Frame {
         }
         let mut start = 0;
         for (end, bytes) in ends {
-            part(Self::encoded(run.0.wire.slice(start..end), bytes, bytes));
+            let wire = &run.0.wire;
+            // Who keeps a part of a long run would keep all of it.
+            let part_of =
+                |range| if wire.len() > KEPT_WHOLE { Bytes::copy_from_slice(&wire[range]) } else { wire.slice(range) };
+            part(Self::encoded(part_of(start..end), bytes, bytes));
             start = end;
         }
         run
@@ -183,6 +191,29 @@ mod tests {
         let mut forms: Vec<&[u8]> = windows.map(|deflate| frame.wire_for(Some(deflate), &mut deflater)).collect();
         forms.dedup_by_key(|form| form.as_ptr());
         forms
+    }
+
+    /// A run of so many parts, and these.
+    fn parts(count: usize, len: usize) -> (Frame, Vec<Frame>) {
+        let (text, mut parts) = ("x".repeat(len), Vec::new());
+        let write = |wire: &mut Vec<u8>, number: usize| {
+            wire.extend_from_slice(number.to_string().as_bytes());
+            wire.extend_from_slice(text.as_bytes());
+        };
+        let run = Frame::run(0..count, 0, write, |part| parts.push(part));
+        (run, parts)
+    }
+
+    #[test]
+    fn a_part_of_a_long_run_keeps_no_other_part_in_memory() {
+        for (count, len) in [(256, 100), (2, 5_000), (256, 10)] {
+            let (run, parts) = parts(count, len);
+            assert!(parts.iter().flat_map(Frame::texts).eq(run.texts()), "they say the same");
+            let whole = run.wire().as_ptr_range();
+            let inside = parts.iter().filter(|part| whole.contains(&part.wire().as_ptr())).count();
+            let long = run.wire().len() > KEPT_WHOLE;
+            assert_eq!(inside, if long { 0 } else { count }, "{count} of {len}");
+        }
     }
 
     #[test]

@@ -3,7 +3,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use protocol::{
-    ClientFrame, CloseCode, ErrorCode, ErrorFrame, FrameError, HistoryRange, Message, MessageId, Pong, Ref, RoomName, ServerFrame,
+    ClientFrame, CloseCode, ErrorCode, ErrorFrame, FrameError, HistoryRange, Message, MessageId, Pong, Ref, RoomName,
+    ServerFrame,
 };
 
 use super::rate::Act;

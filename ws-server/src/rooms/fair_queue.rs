@@ -152,19 +152,22 @@ mod tests {
         assert_eq!((queue.enter(session(1), 1), queue.enter(session(1), 2)), (Some(1), Some(2)));
         assert_eq!(queue.enter(session(1), 3), None);
         assert_eq!((queue.next(), queue.next(), queue.next()), (Some(3), None, None));
-        assert_eq!((queue.enter(session(1), 4), queue.enter(session(1), 5), queue.enter(session(1), 6)), (Some(4), Some(5), None));
+        assert_eq!(
+            (queue.enter(session(1), 4), queue.enter(session(1), 5), queue.enter(session(1), 6)),
+            (Some(4), Some(5), None)
+        );
     }
 
     #[test]
     fn who_takes_a_job_out_and_puts_another_in_has_one_turn() {
         let queue = FairQueue::new(1);
         queue.enter(session(0), 0);
-        (1..=3).for_each(|job| drop(queue.enter(session(1), job)));
+        assert!((1..=3).all(|job| queue.enter(session(1), job).is_none()));
         queue.enter(session(2), 10);
         assert_eq!(queue.waiting(), (4, 2));
-        (1..=3).for_each(|job| drop(queue.remove(&session(1), |own| *own == job)));
+        assert!((1..=3).all(|job| queue.remove(&session(1), |own| *own == job) == Some(job)));
         assert_eq!(queue.waiting(), (1, 1));
-        (4..=6).for_each(|job| drop(queue.enter(session(1), job)));
+        assert!((4..=6).all(|job| queue.enter(session(1), job).is_none()));
         assert_eq!((rest(&queue), queue.waiting()), (vec![4, 10, 5, 6], (0, 0)));
     }
 

@@ -95,7 +95,12 @@ impl Hosted {
         }
         let Some(segments) = segments.ok().filter(|_| request.epoch == self.machine.position().epoch) else {
             let HistoryRequest { place, reference, .. } = request;
-            return self.refuse_history(place.session(), ErrorCode::Unavailable, "history cannot be read now", reference);
+            return self.refuse_history(
+                place.session(),
+                ErrorCode::Unavailable,
+                "history cannot be read now",
+                reference,
+            );
         };
         let alive = still_there(&segments, &self.machine, scene.wall);
         let found = alive.flat_map(|stored| {

@@ -12,7 +12,7 @@ use super::io::{Answer, AnswerBody, Return, Work};
 use super::members::Members;
 use super::publish::Publisher;
 use super::replay::{PageRead, Replay};
-use super::signals::CurrentValues;
+use super::signals::{CurrentValues, SignalBudget};
 use super::stats::RoomPlace;
 use super::waiting::Waiting;
 use crate::config::Limits;
@@ -43,6 +43,7 @@ pub(crate) struct Hosted {
     burst: usize,
     /// What has been said in passing and still holds.
     pub(super) values: CurrentValues,
+    pub(super) signal_budget: SignalBudget,
     /// Who waits for which publish.
     pub(super) publishers: HashMap<Token, Publisher>,
     pub(super) tokens: u64,
@@ -104,6 +105,7 @@ impl Hosted {
             recent: Recent::new(limits.recent_messages, limits.recent_bytes),
             burst: 0,
             values: CurrentValues::default(),
+            signal_budget: SignalBudget::default(),
             publishers: HashMap::new(),
             tokens: 0,
             handed: HashMap::new(),
@@ -209,6 +211,7 @@ impl Hosted {
     pub(crate) fn handle_timeout(&mut self, scene: &Scene<'_>) {
         self.expire_joins(scene);
         self.close_stuck(scene);
+        self.tell_owed(scene);
         self.act(scene, Room::handle_timeout);
     }
 
@@ -216,8 +219,8 @@ impl Hosted {
     pub(crate) fn poll_timeout(&self, now: Time, limits: &Limits) -> Option<Time> {
         let linger = self.empty_since.map(|since| since.plus_ms(limits.linger_ms));
         let join = self.waiting.deadline();
-        let (stuck, value) = (self.catch_up_due, self.values.deadline());
-        [self.machine.poll_timeout(now), linger, join, stuck, value].into_iter().flatten().min()
+        let (stuck, value, owed) = (self.catch_up_due, self.values.deadline(), self.owed_due());
+        [self.machine.poll_timeout(now), linger, join, stuck, value, owed].into_iter().flatten().min()
     }
 
     /// Whether the room may be forgotten: it has had no session for so long, or all have left before it was open.

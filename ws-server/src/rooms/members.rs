@@ -119,6 +119,10 @@ impl Members {
         self.places.contains_key(id)
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.sessions.len()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.sessions.is_empty()
     }

@@ -1,5 +1,6 @@
 #[cfg(test)]
 mod due_tests;
+mod hosting;
 #[cfg(test)]
 mod shrink_tests;
 
@@ -7,22 +8,21 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use protocol::{ErrorCode, Left, NodeId, RoomName, Segment, ServerFrame, Signal};
+use room_core::Time;
 use room_core::log::WallSecs;
-use room_core::{Room, Time};
 use tokio::sync::{mpsc, oneshot};
 
 use super::command::Command;
 use super::hand_off;
-use super::hosted::{Hosted, Hosting, Scene};
+use super::hosted::{Hosted, Scene};
 use super::io::{Answer, Work};
 use super::lingering::Lingering;
 use super::members::{Request, Session};
 use super::signals::{Arrivals, Departures, Said};
 use super::table::RoomTable;
 use super::timers::Timers;
-use crate::backplane::count;
 use crate::config::Limits;
-use crate::connection::{Act, Mailboxes};
+use crate::connection::Mailboxes;
 
 /// Answers that wait for one shard. Requests are bounded below it, so answers hardly ever wait.
 const ANSWERS: usize = 4_096;
@@ -237,62 +237,6 @@ impl Shard {
     /// Whether a session is in a room: its join may have failed.
     fn has(&self, room: &RoomName, session: &Session) -> bool {
         self.rooms.get(room).is_some_and(|hosted| hosted.has(&session.id))
-    }
-
-    /// Opens a room here that is not yet, at a session's cost.
-    ///
-    /// # Errors
-    /// What the session is told: it opens too many, or the node has as many as it may.
-    fn host(&mut self, room: &RoomName, session: &Session) -> Result<(), (ErrorCode, &'static str)> {
-        if !session.allowance.admits(Act::Open) {
-            return Err((ErrorCode::RateLimited, "this session has rooms opened too often: join later"));
-        }
-        let stats = Arc::clone(&self.work.queues().stats);
-        let place = stats.admit(self.limits.rooms).or_else(|| {
-            self.give_lingering_up();
-            stats.admit(self.limits.rooms)
-        });
-        let Some(place) = place else {
-            count(&stats.refused);
-            return Err((ErrorCode::Overloaded, "this node has as many rooms as it takes"));
-        };
-        self.hostings += 1;
-        let machine = Room::new(room.clone(), self.node.clone(), self.limits.room());
-        let hosting = Hosting { number: self.hostings, key: self.mailboxes.new_room(), place };
-        self.rooms.insert(Hosted::new(room.clone(), hosting, machine, &self.limits));
-        Ok(())
-    }
-
-    /// A room without sessions gives its place to one that is wanted.
-    fn give_lingering_up(&mut self) {
-        let Self { rooms, lingering, .. } = self;
-        let longest = lingering.pop(|slot, hosting, since| {
-            rooms.at(slot).is_some_and(|room| room.hosting == hosting && room.empty_since() == Some(since))
-        });
-        if let Some(slot) = longest {
-            self.give_up(slot);
-        }
-    }
-
-    /// Forgets a room.
-    fn give_up(&mut self, slot: usize) {
-        if let Some(hosted) = self.rooms.at(slot) {
-            hosted.give_up(&self.work);
-            self.recent_bytes -= hosted.recent.bytes();
-        }
-        self.rooms.remove(slot);
-        self.timers.set(slot, None);
-    }
-
-    /// Gives memory back when most rooms of a rush are gone.
-    fn shrink(&mut self) {
-        let Self { rooms, lingering, .. } = self;
-        lingering.trim(|slot, hosting, since| {
-            rooms.at(slot).is_some_and(|room| room.hosting == hosting && room.empty_since() == Some(since))
-        });
-        let Some(moves) = self.rooms.shrink() else { return };
-        self.timers.move_slots(&moves, self.rooms.len());
-        self.lingering = self.rooms.lingering().into();
     }
 
     fn tell_of_chain(&mut self, slot: usize) {

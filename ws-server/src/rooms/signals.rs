@@ -9,6 +9,7 @@ use room_core::Time;
 use super::fanout;
 use super::hosted::{Hosted, Scene};
 use super::members::Session;
+use crate::backplane::count;
 use crate::config::Limits;
 use crate::connection::{EncodedSignal, Frame, Slot};
 use crate::link::Peers;
@@ -32,8 +33,32 @@ impl Hosted {
         let slot = key.clone().map(|key| Arc::new(Slot { room: room.clone(), key }));
         let frame = SignalFrame { room: room.clone(), from, key, body };
         let signal = EncodedSignal { frame: Frame::new(&ServerFrame::Signal(frame).encode()), slot };
-        fanout::fan_out_signal(&signal, sender.as_ref(), &self.live);
-        self.values.set(signal, sender, scene.now, scene.limits);
+        let told = self.signal_budget.admits(self.live.len(), scene);
+        if told {
+            fanout::fan_out_signal(&signal, sender.as_ref(), &self.live);
+        } else {
+            count(&scene.work.queues().stats.signals_shed);
+        }
+        self.values.set(signal, sender, !told, scene);
+    }
+
+    /// Tells the values that the room could not tell when they were set.
+    pub(super) fn tell_owed(&mut self, scene: &Scene<'_>) {
+        let Self { values, signal_budget, live, .. } = self;
+        let is_owed = |value: &&mut Value| value.is_owed;
+        for value in values.values.iter_mut().filter(is_owed) {
+            if !signal_budget.admits(live.len(), scene) {
+                return;
+            }
+            fanout::fan_out_signal(&value.signal, value.sender.as_ref(), live);
+            value.is_owed = false;
+        }
+        values.are_owed = false;
+    }
+
+    /// When the room may tell the values that it owes, if there are any.
+    pub(super) fn owed_due(&self) -> Option<Time> {
+        self.values.are_owed.then(|| self.signal_budget.due())
     }
 
     /// Makes a session a live member: it gets the current values, and from now on all that comes.
@@ -56,6 +81,41 @@ pub(crate) struct CurrentValues {
     /// The oldest first. All live equally long, so the first expires first.
     values: VecDeque<Value>,
     bytes: usize,
+    /// Some of them may not have been told.
+    are_owed: bool,
+}
+
+/// How often a room may give a signal to a member. What one session says costs as much as there are members: its own rate
+/// says nothing of that.
+#[derive(Debug, Default)]
+pub(crate) struct SignalBudget {
+    /// When nothing is used any more, in microseconds of the shard's time.
+    full_at: u64,
+}
+
+/// What may be used at once, and be owed, in microseconds.
+const BURST_MICROS: u64 = 2_000_000;
+
+impl SignalBudget {
+    /// Whether a signal may be told to so many members now. It may be more than the room has left, which it owes then.
+    fn admits(&mut self, members: usize, scene: &Scene<'_>) -> bool {
+        let per_second = u64::from(scene.limits.rates.signal_deliveries);
+        if per_second == 0 {
+            return true;
+        }
+        let now = scene.now.0 * 1_000;
+        let full_at = self.full_at.max(now);
+        let admitted = full_at - now <= BURST_MICROS;
+        if admitted {
+            self.full_at = full_at + members as u64 * 1_000_000 / per_second;
+        }
+        admitted
+    }
+
+    /// When the next signal may be told.
+    fn due(&self) -> Time {
+        Time(self.full_at.saturating_sub(BURST_MICROS).div_ceil(1_000))
+    }
 }
 
 #[derive(Debug)]
@@ -63,17 +123,22 @@ struct Value {
     signal: EncodedSignal,
     sender: Option<SessionId>,
     expires: Time,
+    /// The room had told too many when it was set.
+    is_owed: bool,
 }
 
 impl CurrentValues {
     /// Takes the newest value of a key; when there is no space the oldest values go. Signals without a key have none.
-    fn set(&mut self, signal: EncodedSignal, sender: Option<SessionId>, now: Time, limits: &Limits) {
+    fn set(&mut self, signal: EncodedSignal, sender: Option<SessionId>, is_owed: bool, scene: &Scene<'_>) {
+        let limits = scene.limits;
         let Some(slot) = &signal.slot else { return };
         if let Some(index) = self.values.iter().position(|value| value.signal.slot.as_ref() == Some(slot)) {
             self.bytes -= self.values.remove(index).map_or(0, |older| older.signal.frame.len());
         }
         self.bytes += signal.frame.len();
-        self.values.push_back(Value { signal, sender, expires: now.plus_ms(limits.signal_ms) });
+        let expires = scene.now.plus_ms(limits.signal_ms);
+        self.values.push_back(Value { signal, sender, expires, is_owed });
+        self.are_owed |= is_owed;
         while self.values.len() > limits.signal_keys || self.bytes > limits.signal_bytes {
             self.forget_oldest();
         }

@@ -44,9 +44,9 @@ impl Instruments {
         let mut text = Exposition::default();
         text.gauge("sessions", "Connections of clients that are open", self.connections.open());
         let stats = &self.connections.stats;
-        for (name, what, counter) in [
-            ("connections_refused", "Connections closed because there were too many", &stats.refused),
-        ] {
+        for (name, what, counter) in
+            [("connections_refused", "Connections closed because there were too many", &stats.refused)]
+        {
             text.counter(name, what, counter.load(Ordering::Relaxed));
         }
         self.rates(&mut text);

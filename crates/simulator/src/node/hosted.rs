@@ -184,7 +184,7 @@ impl Hosted {
         [self.machine.poll_timeout(now), linger, join].into_iter().flatten().min()
     }
 
-    /// Whether nobody has been here for so long that the room may be forgotten.
+    /// Whether the room may be forgotten: it has had no session for so long, or all have left before it was open.
     pub(crate) fn is_over(&mut self, now: Time, limits: &Limits) -> bool {
         let empty = self.live.is_empty()
             && self.waiting.is_empty()
@@ -196,7 +196,7 @@ impl Hosted {
             return false;
         }
         let since = *self.empty_since.get_or_insert(now);
-        now.since_ms(since) >= limits.linger_ms
+        !self.machine.is_open() || now.since_ms(since) >= limits.linger_ms
     }
 
     /// Whether somebody waits for an outcome, or to enter.
@@ -211,13 +211,15 @@ impl Hosted {
             || self.waiting.iter().any(|joining| joining.session == session)
     }
 
-    /// Forgets a session.
-    pub(super) fn remove(&mut self, session: usize) {
-        self.waiting.retain(|joining| joining.session != session);
-        self.replays.remove(&session);
+    /// Forgets a session. Returns the `ref` of its join if that is not answered yet.
+    pub(super) fn remove(&mut self, session: usize) -> Option<Ref> {
+        let waits = self.waiting.iter().position(|joining| joining.session == session);
+        let joining = waits.and_then(|place| self.waiting.remove(place)).and_then(|joining| joining.reference);
+        let replaying = self.replays.remove(&session).and_then(Replay::unanswered);
         if let Some(place) = self.live.iter().position(|live| *live == session) {
             self.live.swap_remove(place);
         }
+        joining.or(replaying)
     }
 
     fn handle_event(&mut self, event: Event, scene: &mut Scene<'_>) {

@@ -1,7 +1,9 @@
 use protocol::{ErrorCode, JoinFrom, Joined, Left, Position, Ref, Reset, ServerFrame};
 use room_core::{Entry, Time, enter};
 
+use super::replay::Replay;
 use super::{Hosted, Scene};
+use crate::plant::Plant;
 
 /// How long a join waits for the log before it fails, in milliseconds.
 const JOIN_MS: u64 = 8_000;
@@ -25,8 +27,11 @@ impl Hosted {
         reference: Option<Ref>,
         scene: &mut Scene<'_>,
     ) {
-        // A second join acts as leave and join.
-        self.remove(session);
+        if matches!(from, JoinFrom::Head) && self.has(session) {
+            return self.handle_second_join(session, reference, scene);
+        }
+        // A second join from a position, or with history, acts as leave and join.
+        self.leave(session, scene);
         let deadline = scene.now.plus_ms(JOIN_MS);
         let joining = Joining { session, from, reference, deadline, sync: None };
         if self.machine.is_open() {
@@ -39,9 +44,37 @@ impl Hosted {
     }
 
     pub(crate) fn handle_leave(&mut self, session: usize, reference: Option<Ref>, scene: &mut Scene<'_>) {
-        self.remove(session);
+        self.leave(session, scene);
         self.abandon_publishes(session, scene);
         scene.send(session, ServerFrame::Left(Left { room: self.name.clone(), reference }));
+    }
+
+    /// A session that is here, or about to be, joins without a position: nothing changes. It is told where it is, which is
+    /// the last message that was queued to it before.
+    fn handle_second_join(&self, session: usize, reference: Option<Ref>, scene: &mut Scene<'_>) {
+        let mut position = self.machine.position();
+        if !self.live.contains(&session) {
+            let Some(seq) = self.replays.get(&session).and_then(Replay::last_queued) else {
+                // The earlier join goes on.
+                return self.supersede(session, reference, scene);
+            };
+            if scene.plant != Some(Plant::SecondJoinAtHead) {
+                position.seq = seq;
+            }
+        }
+        self.send_joined(session, position, reference, true, 0, scene);
+    }
+
+    fn leave(&mut self, session: usize, scene: &mut Scene<'_>) {
+        let unanswered = self.remove(session);
+        self.supersede(session, unanswered, scene);
+    }
+
+    /// Answers a join that another request has overtaken, if it wants an answer.
+    fn supersede(&self, session: usize, join: Option<Ref>, scene: &mut Scene<'_>) {
+        if join.is_some() {
+            self.send_error(session, ErrorCode::Superseded, None, join, scene);
+        }
     }
 
     pub(crate) fn handle_gone(&mut self, session: usize) {

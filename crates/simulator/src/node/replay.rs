@@ -34,6 +34,18 @@ pub(crate) struct PageRead {
     waiting: Vec<(usize, u64)>,
 }
 
+impl Replay {
+    /// The `ref` of the join that began it, if that is not answered yet.
+    pub(super) fn unanswered(self) -> Option<Ref> {
+        self.reference
+    }
+
+    /// The number of the last message that has been queued for the member; `None`: its join is not answered yet.
+    pub(super) fn last_queued(&self) -> Option<Seq> {
+        self.joined.then(|| self.next.minus(1))
+    }
+}
+
 impl Hosted {
     pub(super) fn start_replay(&mut self, joining: Joining, from: Seq, exact: bool, scene: &mut Scene<'_>) {
         let Joining { session, reference, .. } = joining;

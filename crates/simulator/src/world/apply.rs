@@ -24,6 +24,7 @@ impl World {
         self.trace.say(now, || format!("-- {transition:?}"));
         match transition {
             Transition::Join { client, room, recent } => self.join(client, room, recent),
+            Transition::JoinAgain { client, room } => self.join_again(client, room),
             Transition::Leave { client, room } => {
                 let state = &mut self.clients[client];
                 if state.session.handle_leave(&self.names[room]).is_ok() {

@@ -7,6 +7,7 @@ use protocol::{
     SessionId, Welcome,
 };
 
+use super::second_joins::is_second_join;
 use super::{BEGINNING, Event, World};
 use crate::client_model::duration;
 use crate::log::POISON;
@@ -126,6 +127,9 @@ impl World {
         let (client, place) = (self.wires[wire].client, self.wires[wire].place);
         for frame in frames {
             let frame = frame.into_server_frame();
+            if self.note_position(wire, &frame) {
+                continue;
+            }
             if matches!(frame, ServerFrame::Joined(_) | ServerFrame::Ack(_) | ServerFrame::Message(_)) {
                 self.clients[client].reconnect.handle_service();
             }
@@ -163,6 +167,10 @@ impl World {
         match frame {
             ClientFrame::Join { room: name, from, reference } => {
                 let Some(room) = self.room(&name) else { return };
+                if is_second_join(reference.as_ref()) && !self.is_member(wire, room) {
+                    // Its first join has failed: the client does not know of this one.
+                    return;
+                }
                 self.wires[wire].rooms |= 1 << room;
                 self.nodes[place].host(room, &name, &self.plan.limits);
                 self.with_room(place, room, |hosted, scene| hosted.handle_join(wire, from, reference, scene));

@@ -7,6 +7,7 @@ mod event;
 mod healing;
 mod link;
 mod nodes;
+mod second_joins;
 mod stream;
 
 use std::collections::{BTreeSet, VecDeque};

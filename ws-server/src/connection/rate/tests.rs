@@ -115,7 +115,8 @@ fn an_act_of_a_lone_publisher_costs_next_to_nothing() {
     let limiter = Limiter::new(&rates(1_000_000, 5, 5));
     let ada = limiter.session(&user("ada"), Some(IpAddr::from([127, 0, 0, 1])));
     let start = Instant::now();
-    (0..ACTS).for_each(|_| drop(std::hint::black_box(ada.admits(Act::Publish))));
+    let admitted = (0..ACTS).filter(|_| std::hint::black_box(ada.admits(Act::Publish))).count();
+    eprintln!("{admitted}");
     let each = start.elapsed() / ACTS;
     eprintln!("{each:?} an act");
     assert!(each < Duration::from_micros(20), "{each:?}");

@@ -1,0 +1,70 @@
+//! Which rooms a shard hosts: they come at a session's cost, and go when nothing needs them.
+
+use std::sync::Arc;
+
+use protocol::{ErrorCode, RoomName};
+use room_core::Room;
+
+use super::Shard;
+use crate::backplane::count;
+use crate::connection::Act;
+use crate::rooms::Session;
+use crate::rooms::hosted::{Hosted, Hosting};
+
+impl Shard {
+    /// Opens a room here that is not yet, at a session's cost.
+    ///
+    /// # Errors
+    /// What the session is told: it opens too many, or the node has as many as it may.
+    pub(super) fn host(&mut self, room: &RoomName, session: &Session) -> Result<(), (ErrorCode, &'static str)> {
+        if !session.allowance.admits(Act::Open) {
+            return Err((ErrorCode::RateLimited, "this session has rooms opened too often: join later"));
+        }
+        let stats = Arc::clone(&self.work.queues().stats);
+        let place = stats.admit(self.limits.rooms).or_else(|| {
+            self.give_lingering_up();
+            stats.admit(self.limits.rooms)
+        });
+        let Some(place) = place else {
+            count(&stats.refused);
+            return Err((ErrorCode::Overloaded, "this node has as many rooms as it takes"));
+        };
+        self.hostings += 1;
+        let machine = Room::new(room.clone(), self.node.clone(), self.limits.room());
+        let hosting = Hosting { number: self.hostings, key: self.mailboxes.new_room(), place };
+        self.rooms.insert(Hosted::new(room.clone(), hosting, machine, &self.limits));
+        Ok(())
+    }
+
+    /// A room without sessions gives its place to one that is wanted.
+    fn give_lingering_up(&mut self) {
+        let Self { rooms, lingering, .. } = self;
+        let longest = lingering.pop(|slot, hosting, since| {
+            rooms.at(slot).is_some_and(|room| room.hosting == hosting && room.empty_since() == Some(since))
+        });
+        if let Some(slot) = longest {
+            self.give_up(slot);
+        }
+    }
+
+    /// Forgets a room.
+    pub(super) fn give_up(&mut self, slot: usize) {
+        if let Some(hosted) = self.rooms.at(slot) {
+            hosted.give_up(&self.work);
+            self.recent_bytes -= hosted.recent.bytes();
+        }
+        self.rooms.remove(slot);
+        self.timers.set(slot, None);
+    }
+
+    /// Gives memory back when most rooms of a rush are gone.
+    pub(super) fn shrink(&mut self) {
+        let Self { rooms, lingering, .. } = self;
+        lingering.trim(|slot, hosting, since| {
+            rooms.at(slot).is_some_and(|room| room.hosting == hosting && room.empty_since() == Some(since))
+        });
+        let Some(moves) = self.rooms.shrink() else { return };
+        self.timers.move_slots(&moves, self.rooms.len());
+        self.lingering = self.rooms.lingering().into();
+    }
+}
