@@ -191,7 +191,7 @@ fn paces(rates: &Rates, factor: u32) -> Paces {
     const SECOND: u64 = 1_000_000_000;
     let pace = |rate: Rate| {
         let per_second = u64::from(rate.per_second) * u64::from(factor);
-        let interval = if per_second == 0 { 0 } else { (SECOND / per_second).max(1) };
+        let interval = SECOND.checked_div(per_second).map_or(0, |interval| interval.max(1));
         Pace { interval, tolerance: interval * u64::from(rate.burst) * u64::from(factor) }
     };
     [rates.publishes, rates.signals, rates.joins, rates.opens, rates.histories].map(pace)

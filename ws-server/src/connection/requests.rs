@@ -22,7 +22,13 @@ pub(super) struct Requests {
     /// What found no place in its shard's queue, in order.
     parked: VecDeque<Command>,
     /// `history` requests that wait until others are answered, or for space in the outbox, in order. Most sessions have none.
-    held: Option<Box<VecDeque<HeldHistory>>>,
+    held: Option<Box<HeldHistories>>,
+}
+
+/// `history` requests that wait, in memory of their own.
+#[derive(Default)]
+struct HeldHistories {
+    queue: VecDeque<HeldHistory>,
 }
 
 /// A `history` request that waits.
@@ -172,7 +178,7 @@ impl Requests {
 
     /// Takes a `history` request in, behind those that wait.
     fn hold(&mut self, history: HeldHistory) {
-        let held = self.held.get_or_insert_default();
+        let held = &mut self.held.get_or_insert_default().queue;
         if held.len() >= MOST_HELD {
             return self.refuse(too_many_histories(history.room, history.reference));
         }
@@ -186,7 +192,7 @@ impl Requests {
     /// until the client has read what there is.
     fn release_histories(&mut self) {
         let Some(mut held) = self.held.take() else { return };
-        while let Some(HeldHistory { room, range, limit, reference }) = held.pop_front() {
+        while let Some(HeldHistory { room, range, limit, reference }) = held.queue.pop_front() {
             if !self.rooms.contains(&room) {
                 // It has left: nothing of the room follows.
                 continue;
@@ -199,7 +205,7 @@ impl Requests {
             if !self.session.histories.await_next() {
                 self.session.outbox.wait_for_space(room.clone());
             }
-            held.push_front(HeldHistory { room, range, limit, reference });
+            held.queue.push_front(HeldHistory { room, range, limit, reference });
             self.held = Some(held);
             return;
         }

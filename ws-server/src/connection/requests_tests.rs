@@ -183,13 +183,14 @@ async fn a_client_that_reads_gets_all_answers_to_histories_that_it_asks_for_at_o
 #[tokio::test]
 async fn a_history_that_waits_is_forgotten_when_its_room_is_left() {
     let mut world = World::joined(&["--histories-in-flight", "1"]).await;
+    world.says(r#"{"type":"join","room":"s","ref":"joined"}"#).await;
+    world.frames(1).await;
     let filler = "x".repeat(700 * 1024);
     assert!(world.session.outbox.push(Frame::new(&filler)), "more than a quarter of the outbox");
     for number in 0..3 {
         world.says(&format!(r#"{{"type":"history","room":"r","ref":{number}}}"#)).await;
     }
     world.says(r#"{"type":"leave","room":"r","ref":"left"}"#).await;
-    world.says(r#"{"type":"join","room":"s","ref":"joined"}"#).await;
     world.says(r#"{"type":"history","room":"s","ref":"other"}"#).await;
     let mut told = Vec::new();
     while !told.iter().any(|frame| matches!(frame, ServerFrame::History(_))) {
@@ -198,14 +199,14 @@ async fn a_history_that_waits_is_forgotten_when_its_room_is_left() {
         told.extend(frames.iter().flat_map(Frame::texts).filter_map(|text| ServerFrame::parse(text).ok()));
         rooms.into_iter().for_each(|room| world.requests.go_on(room));
     }
-    let references: Vec<String> = told.iter().filter_map(reference).collect();
-    assert_eq!(references, ["left", "joined", "other"]);
+    let mut references: Vec<String> = told.iter().filter_map(reference).collect();
+    references.sort();
+    assert_eq!(references, ["left", "other"]);
 }
 
 fn reference(frame: &ServerFrame) -> Option<String> {
     let reference = match frame {
         ServerFrame::Left(left) => &left.reference,
-        ServerFrame::Joined(joined) => &joined.reference,
         ServerFrame::History(history) => &history.reference,
         _ => &None,
     };

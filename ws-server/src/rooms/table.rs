@@ -93,9 +93,8 @@ impl RoomTable {
 
     /// Those that linger without a session: since when, slot and hosting; the longest first.
     pub(crate) fn lingering(&self) -> Vec<(Time, usize, u64)> {
-        let lingering =
-            |(slot, room): (usize, &Box<Hosted>)| room.empty_since().map(|since| (since, slot, room.hosting));
-        let mut rooms: Vec<_> = self.rooms.iter().filter_map(lingering).collect();
+        let lingering = self.rooms.iter().filter_map(|(slot, room)| Some((room.empty_since()?, slot, room.hosting)));
+        let mut rooms: Vec<_> = lingering.collect();
         rooms.sort_unstable();
         rooms
     }

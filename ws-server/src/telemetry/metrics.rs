@@ -43,12 +43,8 @@ impl Instruments {
     fn exposition(&self, now: Instant) -> String {
         let mut text = Exposition::default();
         text.gauge("sessions", "Connections of clients that are open", self.connections.open());
-        let stats = &self.connections.stats;
-        for (name, what, counter) in
-            [("connections_refused", "Connections closed because there were too many", &stats.refused)]
-        {
-            text.counter(name, what, counter.load(Ordering::Relaxed));
-        }
+        let refused = self.connections.stats.refused.load(Ordering::Relaxed);
+        text.counter("connections_refused", "Connections closed because there were too many", refused);
         self.rates(&mut text);
         self.rooms(&mut text);
         if let Some(directory) = &self.directory {
