@@ -148,6 +148,7 @@ async fn help_lists_every_flag_and_its_variable() {
     flags.sort_unstable();
     flags.dedup();
     let known = [
+        "--address-rates",
         "--audit-units",
         "--beat-ms",
         "--cluster-key",
@@ -158,8 +159,11 @@ async fn help_lists_every_flag_and_its_variable() {
         "--gap-ms",
         "--heartbeat-ms",
         "--help",
+        "--histories-in-flight",
+        "--histories-per-second",
         "--http-connections",
         "--io-uring",
+        "--joins-per-second",
         "--link-address",
         "--link-listen",
         "--listen",
@@ -169,6 +173,7 @@ async fn help_lists_every_flag_and_its_variable() {
         "--messages-table",
         "--nodes-table",
         "--opens-in-flight",
+        "--opens-per-second",
         "--ops-listen",
         "--outbox-bytes",
         "--page-link",
@@ -183,6 +188,7 @@ async fn help_lists_every_flag_and_its_variable() {
         "--rooms",
         "--rooms-per-session",
         "--sessions",
+        "--signal-deliveries-per-second",
         "--signals-per-second",
         "--sns-cert-origin",
         "--sns-endpoint",
@@ -190,6 +196,7 @@ async fn help_lists_every_flag_and_its_variable() {
         "--sns-trust-root",
         "--stand-alone",
         "--topic-arn",
+        "--user-rates",
         "--version",
     ];
     assert_eq!(flags, known, "a new flag belongs into this list and into the documentation");

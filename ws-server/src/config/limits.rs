@@ -192,7 +192,7 @@ impl LimitsConfig {
             recent_bytes_total: size(self.recent_bytes),
             linger_ms: 60_000,
             publishes_in_flight: 2 * queue,
-            history_in_flight: 64,
+            history_in_flight: 1_024,
             commits_in_flight: count(self.commits_in_flight),
             opens_in_flight: count(self.opens_in_flight),
             reads_in_flight: 128,

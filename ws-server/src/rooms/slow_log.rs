@@ -28,6 +28,11 @@ pub(super) struct SlowLog {
     pub(super) throttled: AtomicUsize,
     pub(super) log: MemoryLog,
     pub(super) held: AtomicBool,
+    /// Reads back from a number wait for the same permits, while this is set: those of `history` and of ids.
+    pub(super) held_back: AtomicBool,
+    /// Such reads that wait, and how many have at most.
+    pub(super) back_waiting: AtomicUsize,
+    pub(super) back_most: AtomicUsize,
     pub(super) permits: Semaphore,
 }
 
@@ -46,6 +51,9 @@ impl SlowLog {
             throttled: Default::default(),
             log: MemoryLog::default(),
             held: AtomicBool::new(false),
+            held_back: Default::default(),
+            back_waiting: Default::default(),
+            back_most: Default::default(),
             permits: Semaphore::new(0),
         })
     }
@@ -99,6 +107,12 @@ impl MessageLog for SlowLog {
         Box::pin(async move {
             self.has_capacity()?;
             self.reads_back.fetch_add(1, Ordering::SeqCst);
+            if before.is_some() && self.held_back.load(Ordering::SeqCst) {
+                let waiting = self.back_waiting.fetch_add(1, Ordering::SeqCst) + 1;
+                self.back_most.fetch_max(waiting, Ordering::SeqCst);
+                self.permits.acquire().await.unwrap().forget();
+                self.back_waiting.fetch_sub(1, Ordering::SeqCst);
+            }
             self.log.read_back(room, before, limit).await
         })
     }

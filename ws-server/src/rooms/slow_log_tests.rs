@@ -5,8 +5,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use protocol::{
-    Body, Content, DisplayName, Epoch, HistoryRange, JoinFrom, Message, MessageId, NodeId, Nonce, Position, Segment,
-    Seq, ServerFrame, UserId,
+    Body, Content, DisplayName, Epoch, HistoryRange, JoinFrom, Message, MessageId, NodeId, Nonce, Position, RoomName,
+    Segment, Seq, ServerFrame, UserId,
 };
 use room_core::log::{RoomHeader, StoredSegment, WallSecs};
 use tokio::time::timeout;
@@ -190,4 +190,43 @@ async fn a_room_that_all_come_back_to_is_read_a_few_times_not_once_a_session() {
     }
     let reads = log.reads.load(Ordering::SeqCst);
     assert!(reads < 50, "{reads} reads of the same ten messages");
+}
+
+#[tokio::test]
+async fn those_who_read_back_take_turns_and_nobody_else_waits_for_them() {
+    let (log, rooms) = slow_node(&[]).await;
+    let readers: Vec<_> = (0..50).map(|number| Client::new(&rooms, number, 1 << 20)).collect();
+    for reader in &readers {
+        reader.join(JoinFrom::Head).await;
+        reader.receive(1).await;
+    }
+    log.held_back.store(true, Ordering::SeqCst);
+    // The first asks for more than all others together.
+    for _ in 0..200 {
+        readers[0].history(HistoryRange::Latest, 10).await;
+    }
+    for reader in &readers[1..] {
+        reader.history(HistoryRange::Latest, 10).await;
+        reader.history(HistoryRange::Latest, 10).await;
+    }
+    // A replay from the log, a room that is opened, and a publish elsewhere.
+    let ada = Client::new(&rooms, 100, 1 << 20);
+    ada.join(after(5)).await;
+    assert_eq!(seqs(&ada.receive_until(|frames| seqs(frames).len() == 295).await).len(), 295);
+    let elsewhere = RoomName::new("elsewhere").unwrap();
+    let (room, session) = (elsewhere.clone(), Arc::clone(&ada.session));
+    rooms.send(Command::Join { room, session, from: JoinFrom::Head, reference: None }).await;
+    ada.receive(1).await;
+    let (room, session, message) = (elsewhere, Arc::clone(&ada.session), ada.message("m", "1"));
+    rooms.send(Command::Publish { room, session, message }).await;
+    ada.receive_until(|frames| frames.iter().any(|frame| matches!(frame, ServerFrame::Ack(_)))).await;
+    assert_eq!(log.back_most.load(Ordering::SeqCst), 32, "as many as may read back at a time");
+    // Those that came first are under way; then each has one answer before anybody's next.
+    log.permits.add_permits(32 + 50);
+    for reader in &readers[1..] {
+        reader.receive(1).await;
+    }
+    log.permits.add_permits(1_000);
+    readers[0].receive(200).await;
+    assert_eq!(log.back_most.load(Ordering::SeqCst), 32);
 }
