@@ -159,7 +159,6 @@ async fn help_lists_every_flag_and_its_variable() {
         "--gap-ms",
         "--heartbeat-ms",
         "--help",
-        "--histories-in-flight",
         "--histories-per-second",
         "--http-connections",
         "--io-uring",

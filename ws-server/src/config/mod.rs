@@ -1,8 +1,10 @@
 //! What a node is told at its start: flags, each with an environment variable.
 
 mod aws;
+mod clients;
 mod limits;
 mod link;
+mod memory;
 mod network;
 mod parse;
 pub(crate) mod rates;
@@ -15,11 +17,12 @@ use clap::Parser;
 
 pub use self::redis::{RedisConfig, RedisConfigError};
 pub use aws::AwsConfig;
+pub use clients::ClientsConfig;
 pub(crate) use limits::MAX_DRAIN_MS;
 pub use limits::{IoUring, Limits, LimitsConfig, LimitsError};
 pub use link::{LinkConfig, LinkConfigError, LinkMode, PeerHints};
 pub use network::{NetworkConfig, PageLink};
-pub use rates::{Rate, Rates, RatesConfig, RatesError};
+pub use rates::{Rate, Rates, RatesConfig};
 pub use secret::SecretText;
 
 /// A WebSocket server for rooms. Flags come before environment variables.

@@ -21,9 +21,6 @@ pub struct RatesConfig {
     /// `history` requests a second of one session, twice as many at once; more get `rate_limited` (0: no limit)
     #[arg(long, env = "ROOMCAST_HISTORIES_PER_SECOND", default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=MAX_RATE))]
     pub histories_per_second: u32,
-    /// `history` requests of one session that are answered at a time; more wait. Together their answers take half an outbox
-    #[arg(long, env = "ROOMCAST_HISTORIES_IN_FLIGHT", default_value_t = 2, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
-    pub histories_in_flight: u32,
     /// All sessions of a user on this node together may do N times what one may (0: no limit)
     #[arg(long, env = "ROOMCAST_USER_RATES", default_value_t = 5, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=MAX_FACTOR))]
     pub user_rates: u32,
@@ -64,10 +61,6 @@ pub struct Rates {
     pub opens: Rate,
     /// `history` requests of a session.
     pub histories: Rate,
-    /// `history` requests of a session that are being answered.
-    pub histories_in_flight: usize,
-    /// Longest answer to a `history` request, in bytes of its messages (but one message at least).
-    pub history_bytes: usize,
     /// What all sessions of a user may do together, as a multiple of one session's rates; 0: no limit.
     pub user_factor: u32,
     /// The same for an address.
@@ -76,50 +69,24 @@ pub struct Rates {
     pub signal_deliveries: u32,
 }
 
-/// Rates that contradict other limits.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub enum RatesError {
-    /// The answers under way would not fit half an outbox.
-    #[error("--histories-in-flight {0} times a message of {1} bytes are more than half of --outbox-bytes {2}")]
-    Histories(usize, usize, usize),
-}
-
-/// What rates are related to.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Related {
-    pub(super) rooms_per_session: u32,
-    pub(super) outbox_bytes: usize,
-    pub(super) max_frame: usize,
-}
-
 impl RatesConfig {
-    /// Checks the relations. A client that comes back joins all of its rooms at once, and each may have to be opened:
-    /// whatever the rate is, the burst lets it.
-    ///
-    /// # Errors
-    /// `RatesError` names the flags that do not go together.
-    pub(super) fn rates(&self, related: Related) -> Result<Rates, RatesError> {
-        let Related { rooms_per_session, outbox_bytes, max_frame } = related;
+    /// The rates. A client that comes back joins all of its rooms at once, and each may have to be opened: whatever the rate
+    /// is, the burst lets it.
+    pub(super) fn rates(&self, rooms_per_session: u32) -> Rates {
         let rate = |per_second: u32, at_least: u32| Rate {
             per_second,
             burst: per_second.saturating_mul(BURST_SECONDS).max(at_least),
         };
-        let histories_in_flight = usize::try_from(self.histories_in_flight).unwrap_or(usize::MAX);
-        if histories_in_flight.saturating_mul(max_frame) > outbox_bytes / 2 {
-            return Err(RatesError::Histories(histories_in_flight, max_frame, outbox_bytes));
-        }
-        Ok(Rates {
+        Rates {
             publishes: rate(self.publishes_per_second, 0),
             signals: rate(self.signals_per_second, 0),
             joins: rate(self.joins_per_second, rooms_per_session),
             opens: rate(self.opens_per_second, rooms_per_session),
             histories: rate(self.histories_per_second, 0),
-            histories_in_flight,
-            history_bytes: (outbox_bytes / 2 / histories_in_flight).min(outbox_bytes / 4),
             user_factor: self.user_rates,
             address_factor: self.address_rates,
             signal_deliveries: self.signal_deliveries_per_second,
-        })
+        }
     }
 }
 
@@ -128,33 +95,22 @@ mod tests {
     use clap::Parser as _;
 
     use super::*;
-    use crate::config::{Config, Limits, LimitsError};
+    use crate::config::{Config, Limits};
 
-    fn limits(extra: &[&str]) -> Result<Limits, LimitsError> {
+    fn limits(extra: &[&str]) -> Limits {
         let needed = ["x", "--topic-arn", crate::backplane::testing::TOPIC, "--sns-endpoint", "http://127.0.0.1:1"];
-        Config::try_parse_from(needed.iter().chain(extra)).unwrap().limits.limits()
+        Config::try_parse_from(needed.iter().chain(extra)).unwrap().limits.limits().unwrap()
     }
 
     #[test]
     fn a_client_may_come_back_to_all_of_its_rooms_at_once_whatever_the_rates_are() {
         for rooms in ["1", "100", "5000"] {
             let flags = ["--rooms-per-session", rooms, "--joins-per-second", "3", "--opens-per-second", "1"];
-            let rates = limits(&flags).unwrap().rates;
+            let rates = limits(&flags).rates;
             let rooms: u32 = rooms.parse().unwrap();
             assert!(rates.joins.burst >= rooms && rates.opens.burst >= rooms, "{rates:?}");
         }
-        let rates = limits(&["--rooms-per-session", "10"]).unwrap().rates;
+        let rates = limits(&["--rooms-per-session", "10"]).rates;
         assert_eq!(rates.joins, Rate { per_second: 50, burst: 100 });
-    }
-
-    #[test]
-    fn the_answers_to_history_that_are_under_way_fit_half_an_outbox() {
-        for in_flight in ["1", "2", "8"] {
-            let limits = limits(&["--histories-in-flight", in_flight]).unwrap();
-            let (rates, half) = (limits.rates, limits.outbox_bytes / 2);
-            assert!(rates.history_bytes * rates.histories_in_flight <= half && rates.history_bytes <= half / 2);
-        }
-        let refused = limits(&["--histories-in-flight", "64", "--max-body", "16384"]).unwrap_err();
-        assert!(refused.to_string().starts_with("--histories-in-flight 64 times a message of"), "{refused}");
     }
 }

@@ -3,13 +3,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use protocol::{
-    ClientFrame, CloseCode, ErrorCode, ErrorFrame, FrameError, HistoryRange, Message, MessageId, Pong, Ref, RoomName,
-    ServerFrame,
+    ClientFrame, CloseCode, ErrorCode, ErrorFrame, FrameError, Message, MessageId, Pong, Ref, RoomName, ServerFrame,
 };
 
 use super::rate::Act;
 use super::{Connections, Outbox};
-use crate::rooms::{Command, HistoryPlace, Session};
+use crate::backplane::count;
+use crate::rooms::{AnswerSpace, Command, Session};
 
 /// What a session asks for, and the rooms that it is in.
 pub(super) struct Requests {
@@ -21,32 +21,14 @@ pub(super) struct Requests {
     complained: Option<Instant>,
     /// What found no place in its shard's queue, in order.
     parked: VecDeque<Command>,
-    /// `history` requests that wait until others are answered, or for space in the outbox, in order. Most sessions have none.
-    held: Option<Box<HeldHistories>>,
-}
-
-/// `history` requests that wait, in memory of their own.
-#[derive(Default)]
-struct HeldHistories {
-    queue: VecDeque<HeldHistory>,
-}
-
-/// A `history` request that waits.
-struct HeldHistory {
-    room: RoomName,
-    range: HistoryRange,
-    limit: u32,
-    reference: Option<Ref>,
 }
 
 /// Between two complaints about signals, at least: they must not cost more than what they complain of.
 const COMPLAIN_EVERY: Duration = Duration::from_secs(1);
-/// `history` requests that may wait, whatever their rate is.
-const MOST_HELD: usize = 256;
 
 impl Requests {
     pub(super) fn new(session: Arc<Session>, connections: Arc<Connections>) -> Self {
-        Self { session, connections, rooms: Vec::new(), complained: None, parked: VecDeque::new(), held: None }
+        Self { session, connections, rooms: Vec::new(), complained: None, parked: VecDeque::new() }
     }
 
     /// Where frames for the client wait.
@@ -61,6 +43,12 @@ impl Requests {
 
     /// Keeps record of why the session ends.
     pub(super) fn note_close(&self, code: CloseCode) {
+        let stats = &self.connections.stats;
+        match code {
+            CloseCode::SlowConsumer => count(&stats.slow),
+            CloseCode::TooManyRequests => count(&stats.floods),
+            _ => {}
+        }
         tracing::debug!(session = %self.session.id, %code, "closing");
     }
 
@@ -107,11 +95,15 @@ impl Requests {
         true
     }
 
+    /// Whether nothing more may be taken in now: something is not passed on yet, or the client has to read first.
+    pub(super) fn must_wait(&self) -> bool {
+        !self.parked.is_empty() || self.session.outbox.is_half_full()
+    }
+
     /// A room for which there was no space may go on with a replay.
     pub(super) fn go_on(&mut self, room: RoomName) {
         let session = self.session.id.clone();
         self.send(Command::Drained { room, session });
-        self.release_histories();
     }
 
     fn obey(&mut self, frame: ClientFrame) {
@@ -166,57 +158,16 @@ impl Requests {
                     return self.refuse(not_joined(room, None, reference));
                 }
                 if !session.allowance.admits(Act::History) {
-                    return self.refuse(too_many_histories(room, reference));
+                    let reason = "this session reads back too often: ask again later";
+                    return self.refuse(frame_error(ErrorCode::RateLimited, reason, room, None, reference));
                 }
-                self.hold(HeldHistory { room, range, limit, reference });
+                let space = AnswerSpace::of(&session);
+                self.send(Command::History { room, session, range, limit, reference, space });
             }
             ClientFrame::Ping { reference } => {
                 self.session.send(&ServerFrame::Pong(Pong { reference }));
             }
         }
-    }
-
-    /// Takes a `history` request in, behind those that wait.
-    fn hold(&mut self, history: HeldHistory) {
-        let held = &mut self.held.get_or_insert_default().queue;
-        if held.len() >= MOST_HELD {
-            return self.refuse(too_many_histories(history.room, history.reference));
-        }
-        held.push_back(history);
-        if held.len() == 1 {
-            self.release_histories();
-        }
-    }
-
-    /// Passes `history` requests on: as many at a time as their answers find space. The rest waits for the next answer, or
-    /// until the client has read what there is.
-    fn release_histories(&mut self) {
-        let Some(mut held) = self.held.take() else { return };
-        while let Some(HeldHistory { room, range, limit, reference }) = held.queue.pop_front() {
-            if !self.rooms.contains(&room) {
-                // It has left: nothing of the room follows.
-                continue;
-            }
-            if self.has_space_for_history() {
-                let place = HistoryPlace::new(&self.session, room);
-                self.send(Command::History { place, range, limit, reference });
-                continue;
-            }
-            if !self.session.histories.await_next() {
-                self.session.outbox.wait_for_space(room.clone());
-            }
-            held.queue.push_front(HeldHistory { room, range, limit, reference });
-            self.held = Some(held);
-            return;
-        }
-    }
-
-    /// Whether one more answer fits, with all that are under way: they take half of the outbox at most, and what waits there
-    /// already no more than a quarter.
-    fn has_space_for_history(&self) -> bool {
-        let limits = &self.connections.limits;
-        self.session.histories.in_flight() < limits.rates.histories_in_flight
-            && self.session.outbox.replay_space() >= limits.outbox_bytes / 4
     }
 
     /// Signals may be lost, and that is said only now and then.
@@ -242,11 +193,6 @@ impl Requests {
         let retry = code.retry();
         self.session.send(&ServerFrame::Error(ErrorFrame { code, message, retry, room, id, reference }));
     }
-}
-
-fn too_many_histories(room: RoomName, reference: Option<Ref>) -> FrameError {
-    let reason = "this session reads back too often: ask again later";
-    frame_error(ErrorCode::RateLimited, reason, room, None, reference)
 }
 
 fn not_joined(room: RoomName, id: Option<MessageId>, reference: Option<Ref>) -> FrameError {

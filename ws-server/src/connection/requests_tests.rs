@@ -153,67 +153,6 @@ async fn histories_beyond_the_rate_are_refused_each_by_its_ref() {
 }
 
 #[tokio::test]
-async fn a_client_that_reads_gets_all_answers_to_histories_that_it_asks_for_at_once() {
-    let mut world = World::joined(&["--publishes-per-second", "0"]).await;
-    let body = "x".repeat(2_000);
-    for number in 0..600 {
-        world.says(&format!(r#"{{"type":"publish","room":"r","id":"m{number}","body":"{body}"}}"#)).await;
-        until(&mut world, 1, |frame| matches!(frame, ServerFrame::Ack(_))).await;
-    }
-    // Thirty answers of a quarter of the outbox each, in one write.
-    for number in 0..30 {
-        world.says(&format!(r#"{{"type":"history","room":"r","limit":1000,"ref":{number}}}"#)).await;
-    }
-    let (mut answered, mut most) = (Vec::new(), 0);
-    while answered.len() < 30 {
-        most = most.max(world.session.outbox.bytes());
-        let next = timeout(PATIENCE, world.session.outbox.next(64 * 1024)).await.expect("there is something");
-        let Outbound::Frames(frames, rooms) = next else { panic!("it is closed: {next:?}") };
-        for text in frames.iter().flat_map(Frame::texts) {
-            let ServerFrame::History(history) = ServerFrame::parse(text).unwrap() else { panic!("{text}") };
-            assert!(history.messages.len() > 100 && history.more);
-            answered.push(history.reference.unwrap().as_str().parse::<u32>().unwrap());
-        }
-        rooms.into_iter().for_each(|room| world.requests.go_on(room));
-    }
-    assert_eq!(answered, (0..30).collect::<Vec<_>>(), "in order");
-    assert!(most <= (1 << 20) * 3 / 4, "{most} bytes waited");
-}
-
-#[tokio::test]
-async fn a_history_that_waits_is_forgotten_when_its_room_is_left() {
-    let mut world = World::joined(&["--histories-in-flight", "1"]).await;
-    world.says(r#"{"type":"join","room":"s","ref":"joined"}"#).await;
-    world.frames(1).await;
-    let filler = "x".repeat(700 * 1024);
-    assert!(world.session.outbox.push(Frame::new(&filler)), "more than a quarter of the outbox");
-    for number in 0..3 {
-        world.says(&format!(r#"{{"type":"history","room":"r","ref":{number}}}"#)).await;
-    }
-    world.says(r#"{"type":"leave","room":"r","ref":"left"}"#).await;
-    world.says(r#"{"type":"history","room":"s","ref":"other"}"#).await;
-    let mut told = Vec::new();
-    while !told.iter().any(|frame| matches!(frame, ServerFrame::History(_))) {
-        let next = timeout(PATIENCE, world.session.outbox.next(usize::MAX)).await.expect("there is something");
-        let Outbound::Frames(frames, rooms) = next else { panic!("it is closed: {next:?}") };
-        told.extend(frames.iter().flat_map(Frame::texts).filter_map(|text| ServerFrame::parse(text).ok()));
-        rooms.into_iter().for_each(|room| world.requests.go_on(room));
-    }
-    let mut references: Vec<String> = told.iter().filter_map(reference).collect();
-    references.sort();
-    assert_eq!(references, ["left", "other"]);
-}
-
-fn reference(frame: &ServerFrame) -> Option<String> {
-    let reference = match frame {
-        ServerFrame::Left(left) => &left.reference,
-        ServerFrame::History(history) => &history.reference,
-        _ => &None,
-    };
-    reference.as_ref().map(|reference| reference.as_str().trim_matches('"').to_owned())
-}
-
-#[tokio::test]
 async fn without_limits_everything_passes() {
     let mut world = World::joined(&["--publishes-per-second", "0", "--signals-per-second", "0"]).await;
     for number in 0..500 {

@@ -5,8 +5,7 @@ use protocol::{
 };
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use super::members::Session;
-use super::session_histories::HistoryPlace;
+use super::members::{AnswerSpace, Session};
 
 /// What a shard is asked to do.
 #[derive(Debug)]
@@ -21,8 +20,15 @@ pub(crate) enum Command {
     Publish { room: RoomName, session: Arc<Session>, message: Message },
     /// A member says something in passing.
     Signal { room: RoomName, session: Arc<Session>, key: Option<SignalKey>, body: Body },
-    /// A member reads back, in the room of its place.
-    History { place: HistoryPlace, range: HistoryRange, limit: u32, reference: Option<Ref> },
+    /// A member reads back.
+    History {
+        room: RoomName,
+        session: Arc<Session>,
+        range: HistoryRange,
+        limit: u32,
+        reference: Option<Ref>,
+        space: AnswerSpace,
+    },
     /// A member's outbox is empty: its replay may go on.
     Drained { room: RoomName, session: SessionId },
     /// Somebody says that these were committed, to any rooms of a shard. The permit is for the bytes that they take while
@@ -52,8 +58,8 @@ impl Command {
             | Self::Gone { room, .. }
             | Self::Publish { room, .. }
             | Self::Signal { room, .. }
+            | Self::History { room, .. }
             | Self::Drained { room, .. } => Some(room),
-            Self::History { place, .. } => Some(place.room()),
             Self::HandOff(hand_off, _) => Some(&hand_off.room),
             Self::Heard(signal, _) => Some(&signal.room),
             Self::Hints(..) | Self::ChainBroken(_) | Self::Flush(_) => None,

@@ -1,20 +1,23 @@
+use std::sync::Arc;
+
 use protocol::{Epoch, ErrorCode, HistoryFrame, HistoryRange, Ref, Seq};
 use room_core::log::StoredSegment;
 use room_core::still_there;
 
 use super::fanout;
 use super::hosted::{Hosted, Scene};
-use super::members::{Request, Session};
-use super::session_histories::HistoryPlace;
+use super::members::{AnswerSpace, Request, Session};
 use crate::connection::Frame;
 use crate::message_log::LogError;
 
 /// A `history` request.
 #[derive(Debug)]
 pub(crate) struct HistoryRequest {
-    pub(crate) place: HistoryPlace,
+    pub(crate) session: Arc<Session>,
     pub(crate) reference: Option<Ref>,
     pub(crate) window: HistoryWindow,
+    /// Given back when the answer is queued.
+    _space: AnswerSpace,
     /// What the numbers count in.
     epoch: Epoch,
 }
@@ -52,18 +55,19 @@ impl HistoryWindow {
 impl Hosted {
     pub(crate) fn handle_history(
         &mut self,
-        place: HistoryPlace,
+        session: Arc<Session>,
         range: HistoryRange,
         limit: u32,
         reference: Option<Ref>,
+        space: AnswerSpace,
         scene: &Scene<'_>,
     ) {
         if !self.machine.is_open() {
-            return self.refuse_history(place.session(), ErrorCode::Unavailable, "the room is not open yet", reference);
+            return self.refuse_history(&session, ErrorCode::Unavailable, "the room is not open yet", reference);
         }
-        let window = self.history_window(range, limit, scene.limits.rates.history_bytes);
+        let window = self.history_window(range, limit, scene.limits.outbox_bytes / 4);
         let epoch = self.machine.position().epoch;
-        let request = HistoryRequest { place, reference, window, epoch };
+        let request = HistoryRequest { session, reference, window, _space: space, epoch };
         let limit = u64::from(limit);
         let (from, to) = match window.forward {
             true => (window.from, window.from.plus(limit).min(window.to)),
@@ -75,8 +79,8 @@ impl Hosted {
             return self.send_history(&request, numbered);
         }
         if self.history_reads >= scene.limits.history_in_flight {
-            let HistoryRequest { place, reference, .. } = request;
-            return self.refuse_history(place.session(), ErrorCode::Overloaded, "too many read back now", reference);
+            let HistoryRequest { session, reference, .. } = request;
+            return self.refuse_history(&session, ErrorCode::Overloaded, "too many read back now", reference);
         }
         self.history_reads += 1;
         scene.work.history(request, self.to(scene));
@@ -89,18 +93,13 @@ impl Hosted {
         scene: &Scene<'_>,
     ) {
         self.history_reads = self.history_reads.saturating_sub(1);
-        if !self.has(&request.place.session().id) {
+        if !self.has(&request.session.id) {
             // It has left: nothing of the room follows.
             return;
         }
         let Some(segments) = segments.ok().filter(|_| request.epoch == self.machine.position().epoch) else {
-            let HistoryRequest { place, reference, .. } = request;
-            return self.refuse_history(
-                place.session(),
-                ErrorCode::Unavailable,
-                "history cannot be read now",
-                reference,
-            );
+            let HistoryRequest { session, reference, .. } = request;
+            return self.refuse_history(&session, ErrorCode::Unavailable, "history cannot be read now", reference);
         };
         let alive = still_there(&segments, &self.machine, scene.wall);
         let found = alive.flat_map(|stored| {
@@ -114,7 +113,7 @@ impl Hosted {
 
     /// Sends what was found, in ascending order, as far as it fits; and whether there is more that way.
     fn send_history(&self, request: &HistoryRequest, found: Vec<(Seq, Frame)>) {
-        let HistoryRequest { place, reference, window, .. } = request;
+        let HistoryRequest { session, reference, window, .. } = request;
         let count = found.len();
         let (first, last) = (found.first().map(|(seq, _)| *seq), found.last().map(|(seq, _)| *seq));
         let frames = window.cut(found.into_iter().map(|(_, frame)| frame).collect());
@@ -126,7 +125,7 @@ impl Hosted {
         };
         let texts = frames.iter().map(Frame::text);
         let text = HistoryFrame::encode_from(&self.name, texts, more, reference.as_ref());
-        place.session().outbox.push(Frame::new(&text));
+        session.outbox.push(Frame::new(&text));
     }
 
     fn history_window(&self, range: HistoryRange, limit: u32, bytes: usize) -> HistoryWindow {

@@ -16,7 +16,7 @@ use super::signals::{CurrentValues, SignalBudget};
 use super::stats::RoomPlace;
 use super::waiting::Waiting;
 use crate::config::Limits;
-use crate::connection::{Frame, RoomKey};
+use crate::connection::{FRAME_BYTES, Frame, RoomKey};
 
 /// One room as this node hosts it: the machine that decides, and the sessions that it decides for.
 pub(crate) struct Hosted {
@@ -102,7 +102,7 @@ impl Hosted {
             replay_numbers: 0,
             page_reads: HashMap::new(),
             catch_up_due: None,
-            recent: Recent::new(limits.recent_messages, limits.recent_bytes),
+            recent: Recent::new(limits.recent_messages, limits.recent_bytes).with_overhead(FRAME_BYTES),
             burst: 0,
             values: CurrentValues::default(),
             signal_budget: SignalBudget::default(),

@@ -5,7 +5,6 @@ use protocol::{
     DisplayName, ErrorCode, ErrorFrame, MessageId, Position, Ref, Reset, RoomName, ServerFrame, SessionId, UserId,
 };
 
-use super::session_histories::Histories;
 use crate::connection::{Allowance, Frame, Mailbox, Outbox, Post, RoomKey};
 
 /// One connection's conversation, as rooms know it.
@@ -21,14 +20,12 @@ pub struct Session {
     pub outbox: Outbox,
     /// What it may do.
     pub(crate) allowance: Allowance,
-    /// Its `history` requests that are being answered.
-    pub(crate) histories: Histories,
 }
 
 impl Session {
     /// A session that has done nothing yet.
     pub(crate) fn new(id: SessionId, user: UserId, name: DisplayName, outbox: Outbox, allowance: Allowance) -> Self {
-        Self { id, user, name, outbox, allowance, histories: Histories::default() }
+        Self { id, user, name, outbox, allowance }
     }
 
     pub(crate) fn send(&self, frame: &ServerFrame) -> bool {
@@ -48,6 +45,25 @@ impl Session {
         let message = message.to_owned();
         let room = Some(room.clone());
         self.send(&ServerFrame::Error(ErrorFrame { code, message, retry: code.retry(), room, id, reference }));
+    }
+}
+
+/// Space in a session's outbox for an answer that is being made. While half of the outbox is full, or kept for answers, the
+/// session's loop reads nothing more: so a client that reads gets all its answers.
+#[derive(Debug)]
+pub(crate) struct AnswerSpace(Arc<Session>);
+
+impl AnswerSpace {
+    /// Kept until it is dropped.
+    pub(crate) fn of(session: &Arc<Session>) -> Self {
+        session.outbox.keep_space();
+        Self(Arc::clone(session))
+    }
+}
+
+impl Drop for AnswerSpace {
+    fn drop(&mut self) {
+        self.0.outbox.free_space();
     }
 }
 
@@ -138,7 +154,7 @@ mod tests {
     use crate::connection::{Mailboxes, Outbound};
 
     fn session(number: u64) -> Arc<Session> {
-        let (id, outbox) = (SessionId::from_random(number), Outbox::of_nobody(100));
+        let (id, outbox) = (SessionId::from_random(number), Outbox::of_nobody(1_000));
         let (user, name) = (UserId::new("u").unwrap(), DisplayName::new("u").unwrap());
         Arc::new(Session::new(id, user, name, outbox, Allowance::unlimited()))
     }
@@ -169,7 +185,7 @@ mod tests {
         members.send(&Frame::new("2"));
         members.remove(&ada.id);
         members.send(&Frame::new("3"));
-        let got = |session: &Session| match session.outbox.take(100) {
+        let got = |session: &Session| match session.outbox.take(1_000) {
             Some(Outbound::Frames(frames, _)) => frames.iter().map(|frame| frame.text().to_owned()).collect(),
             nothing => vec![format!("{nothing:?}")],
         };

@@ -27,7 +27,6 @@ mod publish;
 mod queues;
 mod reads;
 mod replay;
-mod session_histories;
 mod shard;
 #[cfg(test)]
 mod signal_tests;
@@ -64,8 +63,8 @@ use crate::message_log::MessageLog;
 #[doc(hidden)]
 pub use audience::Audience;
 pub(crate) use command::Command;
+pub(crate) use members::AnswerSpace;
 pub use members::Session;
-pub(crate) use session_histories::HistoryPlace;
 
 /// The way to all rooms of this node.
 #[derive(Debug, Clone)]

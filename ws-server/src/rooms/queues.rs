@@ -87,7 +87,7 @@ impl Work {
 
     /// Reads what a `history` request asks for, when it is its session's turn.
     pub(crate) fn history(&self, request: HistoryRequest, to: Return) {
-        let turn = Turn::Session(request.place.session().id.clone());
+        let turn = Turn::Session(request.session.id.clone());
         let Some(first) = self.queues.histories.enter(turn, (request, to)) else { return };
         let work = self.clone();
         tokio::spawn(async move {

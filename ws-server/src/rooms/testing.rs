@@ -10,7 +10,7 @@ use protocol::{
 };
 use tokio::time::timeout;
 
-use super::{Command, HistoryPlace, Rooms, Session};
+use super::{AnswerSpace, Command, Rooms, Session};
 use crate::config::{Config, Limits};
 use crate::connection::{Allowance, Frame, Mailboxes, Outbound, Outbox};
 use crate::link::{NoPeers, Peers};
@@ -92,8 +92,9 @@ impl Client {
     }
 
     pub(super) async fn history(&self, range: HistoryRange, limit: u32) {
-        let place = HistoryPlace::new(&self.session, room());
-        self.rooms.send(Command::History { place, range, limit, reference: None }).await;
+        let (room, session) = (room(), Arc::clone(&self.session));
+        let space = AnswerSpace::of(&session);
+        self.rooms.send(Command::History { room, session, range, limit, reference: None, space }).await;
     }
 
     /// Everything that comes, portion by portion as a connection's task takes it, until `enough`.

@@ -43,8 +43,18 @@ impl Instruments {
     fn exposition(&self, now: Instant) -> String {
         let mut text = Exposition::default();
         text.gauge("sessions", "Connections of clients that are open", self.connections.open());
-        let refused = self.connections.stats.refused.load(Ordering::Relaxed);
-        text.counter("connections_refused", "Connections closed because there were too many", refused);
+        let stats = &self.connections.stats;
+        for (name, what, counter) in [
+            ("connections_refused", "Connections closed because there were too many", &stats.refused),
+            ("sessions_closed_slow", "Sessions closed with 4008 because their clients read too slowly", &stats.slow),
+            ("sessions_closed_flooding", "Sessions closed with 4029 because of pings or empty frames", &stats.floods),
+        ] {
+            text.counter(name, what, counter.load(Ordering::Relaxed));
+        }
+        let mailboxes = &self.connections.mailboxes;
+        let what = "Sessions closed with 4008 because all slow readers together took too much memory";
+        text.counter("sessions_shed", what, mailboxes.shed());
+        text.gauge("outbox_bytes", "Memory of frames that wait for clients", mailboxes.waiting_bytes());
         self.rates(&mut text);
         self.rooms(&mut text);
         if let Some(directory) = &self.directory {
