@@ -11,4 +11,6 @@ pub enum Plant {
     NoHeadAudit,
     /// A node does not tell its members of a reset.
     SilentReset,
+    /// A node takes any body under an id that was used before for the same body.
+    AnyBodyIsTheSame,
 }

@@ -41,3 +41,10 @@ fn a_reset_that_nobody_is_told_of_is_found() {
     assert!(sentence.contains("came before the reset"), "{sentence}");
     assert!(seeds <= 50, "in {seeds} seeds");
 }
+
+#[test]
+fn a_comparison_that_takes_any_body_for_the_same_is_found() {
+    let (sentence, seeds) = found(Plant::AnyBodyIsTheSame, &[Fault::Repeats]);
+    assert!(sentence.contains("is acknowledged as") && sentence.contains("which the log does not hold"), "{sentence}");
+    assert!(seeds <= 100, "in {seeds} seeds");
+}
