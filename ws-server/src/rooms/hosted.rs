@@ -109,9 +109,10 @@ impl Hosted {
         act(&mut self.machine, &mut turn);
         loop {
             self.settle(scene);
-            match self.machine.poll_action(&mut turn) {
-                Some(action) => scene.work.start(action, scene.to(self)),
-                None => break,
+            let Some(action) = self.machine.poll_action(&mut turn) else { break };
+            match self.find_in_memory(&action) {
+                Some((ticket, found)) => self.machine.handle_found(ticket, &found),
+                None => scene.work.start(action, scene.to(self)),
             }
         }
         // Polling for actions settles repeats.
@@ -140,6 +141,7 @@ impl Hosted {
             AnswerBody::Ids(ticket, segments) => {
                 self.act(scene, |machine, turn| machine.handle_ids(ticket, segments.as_deref(), turn));
             }
+            AnswerBody::Found(ticket, found) => self.act(scene, |machine, _| machine.handle_found(ticket, &found)),
             AnswerBody::Header(ticket, outcome) => {
                 self.act(scene, |machine, turn| machine.handle_header(ticket, outcome.as_ref(), turn));
             }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use protocol::{NodeId, RoomName, Segment, Seq};
 use room_core::log::{AppendOutcome, HeaderOutcome, Probe, RoomHeader, StoredSegment};
-use room_core::{Action, HandOver, Ticket};
+use room_core::{Action, Found, HandOver, Ticket};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::auditor::AuditRequest;
@@ -32,6 +32,7 @@ pub(crate) enum AnswerBody {
     Checked(Ticket, Option<(Option<RoomHeader>, Option<StoredSegment>)>),
     Page(Ticket, Option<Vec<StoredSegment>>),
     Ids(Ticket, Option<Vec<StoredSegment>>),
+    Found(Ticket, Found),
     Header(Ticket, Option<HeaderOutcome>),
     Appended(Ticket, AppendOutcome),
     HandedOver(Ticket, HandOver),
@@ -169,6 +170,11 @@ impl Work {
             Action::ReadIds { ticket, before, messages } => {
                 let _permit = self.reads.acquire().await;
                 AnswerBody::Ids(ticket, known(self.read_ids(room, before, messages).await, room))
+            }
+            Action::ReadMessage { ticket, seq } => {
+                let _permit = self.reads.acquire().await;
+                let page = known(self.log.read(room, seq, 1).await, room);
+                AnswerBody::Found(ticket, Found::in_page(page.as_deref(), seq))
             }
             Action::PutHeader { ticket, header, expected } => {
                 let outcome = self.log.put_header(room, &header, expected.as_ref()).await;

@@ -18,6 +18,8 @@ mod io;
 mod join;
 mod members;
 mod publish;
+#[cfg(test)]
+mod repeat_tests;
 mod replay;
 mod shard;
 #[cfg(test)]

@@ -24,6 +24,8 @@ pub(super) struct SlowLog {
     pub(super) throttled: AtomicUsize,
     pub(super) log: MemoryLog,
     pub(super) held: AtomicBool,
+    /// Reads of segments get no answer.
+    pub(super) failing_reads: AtomicBool,
     pub(super) permits: Semaphore,
 }
 
@@ -39,6 +41,7 @@ impl SlowLog {
             throttled: Default::default(),
             log: MemoryLog::default(),
             held: AtomicBool::new(false),
+            failing_reads: AtomicBool::new(false),
             permits: Semaphore::new(0),
         })
     }
@@ -66,6 +69,9 @@ impl MessageLog for SlowLog {
             self.reads.fetch_add(1, Ordering::SeqCst);
             if self.held.load(Ordering::SeqCst) {
                 self.permits.acquire().await.unwrap().forget();
+            }
+            if self.failing_reads.load(Ordering::SeqCst) {
+                return Err(LogError::Unavailable("it is told to fail".to_owned()));
             }
             page
         })
