@@ -179,6 +179,20 @@ mod tests {
             assert_eq!(Body::parse(bad).unwrap().as_str(), bad);
         }
         let long = format!("0.{}", "3".repeat(5_000));
+        let edges = [
+            "9".repeat(309),
+            format!("{}e99", "9".repeat(210)),
+            format!("{}e+099", "9".repeat(210)),
+            "1e309".to_owned(),
+        ];
+        assert!(edges.iter().all(|text| at_door(text) == Err(BodyError::NumberOutOfRange)));
+        let edges = [
+            "9".repeat(308),
+            format!("{}e99", "9".repeat(209)),
+            format!("-{}e99", "9".repeat(208)),
+            "1e+0099".to_owned(),
+        ];
+        assert!(edges.iter().all(|text| at_door(text).is_ok()));
         let zeros = format!("{}e-400", "1".to_owned() + &"0".repeat(401));
         for good in
             ["1e308", "1.7976931348623157e308", "1e-999", "-0", long.as_str(), zeros.as_str(), "9007199254740993"]

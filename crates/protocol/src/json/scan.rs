@@ -4,8 +4,10 @@
 
 use super::{BodyError, MAX_BODY_DEPTH};
 
-/// Digits that a number without an exponent may have and be a double for certain: 10^308 has one more.
+/// Digits that a number without an exponent may have and be a double for certain: 10^308 has one more. And those that it
+/// may have with an exponent of two digits.
 const FINITE_DIGITS: usize = 308;
+const FINITE_DIGITS_BEFORE_EXPONENT: usize = FINITE_DIGITS - 99;
 
 /// Looks through a valid JSON text.
 ///
@@ -44,22 +46,24 @@ pub(super) fn scan(json: &str) -> Result<(), BodyError> {
 fn string(bytes: &[u8], mut at: usize) -> (usize, Result<(), BodyError>) {
     let mut paired = Ok(());
     loop {
-        at += plain(&bytes[at..]);
-        match bytes.get(at) {
-            Some(b'\\') if bytes.get(at + 1) == Some(&b'u') => match unit(bytes, at) {
-                Some(0xd800..=0xdbff) if matches!(unit(bytes, at + 6), Some(0xdc00..=0xdfff)) => at += 12,
-                Some(0xd800..=0xdfff) => {
-                    paired = Err(BodyError::LoneSurrogate);
+        if bytes.get(at) != Some(&b'\\') {
+            at += plain(bytes.get(at..).unwrap_or_default());
+        }
+        match bytes.get(at..) {
+            Some([b'\\', b'u', ..]) => {
+                let (high, low) = (half(bytes, at), half(bytes, at + 6));
+                if high == Some(Half::High) && low == Some(Half::Low) {
+                    at += 12;
+                } else {
+                    if high.is_some() {
+                        paired = Err(BodyError::LoneSurrogate);
+                    }
                     at += 6;
                 }
-                _ => at += 6,
-            },
-            Some(b'\\') => at += 2,
+            }
+            Some([b'\\', ..]) => at += 2,
             // A valid text has a quote here.
-            _ => return (at + 1, paired),
-        }
-        if at > bytes.len() {
-            return (bytes.len(), paired);
+            _ => return ((at + 1).min(bytes.len()), paired),
         }
     }
 }
@@ -84,25 +88,39 @@ fn plain(bytes: &[u8]) -> usize {
     skipped + rest.iter().position(|byte| matches!(byte, b'"' | b'\\')).unwrap_or(rest.len())
 }
 
-/// The UTF-16 unit of an escape `\uXXXX`, if there is one.
-fn unit(bytes: &[u8], at: usize) -> Option<u32> {
-    let [b'\\', b'u', digits @ ..] = bytes.get(at..at + 6)? else { return None };
-    let digit = |unit: u32, byte: &u8| Some(unit << 4 | char::from(*byte).to_digit(16)?);
-    digits.iter().try_fold(0, digit)
+/// Half of a surrogate pair.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Half {
+    /// U+D800 to U+DBFF: comes first.
+    High,
+    /// U+DC00 to U+DFFF: comes second.
+    Low,
+}
+
+/// What an escape `\uXXXX` is half of, if there is one. Its digits are known to be digits.
+fn half(bytes: &[u8], at: usize) -> Option<Half> {
+    match bytes.get(at..at + 4)? {
+        [b'\\', b'u', b'd' | b'D', b'8' | b'9' | b'a' | b'b' | b'A' | b'B'] => Some(Half::High),
+        [b'\\', b'u', b'd' | b'D', b'c'..=b'f' | b'C'..=b'F'] => Some(Half::Low),
+        _ => None,
+    }
 }
 
 /// From a number's first byte to behind its last.
 fn number(json: &str, start: usize) -> (usize, Result<(), BodyError>) {
-    let (mut end, mut exponent) = (start + 1, false);
-    while let Some(byte) = json.as_bytes().get(end) {
-        match byte {
-            b'0'..=b'9' | b'.' => {}
-            b'e' | b'E' | b'+' | b'-' => exponent = true,
-            _ => break,
-        }
-        end += 1;
+    let behind = |from: usize, is: fn(&u8) -> bool| {
+        let rest = &json.as_bytes()[from..];
+        from + rest.iter().position(|byte| !is(byte)).unwrap_or(rest.len())
+    };
+    let end = behind(start + 1, |byte| matches!(byte, b'0'..=b'9' | b'.'));
+    let has_exponent = matches!(json.as_bytes().get(end), Some(b'e' | b'E'));
+    if !has_exponent && end - start <= FINITE_DIGITS {
+        return (end, Ok(()));
     }
-    if !exponent && end - start <= FINITE_DIGITS {
+    let mantissa = end - start;
+    let end = behind(end, |byte| matches!(byte, b'0'..=b'9' | b'e' | b'E' | b'+' | b'-'));
+    // `e` and two digits, or a sign and one.
+    if mantissa <= FINITE_DIGITS_BEFORE_EXPONENT && end - start - mantissa <= 3 {
         return (end, Ok(()));
     }
     let finite = json[start..end].parse().is_ok_and(f64::is_finite);
