@@ -30,9 +30,11 @@ impl Backoff {
     }
 }
 
-/// Whether a lost connection is worth another. `None` is a connection that ended without a close frame.
+/// Whether a connection that the client did not close is worth another. `None` is a connection that ended without a close
+/// frame.
 ///
-/// Codes that the catalogue does not have (1001 or 1011 of a proxy, say) count as abnormal closures: reconnect.
+/// Codes that the catalogue does not have (1001 or 1011 of a proxy, say) count as abnormal closures, and so does 1000:
+/// reconnect.
 #[must_use]
 pub fn close_asks_to_reconnect(close: Option<u16>) -> bool {
     close.and_then(CloseCode::from_code).is_none_or(CloseCode::reconnect)
@@ -63,9 +65,10 @@ impl Reconnect {
         if !close_asks_to_reconnect(close) {
             return None;
         }
+        let least = close.and_then(CloseCode::from_code).map_or(0, CloseCode::reconnect_after_secs);
         let delay = self.backoff.delay(self.attempts, random);
         self.attempts = self.attempts.saturating_add(1);
-        Some(delay)
+        Some(Duration::from_secs(least) + delay)
     }
 }
 
@@ -96,13 +99,24 @@ mod tests {
 
     #[test]
     fn only_closes_that_ask_for_it_lead_to_another_attempt() {
-        for code in [1012, 1013, 4008, 4009, 1001, 1006, 1011] {
+        for code in [1000, 1012, 1013, 4008, 4009, 4029, 1001, 1006, 1011] {
             assert!(close_asks_to_reconnect(Some(code)), "{code}");
         }
-        for code in [1000, 1002, 1003, 1007, 1009, 4001, 4003, 4029] {
+        for code in [1002, 1003, 1007, 1009, 4001, 4003] {
             assert!(!close_asks_to_reconnect(Some(code)), "{code}");
         }
         assert!(close_asks_to_reconnect(None), "no close frame is an abnormal closure");
+    }
+
+    #[test]
+    fn a_client_that_sent_too_much_waits_before_it_comes_back() {
+        let mut reconnect = Reconnect::default();
+        for (attempt, random, at_least_ms) in [(0, 0, 15_000), (1, u64::MAX, 15_499), (2, 0, 15_000)] {
+            let delay = reconnect.handle_lost(Some(4029), random).unwrap();
+            assert!(delay >= Duration::from_millis(at_least_ms), "{attempt}: {delay:?}");
+            assert!(delay < Duration::from_secs(17), "{attempt}: {delay:?}");
+        }
+        assert_eq!(reconnect.handle_lost(Some(1000), 0), Some(Duration::ZERO));
     }
 
     #[test]

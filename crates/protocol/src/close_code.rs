@@ -4,7 +4,7 @@ use std::fmt;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u16)]
 pub enum CloseCode {
-    /// The client said goodbye.
+    /// The client said goodbye. A client that did not say it first resumes: a proxy closed the connection, say.
     Normal = 1000,
     /// RFC 6455: the peer broke the WebSocket protocol.
     ProtocolError = 1002,
@@ -59,13 +59,30 @@ impl CloseCode {
         Self::ALL.into_iter().find(|c| c.code() == code)
     }
 
-    /// Whether a client should reconnect (with full-jitter backoff) and resume.
+    /// Whether a client that did not close the connection itself should reconnect (with full-jitter backoff, but not
+    /// before [`CloseCode::reconnect_after_secs`]) and resume.
     #[must_use]
     pub fn reconnect(self) -> bool {
-        matches!(
-            self,
-            Self::Restart | Self::TryLater | Self::SlowConsumer | Self::HeartbeatMissed | Self::TooManyRequests
-        )
+        match self {
+            Self::Normal
+            | Self::Restart
+            | Self::TryLater
+            | Self::SlowConsumer
+            | Self::HeartbeatMissed
+            | Self::TooManyRequests => true,
+            Self::ProtocolError
+            | Self::UnsupportedData
+            | Self::InvalidPayload
+            | Self::TooBig
+            | Self::NotAuthenticated
+            | Self::Forbidden => false,
+        }
+    }
+
+    /// Seconds that a client waits at least before it reconnects, whatever its backoff says.
+    #[must_use]
+    pub fn reconnect_after_secs(self) -> u64 {
+        if self == Self::TooManyRequests { 15 } else { 0 }
     }
 
     /// A short reason for people; the number decides.

@@ -1,6 +1,7 @@
 use serde::{Deserialize, Serialize};
 
-/// Why a request failed while the session goes on. The catalogue is closed.
+/// Why a request failed while the session goes on. What a server says is in the catalogue of its version: a client may
+/// meet a code that it does not know, and then goes by the frame's `retry`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ErrorCode {
@@ -28,10 +29,13 @@ pub enum ErrorCode {
     UnknownType,
     /// Another `join` or `leave` of the same room overtook this one: the later request gets the answer that counts.
     Superseded,
+    /// A code of a newer server. No server says it.
+    #[serde(other)]
+    Other,
 }
 
 impl ErrorCode {
-    /// All codes, in the order of the protocol's list.
+    /// All codes that a server of this version says, in the order of the protocol's list.
     pub const ALL: [Self; 12] = [
         Self::BadFrame,
         Self::TooLarge,
@@ -47,7 +51,7 @@ impl ErrorCode {
         Self::Superseded,
     ];
 
-    /// Whether the same request may succeed later.
+    /// Whether the same request may succeed later. [`crate::ErrorFrame::may_retry`] knows it of foreign codes, too.
     #[must_use]
     pub fn retry(self) -> bool {
         matches!(self, Self::RateLimited | Self::Overloaded | Self::Unavailable)
@@ -69,6 +73,7 @@ impl ErrorCode {
             Self::TooManyRooms => "too_many_rooms",
             Self::UnknownType => "unknown_type",
             Self::Superseded => "superseded",
+            Self::Other => "other",
         }
     }
 }
@@ -81,6 +86,13 @@ mod tests {
     fn names_on_the_wire_are_the_labels() {
         for code in ErrorCode::ALL {
             assert_eq!(serde_json::to_string(&code).unwrap(), format!("\"{}\"", code.as_str()));
+            assert_eq!(serde_json::from_str::<ErrorCode>(&format!("\"{}\"", code.as_str())).unwrap(), code);
         }
+    }
+
+    #[test]
+    fn a_code_of_a_newer_server_is_read() {
+        assert_eq!(serde_json::from_str::<ErrorCode>("\"out_of_coffee\"").unwrap(), ErrorCode::Other);
+        assert!(serde_json::from_str::<ErrorCode>("7").is_err());
     }
 }

@@ -1,3 +1,6 @@
+mod same;
+mod scan;
+
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -6,8 +9,11 @@ use serde_json::value::RawValue;
 /// Deepest nesting of arrays and objects that a body may have: naive parsers recurse.
 pub const MAX_BODY_DEPTH: usize = 64;
 
-/// A message's body: one JSON value, kept as the text its publisher sent (surrounding white space removed), so that
-/// nobody's numbers, key order or escapes change on the way.
+/// A message's body: one JSON value, kept as the text its publisher sent (surrounding white space removed). Numbers, key
+/// order and escapes do not change on the way.
+///
+/// Readers of the log, of envelopes and of hand-offs take every body that any version ever wrote. The rule for new bodies
+/// ([`Body::from_door`]) holds where clients come in, and nowhere else.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Body(Box<RawValue>);
@@ -21,6 +27,12 @@ pub enum BodyError {
     /// Nested deeper than [`MAX_BODY_DEPTH`].
     #[error("the body is nested deeper than 64 levels")]
     TooDeep,
+    /// A string or a key has an escape for one half of a surrogate pair: it stands for no character.
+    #[error("the body has half of a surrogate pair (\\ud800 to \\udfff) without the other half")]
+    LoneSurrogate,
+    /// A number is beyond the range of a double: many parsers refuse it.
+    #[error("the body has a number beyond the range of a double")]
+    NumberOutOfRange,
 }
 
 impl Body {
@@ -38,10 +50,28 @@ impl Body {
     /// # Errors
     /// `BodyError::TooDeep`.
     pub fn from_raw(raw: Box<RawValue>) -> Result<Self, BodyError> {
-        if depth(raw.get()) > MAX_BODY_DEPTH {
-            return Err(BodyError::TooDeep);
+        match scan::scan(raw.get()) {
+            Err(BodyError::TooDeep) => Err(BodyError::TooDeep),
+            _ => Ok(Self(raw)),
         }
-        Ok(Self(raw))
+    }
+
+    /// Takes a value that a client sends, and that a JSON parser has already accepted. What every usual parser reads is
+    /// taken as it is, keys that are there twice included.
+    ///
+    /// # Errors
+    /// Every `BodyError` but `NotJson`: the body would make a page of history unreadable for some readers.
+    pub fn from_door(raw: &RawValue) -> Result<Self, BodyError> {
+        scan::scan(raw.get())?;
+        Ok(Self(raw.to_owned()))
+    }
+
+    /// Whether both are the same JSON value, however they are spelled: numbers compare as doubles, strings without their
+    /// escapes, objects without the order of their keys; of keys that are there twice the last counts (the form of RFC
+    /// 8785). A body that has no such form is the same as its own text only.
+    #[must_use]
+    pub fn is_same_json(&self, other: &Self) -> bool {
+        self == other || same::is_same(self.as_str(), other.as_str())
     }
 
     /// The JSON text.
@@ -75,27 +105,6 @@ impl fmt::Debug for Body {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
-}
-
-/// Deepest nesting of a valid JSON text.
-fn depth(json: &str) -> usize {
-    let (mut depth, mut deepest) = (0_usize, 0);
-    let (mut in_string, mut escaped) = (false, false);
-    for byte in json.bytes() {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' if in_string => escaped = true,
-            b'"' => in_string = !in_string,
-            _ if in_string => {}
-            b'[' | b'{' => {
-                depth += 1;
-                deepest = deepest.max(depth);
-            }
-            b']' | b'}' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-    }
-    deepest
 }
 
 /// Bytes of a text as a JSON string, quotes included, as `serde_json` writes it.
@@ -134,6 +143,68 @@ mod tests {
         assert_eq!(Body::parse(&nested(MAX_BODY_DEPTH)).map(|b| b.len()), Ok(2 * MAX_BODY_DEPTH));
         assert_eq!(Body::parse(&nested(MAX_BODY_DEPTH + 1)), Err(BodyError::TooDeep));
         assert!(Body::parse(&format!("\"{}\\\"{}\"", "[".repeat(99), "{".repeat(99))).is_ok());
+    }
+
+    fn at_door(text: &str) -> Result<Body, BodyError> {
+        Body::from_door(serde_json::from_str(text).unwrap())
+    }
+
+    #[test]
+    fn half_a_surrogate_pair_is_refused_at_the_door_and_read_from_the_log() {
+        for bad in [
+            r#""\ud83d""#,
+            r#"{"\ud800":1}"#,
+            r#""\udc00\ud83d""#,
+            r#""\ud83d\ud83d\ude00""#,
+            r#""\uDFFF""#,
+            r#""\ud83dx\ude00""#,
+            r#""\ud83d\n""#,
+            r#"[1,{"a":["\\","\\\udbff"]}]"#,
+        ] {
+            assert_eq!(at_door(bad), Err(BodyError::LoneSurrogate), "{bad}");
+            assert_eq!(Body::parse(bad).unwrap().as_str(), bad);
+        }
+        for good in [r#""\ud83d\ude00""#, r#""\\ud83d""#, r#"{"\uD83D\uDE00":"\ud7ff\ue000"}"#, r#""\\\ud83e\udd80""#] {
+            assert_eq!(at_door(good).unwrap().as_str(), good);
+        }
+    }
+
+    #[test]
+    fn a_number_beyond_a_double_is_refused_at_the_door_and_read_from_the_log() {
+        let digits = "7".repeat(401);
+        let fraction = format!("{}.5", "9".repeat(400));
+        let nested = format!("[{{\"a\":-{digits}}}]");
+        for bad in ["1e999", "-1E+400", "1.8e308", digits.as_str(), fraction.as_str(), nested.as_str()] {
+            assert_eq!(at_door(bad), Err(BodyError::NumberOutOfRange), "{bad}");
+            assert_eq!(Body::parse(bad).unwrap().as_str(), bad);
+        }
+        let long = format!("0.{}", "3".repeat(5_000));
+        let edges = [
+            "9".repeat(309),
+            format!("{}e99", "9".repeat(210)),
+            format!("{}e+099", "9".repeat(210)),
+            "1e309".to_owned(),
+        ];
+        assert!(edges.iter().all(|text| at_door(text) == Err(BodyError::NumberOutOfRange)));
+        let edges = [
+            "9".repeat(308),
+            format!("{}e99", "9".repeat(209)),
+            format!("-{}e99", "9".repeat(208)),
+            "1e+0099".to_owned(),
+        ];
+        assert!(edges.iter().all(|text| at_door(text).is_ok()));
+        let zeros = format!("{}e-400", "1".to_owned() + &"0".repeat(401));
+        for good in
+            ["1e308", "1.7976931348623157e308", "1e-999", "-0", long.as_str(), zeros.as_str(), "9007199254740993"]
+        {
+            assert_eq!(at_door(good).unwrap().as_str(), good);
+        }
+        assert!(at_door(&format!("\"{digits} 1e999\"")).is_ok(), "text is no number");
+    }
+
+    #[test]
+    fn keys_that_are_there_twice_are_passed_on() {
+        assert_eq!(at_door(r#"{"a":1,"a":2}"#).unwrap().as_str(), r#"{"a":1,"a":2}"#);
     }
 
     #[test]

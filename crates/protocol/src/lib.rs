@@ -16,6 +16,8 @@ pub mod log_item;
 mod message;
 mod names;
 mod position;
+#[cfg(test)]
+mod recorded_tests;
 mod signal;
 mod text;
 mod topic_shard;

@@ -1,4 +1,6 @@
-use std::borrow::Borrow;
+mod display;
+
+use std::borrow::{Borrow, Cow};
 use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -9,7 +11,13 @@ use crate::limits::{MAX_DISPLAY_NAME, MAX_MESSAGE_ID, MAX_ROOM_NAME, MAX_SIGNAL_
 /// A name that breaks its rule; the text says which, for people.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct NameError(&'static str);
+pub struct NameError(Cow<'static, str>);
+
+impl From<&'static str> for NameError {
+    fn from(rule: &'static str) -> Self {
+        Self(rule.into())
+    }
+}
 
 /// Declares a name: an immutable string that is checked where it enters the system. One of up to 23 bytes, as most are, has
 /// no memory of its own, so that reading a message allocates little; a longer one is shared by its clones.
@@ -87,10 +95,10 @@ name!(
     RoomName,
     |text| {
         if text.is_empty() || text.len() > MAX_ROOM_NAME {
-            return Err(NameError("a room name has 1 to 128 characters"));
+            return Err("a room name has 1 to 128 characters".into());
         }
         if !text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._:@/-".contains(&b)) {
-            return Err(NameError("a room name is made of A-Z a-z 0-9 . _ : @ / -"));
+            return Err("a room name is made of A-Z a-z 0-9 . _ : @ / -".into());
         }
         Ok(())
     },
@@ -123,7 +131,7 @@ name!(
     MessageId,
     |text| {
         if text.is_empty() || text.len() > 4 * MAX_MESSAGE_ID || text.chars().count() > MAX_MESSAGE_ID {
-            return Err(NameError("an id has 1 to 64 characters"));
+            return Err("an id has 1 to 64 characters".into());
         }
         Ok(())
     }
@@ -134,24 +142,25 @@ name!(
     UserId,
     |text| {
         if text.is_empty() || text.len() > MAX_USER_ID {
-            return Err(NameError("a user id has 1 to 128 bytes"));
+            return Err("a user id has 1 to 128 bytes".into());
         }
         if !text.bytes().all(|b| b.is_ascii_graphic()) {
-            return Err(NameError("a user id is made of visible ASCII characters"));
+            return Err("a user id is made of visible ASCII characters".into());
         }
         Ok(())
     }
 );
 
 name!(
-    /// What somebody is called: 1 to 64 characters, no control characters.
+    /// What a user is called: 1 to 64 characters, no control characters. Names in the log and between nodes keep to no
+    /// more than that; see [`DisplayName::from_client`] for new ones.
     DisplayName,
     |text| {
         if text.is_empty() || text.len() > 4 * MAX_DISPLAY_NAME || text.chars().count() > MAX_DISPLAY_NAME {
-            return Err(NameError("a name has 1 to 64 characters"));
+            return Err("a name has 1 to 64 characters".into());
         }
         if text.chars().any(char::is_control) {
-            return Err(NameError("a name has no control characters"));
+            return Err("a name has no control characters".into());
         }
         Ok(())
     }
@@ -162,10 +171,10 @@ name!(
     SignalKey,
     |text| {
         if text.is_empty() || text.len() > 4 * MAX_SIGNAL_KEY || text.chars().count() > MAX_SIGNAL_KEY {
-            return Err(NameError("a key has 1 to 64 characters"));
+            return Err("a key has 1 to 64 characters".into());
         }
         if text.chars().any(char::is_control) {
-            return Err(NameError("a key has no control characters"));
+            return Err("a key has no control characters".into());
         }
         Ok(())
     }
@@ -174,10 +183,10 @@ name!(
 /// The rule of names that machines make: 1 to 64 characters of `a-z 0-9 -`.
 fn machine_made(text: &str) -> Result<(), NameError> {
     if text.is_empty() || text.len() > 64 {
-        return Err(NameError("expected 1 to 64 characters"));
+        return Err("expected 1 to 64 characters".into());
     }
     if !text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-') {
-        return Err(NameError("expected characters of a-z 0-9 -"));
+        return Err("expected characters of a-z 0-9 -".into());
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use protocol::{HandOff, HandOffAnswer, NodeId, Position, Segment, Seq};
+use protocol::{Content, HandOff, HandOffAnswer, Message, NodeId, Position, Segment, Seq};
 
 use crate::append::Token;
 use crate::log::{RoomHeader, StoredSegment};
@@ -35,6 +35,14 @@ pub enum Action {
         before: Seq,
         /// How many messages.
         messages: u64,
+    },
+    /// Find the message with this number: in memory, or by a consistent read of the segment that holds it.
+    /// → `handle_found`
+    ReadMessage {
+        /// For the answer.
+        ticket: Ticket,
+        /// The number.
+        seq: Seq,
     },
     /// Write the header if it is still `expected`. → `handle_header`
     PutHeader {
@@ -81,6 +89,31 @@ pub enum HandOver {
     Unknown,
 }
 
+/// What was found where a message should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Found {
+    /// The message is among these.
+    Messages(Vec<(Seq, Message)>),
+    /// Nothing: it has expired.
+    Gone,
+    /// The log did not answer, or the message cannot be read.
+    Unknown,
+}
+
+impl Found {
+    /// What a page of the log that was read from `seq` on tells; `None`: the log did not answer.
+    #[must_use]
+    pub fn in_page(page: Option<&[StoredSegment]>, seq: Seq) -> Self {
+        let Some(page) = page else { return Self::Unknown };
+        let holds = |stored: &&StoredSegment| stored.segment.seq <= seq && seq < stored.segment.end();
+        match page.iter().find(holds).map(|stored| &*stored.segment) {
+            None => Self::Gone,
+            Some(Segment { content: Content::Unreadable { .. }, .. }) => Self::Unknown,
+            Some(segment) => Self::Messages(segment.messages().map(|(seq, message)| (seq, message.clone())).collect()),
+        }
+    }
+}
+
 /// Why a publish was not logged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Rejection {
@@ -88,8 +121,9 @@ pub enum Rejection {
     Overloaded,
     /// The outcome is unknown; the same publish may be sent again.
     Unavailable,
-    /// The same user used the same id with another body.
-    IdConflict,
+    /// The same user used the same id with another body: for the message with this number, or (`None`) for one that is on
+    /// its way.
+    IdConflict(Option<Seq>),
     /// The log refuses this message for good.
     Refused,
 }

@@ -19,7 +19,7 @@ mod timeline;
 mod turn;
 
 pub use append::{AppendLimits, Publish, Token};
-pub use effects::{Action, Event, HandOver, Rejection, Ticket};
+pub use effects::{Action, Event, Found, HandOver, Rejection, Ticket};
 pub use recent::Recent;
 pub use recovery::{Entry, ReplayPage, Replayed, enter, replay_page, still_there};
 pub use room::{Room, RoomLimits};

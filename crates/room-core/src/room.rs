@@ -3,7 +3,7 @@ use std::sync::Arc;
 use protocol::{Decline, HandOff, NodeId, Position, RoomName, Segment, Seq};
 
 use crate::append::{Append, AppendLimits, Place, Publish, Settled, Token};
-use crate::effects::{Action, Event, HandOver, Ticket};
+use crate::effects::{Action, Event, Found, HandOver, Ticket};
 use crate::log::{AppendOutcome, HeaderOutcome, Probe, RoomHeader, StoredSegment};
 use crate::timeline::{Gate, Timeline, TimelineLimits, TimelineStats};
 use crate::turn::{Time, Turn};
@@ -143,6 +143,11 @@ impl Room {
         self.append.handle_ids(ticket, segments, turn);
     }
 
+    /// Takes the answer to [`Action::ReadMessage`].
+    pub fn handle_found(&mut self, ticket: Ticket, found: &Found) {
+        self.append.handle_found(ticket, found);
+    }
+
     /// Takes the answer to [`Action::PutHeader`], or `None` if the log did not answer.
     pub fn handle_header(&mut self, ticket: Ticket, outcome: Option<&HeaderOutcome>, turn: &mut Turn<'_>) {
         if let Some((_, header)) = self.putting_header.take_if(|(awaited, _)| *awaited == ticket) {
@@ -217,6 +222,10 @@ impl Room {
         }
         if let Some(action) = self.poll_ids(turn.now) {
             return Some(action);
+        }
+        let tickets = &mut self.timeline.tickets;
+        if let Some((ticket, seq)) = self.append.poll_compare(turn.now, || tickets.issue()) {
+            return Some(Action::ReadMessage { ticket, seq });
         }
         let tickets = &mut self.timeline.tickets;
         if let Some((ticket, segment)) = self.append.poll_retry(turn, || tickets.issue()) {

@@ -240,6 +240,7 @@ impl Cluster {
                 let probe = if self.log.contains_key(&next) { Probe::Present } else { Probe::Absent };
                 self.act(node, |room, turn| room.handle_probed(ticket, probe, turn));
             }
+            Action::ReadMessage { .. } => unreachable!("nothing is published twice"),
             Action::Append { .. } | Action::HandOver { .. } => unreachable!("no reads"),
         }
     }

@@ -39,7 +39,7 @@ pub enum Fault {
     Quiet,
     /// A node of a newer version writes what this one cannot read.
     NewerSegments,
-    /// Ids are used again, with the same body and with others, on two nodes at a time.
+    /// Ids are used again, with the same body, spelled alike or not, and with others, on two nodes at a time.
     Repeats,
     /// Some messages are refused by the log for good.
     Poison,

@@ -13,4 +13,6 @@ pub enum Plant {
     SilentReset,
     /// A second join during a replay is told the room's head.
     SecondJoinAtHead,
+    /// A node takes any body under an id that was used before for the same body.
+    AnyBodyIsTheSame,
 }

@@ -11,6 +11,8 @@ pub enum Saying {
     New,
     /// An id that the same user was acknowledged for, with the same body.
     Again,
+    /// An id that the same user was acknowledged for, with the same body in another spelling.
+    Respelled,
     /// An id that the same user was acknowledged for, with another body.
     Clash,
     /// A body that the log refuses.
@@ -55,7 +57,7 @@ pub enum Transition {
         /// Of which kind.
         saying: Saying,
     },
-    /// Two clients of one user publish one id at one time. `same`: and the same body.
+    /// Two clients of one user publish one id at one time. `same`: and the same body, in two spellings.
     Twins {
         /// One of them.
         client: usize,
@@ -220,9 +222,12 @@ impl Transition {
             Fault::Quiet => Self::Quiet { secs: quiet_secs(plan.retention_secs, rng) },
             Fault::NewerSegments => Self::NewerSegment { room, count: rng.u64(1..4) },
             Fault::Repeats if rng.bool() => Self::Twins { client, room, same: rng.percent(70) },
-            Fault::Repeats => {
-                Self::Publish { client, room, count: 1, saying: rng.one_of(&[Saying::Again, Saying::Clash]) }
-            }
+            Fault::Repeats => Self::Publish {
+                client,
+                room,
+                count: 1,
+                saying: rng.one_of(&[Saying::Again, Saying::Respelled, Saying::Clash]),
+            },
             Fault::Poison => Self::Publish { client, room, count: 1, saying: Saying::Poison },
             Fault::Retention => Self::Retention { secs: rng.one_of(&[24, 25, 48, 72]) * 3600 },
             Fault::SilentLog

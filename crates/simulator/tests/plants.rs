@@ -43,6 +43,13 @@ fn a_reset_that_nobody_is_told_of_is_found() {
 }
 
 #[test]
+fn a_comparison_that_takes_any_body_for_the_same_is_found() {
+    let (sentence, seeds) = found(Plant::AnyBodyIsTheSame, &[Fault::Repeats]);
+    assert!(sentence.contains("is acknowledged as") && sentence.contains("which the log does not hold"), "{sentence}");
+    assert!(seeds <= 100, "in {seeds} seeds");
+}
+
+#[test]
 fn a_second_join_that_is_told_the_head_during_a_replay_is_found() {
     let (sentence, seeds) = found(Plant::SecondJoinAtHead, &[Fault::SmallLimits, Fault::SlowConsumers]);
     assert!(sentence.contains("a second join is told"), "{sentence}");

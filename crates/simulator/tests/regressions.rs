@@ -71,6 +71,46 @@ fn one_id_with_two_bodies_on_two_nodes_is_one_message() {
     assert!(shown(&traces, &["PublishFailed", "IdConflict"]) > 100);
 }
 
+/// A client says something, then the same again in this way, over and over, while others write on another node.
+fn repeats(seed: u64, saying: Saying) -> Plan {
+    let mut plan = Plan::calm(seed, 2, 3);
+    plan.users = vec![0, 0, 1];
+    // In half of the runs the messages are in memory.
+    plan.limits.recent_messages = [1, 1_000][(seed % 2) as usize];
+    let again = |client| Transition::Publish { client, room: 0, count: 1, saying };
+    let round = [(300, publish(0, 2)), (0, publish(2, 2)), (400, again(0)), (300, again(1))];
+    plan.script = round.iter().copied().cycle().take(40).collect();
+    plan
+}
+
+#[test]
+fn a_repeat_that_is_spelled_otherwise_is_acknowledged_and_no_conflict() {
+    let traces = traces(150, |seed| repeats(seed, Saying::Respelled));
+    assert_eq!(shown(&traces, &["PublishFailed"]), 0);
+    let (read, unread) = (shown(&traces, &["asks r0: message"]), traces.len());
+    assert!(read > 60 && read < unread, "{read} runs of {unread} read messages, the others have them in memory");
+}
+
+#[test]
+fn a_conflict_names_the_message_that_has_the_id() {
+    let traces = traces(150, |seed| repeats(seed, Saying::Clash));
+    assert!(shown(&traces, &["PublishFailed", "IdConflict", "seq: Some("]) > 140);
+}
+
+#[test]
+fn a_repeat_that_cannot_be_compared_is_sent_again_until_it_can() {
+    let traces = traces(150, |seed| {
+        let mut plan = repeats(seed - seed % 2, Saying::Respelled);
+        plan.seed = seed;
+        plan.rates = Rates { log_silent: 25, ..Rates::default() };
+        plan
+    });
+    let unanswered =
+        shown(&traces, &["asks r0: message", ", lost"]) + shown(&traces, &["asks r0: message", ", no answer"]);
+    assert!(unanswered > 60, "{unanswered} times");
+    assert_eq!(shown(&traces, &["PublishFailed"]), 0, "its outcome is open, and known in the end");
+}
+
 #[test]
 fn a_hand_off_whose_answer_is_lost_is_not_logged_again_when_the_id_window_has_moved_on() {
     let traces = traces(20, |seed| {

@@ -27,6 +27,20 @@ fn the_binary_ids_that_nodes_store_do_not_disturb() {
 }
 
 #[test]
+fn items_from_before_there_were_rules_for_bodies_and_names_are_published_whole() {
+    let recorded = include_str!("../../../crates/protocol/fixtures/recorded/items.jsonl");
+    let mut pieces = Vec::new();
+    for line in recorded.lines() {
+        let mut event = fixture("insert_one");
+        event.records[0].change.new_image = serde_json::from_str(line).unwrap();
+        let Verdict::Piece(piece) = judge(&event.records[0]) else { panic!("not published: {line}") };
+        pieces.push(piece.text);
+    }
+    let envelopes = include_str!("../../../crates/protocol/fixtures/recorded/envelopes.jsonl");
+    assert_eq!(Envelope::join(pieces.iter().map(String::as_str)), envelopes.lines().next().unwrap());
+}
+
+#[test]
 fn changes_removals_and_headers_are_ignored() {
     let removal = &fixture("ttl_remove").records[0];
     assert_eq!(removal.user_identity.as_ref().unwrap().principal_id, "dynamodb.amazonaws.com");

@@ -174,7 +174,7 @@ impl<'a> Author<'a> {
             Event::PublishDelayed { room, id, code }
         } else {
             self.pending.remove(&number);
-            let reason = PublishFailure::Refused { code, message: error.message };
+            let reason = PublishFailure::Refused { code, message: error.message, seq: error.seq };
             Event::PublishFailed { room, id, reason }
         };
         self.run.audience.handle_event(self.seat, &event);

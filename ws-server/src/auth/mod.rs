@@ -1,15 +1,16 @@
 //! Who a client is. Without tokens everybody is a guest: the user is derived from a secret that the client keeps, so that
 //! a re-send after a reconnect is the same user's.
 
-use protocol::{DisplayName, UserId};
-use serde::Deserialize;
+mod query;
+
+use protocol::{DisplayName, NameError, UserId};
 use sha2::{Digest, Sha256};
 
 /// Longest guest secret, in bytes.
 const MAX_SECRET: usize = 256;
 
 /// What a client says of itself in the URL of its connection.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub struct Claims {
     /// A guest's secret.
     pub guest: Option<String>,
@@ -28,18 +29,27 @@ pub struct Identity {
     pub name: DisplayName,
 }
 
-/// Why a client is nobody.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+/// Why a client is not let in. The text goes into the close frame: it names the cause, in at most 100 bytes.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotAuthenticated {
     /// A token came, and nothing here can check it: its bearer must not become a guest unasked.
     #[error("this server takes guests only, no tokens")]
     Token,
-    /// The secret is empty or too long.
-    #[error("a guest's secret has 1 to 256 bytes")]
-    Secret,
+    /// The URL names this parameter more than once.
+    #[error("`{0}` is in the URL more than once")]
+    Doubled(&'static str),
+    /// The value of this parameter is not UTF-8 when its escapes are read.
+    #[error("`{0}` in the URL is not UTF-8")]
+    NotUtf8(&'static str),
+    /// The secret is empty.
+    #[error("`guest` is empty: a guest's secret has 1 to {MAX_SECRET} bytes")]
+    NoSecret,
+    /// The secret has this many bytes.
+    #[error("`guest` has {0} bytes, at most {MAX_SECRET} are allowed")]
+    LongSecret(usize),
     /// The name breaks its rule.
-    #[error("a name has 1 to 64 characters and no control characters")]
-    Name,
+    #[error("{0}")]
+    Name(#[from] NameError),
 }
 
 /// Decides who a client is. `bearer`: a token came in a header or a subprotocol. `random`: for guests without a secret.
@@ -51,13 +61,15 @@ pub fn authenticate(claims: &Claims, bearer: bool, random: u128) -> Result<Ident
         return Err(NotAuthenticated::Token);
     }
     let secret = claims.guest.clone().unwrap_or_else(|| format!("{random:032x}"));
-    if secret.is_empty() || secret.len() > MAX_SECRET {
-        return Err(NotAuthenticated::Secret);
+    match secret.len() {
+        0 => return Err(NotAuthenticated::NoSecret),
+        1..=MAX_SECRET => {}
+        length => return Err(NotAuthenticated::LongSecret(length)),
     }
     let user = guest(&secret);
     let name = match claims.name.as_deref().map(str::trim) {
-        Some(name) if !name.is_empty() => DisplayName::new(name).map_err(|_| NotAuthenticated::Name)?,
-        _ => DisplayName::new(user.as_str()).map_err(|_| NotAuthenticated::Name)?,
+        Some(name) if !name.is_empty() => DisplayName::from_client(name)?,
+        _ => DisplayName::new(user.as_str())?,
     };
     Ok(Identity { user, name })
 }
@@ -100,10 +112,27 @@ mod tests {
     }
 
     #[test]
-    fn odd_secrets_and_names_are_refused() {
-        assert_eq!(authenticate(&claims(Some(""), None), false, 1), Err(NotAuthenticated::Secret));
-        assert_eq!(authenticate(&claims(Some(&"x".repeat(257)), None), false, 1), Err(NotAuthenticated::Secret));
-        assert_eq!(authenticate(&claims(None, Some("a\nb")), false, 1), Err(NotAuthenticated::Name));
-        assert_eq!(authenticate(&claims(None, Some(&"x".repeat(65))), false, 1), Err(NotAuthenticated::Name));
+    fn odd_secrets_and_names_are_refused_with_their_cause() {
+        let refused = |claims| authenticate(&claims, false, 1).unwrap_err().to_string();
+        let reasons = [
+            (claims(Some(""), None), "`guest` is empty: a guest's secret has 1 to 256 bytes"),
+            (claims(Some(&"é".repeat(129)), None), "`guest` has 258 bytes, at most 256 are allowed"),
+            (claims(None, Some("a\nb")), "a name has no control characters and no line breaks"),
+            (claims(None, Some("\u{200b}")), "a name has at least one visible character"),
+            (claims(None, Some(&"x".repeat(65))), "the name has 65 characters, at most 64 are allowed"),
+        ];
+        for (claims, reason) in reasons {
+            assert_eq!(refused(claims), reason);
+            assert!(reason.len() <= 100, "it fits a close frame");
+        }
+    }
+
+    #[test]
+    fn a_name_is_cleaned_and_an_empty_one_is_none() {
+        let name = |name: &str| authenticate(&claims(Some("s"), Some(name)), false, 1).unwrap().name;
+        assert_eq!(name("\u{202e}Ada ").as_str(), "Ada");
+        assert_eq!(name("👩\u{200d}👧").as_str(), "👩\u{200d}👧");
+        assert_eq!(name(""), name("  "));
+        assert!(name("").as_str().starts_with("guest:"));
     }
 }

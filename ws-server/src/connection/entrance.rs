@@ -5,7 +5,6 @@ use std::net::TcpListener as StdListener;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use axum::extract::Query;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -81,14 +80,14 @@ impl Doorkeeper<Opening> for Entrance {
         let request = Request::read(bytes)?;
         let deflate = connections.limits.deflate_above.is_some();
         let handshake = Handshake::of(&Method::GET, &request.headers, deflate).ok()?;
-        let Query(claims) = Query::<Claims>::try_from_uri(&request.uri).ok()?;
+        let claims = Claims::from_query(request.uri.query());
         let bearer = request.headers.contains_key(header::AUTHORIZATION) || handshake.bearer;
         let admission = connections.admit();
         Some(Opener {
             request: request.bytes,
             answer: handshake.answer(),
             deflate_window: handshake.deflate_window,
-            opening: opening(&connections, &claims, bearer, admission),
+            opening: opening(&connections, claims, bearer, admission),
         })
     }
 

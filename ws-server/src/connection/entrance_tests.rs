@@ -96,6 +96,41 @@ async fn a_request_for_a_websocket_is_answered_and_its_session_begins() {
     assert_eq!(node.connections.open(), 1);
 }
 
+/// What a client of this URL hears when its connection is closed at once: the code and the text of the close frame.
+/// `router`: the request has more headers than the loops read, so the router answers it.
+async fn refusal(node: &Node, target: &str, router: bool) -> (u16, String) {
+    let headers = format!("Host: a\r\n{}", "X-Header: 1\r\n".repeat(if router { 70 } else { 0 }));
+    let request = REQUEST.replace("/ws?guest=a", target).replace("Host: a\r\n", &headers);
+    let mut stream = node.connect().await;
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let heard = closed(&mut stream).await;
+    let head = heard.windows(4).position(|window| window == b"\r\n\r\n").expect("an answer");
+    assert!(heard.starts_with(b"HTTP/1.1 101 "), "{}", String::from_utf8_lossy(&heard));
+    let [0x88, length, high, low, text @ ..] = &heard[head + 4..] else { panic!("no close frame: {heard:?}") };
+    assert_eq!(usize::from(*length), 2 + text.len());
+    (u16::from_be_bytes([*high, *low]), String::from_utf8(text.to_vec()).unwrap())
+}
+
+#[tokio::test]
+async fn a_client_that_is_not_let_in_learns_the_cause_from_its_close_frame() {
+    let node = Node::start(&[]).await;
+    let (long_name, long_secret) = (format!("/ws?name={}", "x".repeat(65)), format!("/ws?guest={}", "x".repeat(257)));
+    for (target, reason) in [
+        ("/ws?guest=%ff", "`guest` in the URL is not UTF-8"),
+        ("/ws?guest=a&guest=b", "`guest` is in the URL more than once"),
+        ("/ws?guest=", "`guest` is empty: a guest's secret has 1 to 256 bytes"),
+        (&long_secret, "`guest` has 257 bytes, at most 256 are allowed"),
+        (&long_name, "the name has 65 characters, at most 64 are allowed"),
+        ("/ws?name=a%0Ab", "a name has no control characters and no line breaks"),
+        ("/ws?name=%E2%80%8B", "a name has at least one visible character"),
+        ("/ws?token=abc", "this server takes guests only, no tokens"),
+    ] {
+        for router in [false, true] {
+            assert_eq!(refusal(&node, target, router).await, (4001, reason.to_owned()), "{target}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn what_is_sent_behind_the_request_is_heard() {
     let node = Node::start(&[]).await;

@@ -191,7 +191,7 @@ impl Requests {
     fn refuse(&self, error: FrameError) {
         let FrameError { code, message, room, id, reference } = error;
         let retry = code.retry();
-        self.session.send(&ServerFrame::Error(ErrorFrame { code, message, retry, room, id, reference }));
+        self.session.send(&ServerFrame::Error(ErrorFrame { code, message, retry, room, id, seq: None, reference }));
     }
 }
 

@@ -16,8 +16,8 @@ use crate::rooms::Session;
 pub(super) enum Opening {
     /// A session.
     Session(Arc<Connections>, Identity, Place),
-    /// A goodbye: the client learns why it may not stay.
-    Refusal(CloseCode),
+    /// A goodbye: the client learns why it may not stay, by a text of its own where the code says too little.
+    Refusal(CloseCode, Option<Box<str>>),
 }
 
 /// What a session takes of its node as long as it lasts.
@@ -42,9 +42,12 @@ impl Conversation for Visit {
     fn begin(opening: Opening, address: Address) -> Self {
         let (connections, identity, place) = match opening {
             Opening::Session(connections, identity, place) => (connections, identity, place),
-            Opening::Refusal(code) => {
+            Opening::Refusal(code, reason) => {
                 let outbox = Outbox::new(0, address);
-                outbox.close(code);
+                match reason {
+                    Some(reason) => outbox.close_because(code, &reason),
+                    None => outbox.close(code),
+                }
                 return Self::Refused(outbox);
             }
         };

@@ -70,13 +70,14 @@ impl Hosted {
 
     /// A publish of another node's batch was not logged.
     pub(super) fn reject_handed(&mut self, place: HandedPlace, reason: Rejection) {
-        let code = match reason {
-            Rejection::Overloaded => ErrorCode::Overloaded,
-            Rejection::Unavailable => ErrorCode::Unavailable,
-            Rejection::IdConflict => ErrorCode::IdConflict,
-            Rejection::Refused => ErrorCode::BadFrame,
+        let outcome = match reason {
+            Rejection::Overloaded => HandedOutcome::Failed(ErrorCode::Overloaded),
+            Rejection::Unavailable => HandedOutcome::Failed(ErrorCode::Unavailable),
+            Rejection::IdConflict(Some(seq)) => HandedOutcome::Conflict(seq),
+            Rejection::IdConflict(None) => HandedOutcome::Failed(ErrorCode::IdConflict),
+            Rejection::Refused => HandedOutcome::Failed(ErrorCode::BadFrame),
         };
-        self.settle_handed(place, HandedOutcome::Failed(code));
+        self.settle_handed(place, outcome);
     }
 
     /// A publish of another node's batch goes back to it.

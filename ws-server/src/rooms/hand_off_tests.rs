@@ -168,7 +168,7 @@ async fn a_batch_is_taken_only_where_its_room_is_open_and_written() {
     let HandOffAnswer::Settled { outcomes, leader: None } = answer else { panic!("{answer:?}") };
     // The body of `m2` is another one.
     assert_eq!(outcomes[..2], [acked(4), acked(5)]);
-    assert_eq!(outcomes[2], HandedOutcome::Failed(protocol::ErrorCode::IdConflict));
+    assert_eq!(outcomes[2], HandedOutcome::Conflict(Seq::new(2).unwrap()));
     let again = rooms.take_hand_off(batch(&epoch, &["b", "a"])).await;
     assert_eq!(again, HandOffAnswer::Settled { outcomes: vec![acked(5), acked(4)], leader: None }, "a repeat");
     let logged = log.read(&room(), Seq::FIRST, 100).await.unwrap();

@@ -130,14 +130,21 @@ impl Hosted {
         act(&mut self.machine, &mut turn);
         loop {
             self.settle(scene);
-            match self.machine.poll_action(&mut turn) {
-                Some(Action::Check { ticket }) => self.check(ticket, scene),
-                Some(action) => scene.work.start(action, scene.to(self)),
-                None => break,
+            let Some(action) = self.machine.poll_action(&mut turn) else { break };
+            match self.find_in_memory(&action) {
+                Some((ticket, found)) => self.machine.handle_found(ticket, &found),
+                None => self.start(action, scene),
             }
         }
         // Polling for actions settles repeats.
         self.settle(scene);
+    }
+
+    fn start(&mut self, action: Action, scene: &Scene<'_>) {
+        match action {
+            Action::Check { ticket } => self.check(ticket, scene),
+            action => scene.work.start(action, scene.to(self)),
+        }
     }
 
     /// Has the room compared with the log, at the cost of the session that has waited the longest for it.
@@ -190,6 +197,7 @@ impl Hosted {
             AnswerBody::Ids(ticket, segments) => {
                 self.act(scene, |machine, turn| machine.handle_ids(ticket, segments.as_deref(), turn));
             }
+            AnswerBody::Found(ticket, found) => self.act(scene, |machine, _| machine.handle_found(ticket, &found)),
             AnswerBody::Header(ticket, outcome) => {
                 self.act(scene, |machine, turn| machine.handle_header(ticket, outcome.as_ref(), turn));
             }

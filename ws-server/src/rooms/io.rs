@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use protocol::{NodeId, RoomName, Segment, Seq};
 use room_core::log::{AppendOutcome, HeaderOutcome, Probe, RoomHeader, StoredSegment};
-use room_core::{Action, HandOver, Ticket};
+use room_core::{Action, Found, HandOver, Ticket};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::auditor::AuditRequest;
@@ -41,6 +41,7 @@ pub(crate) enum AnswerBody {
     Checked(Ticket, Option<(Option<RoomHeader>, Option<StoredSegment>)>),
     Page(Ticket, Option<Vec<StoredSegment>>),
     Ids(Ticket, Option<Vec<StoredSegment>>),
+    Found(Ticket, Found),
     Header(Ticket, Option<HeaderOutcome>),
     Appended(Ticket, AppendOutcome),
     HandedOver(Ticket, HandOver),
@@ -171,6 +172,11 @@ impl Work {
                 let _permit = self.id_reads.acquire().await;
                 let ids = reads::read_ids(self.log.as_ref(), room, before, messages).await;
                 AnswerBody::Ids(ticket, known(ids, room))
+            }
+            Action::ReadMessage { ticket, seq } => {
+                let _permit = self.id_reads.acquire().await;
+                let page = known(self.log.read(room, seq, 1).await, room);
+                AnswerBody::Found(ticket, Found::in_page(page.as_deref(), seq))
             }
             Action::PutHeader { ticket, header, expected } => {
                 let outcome = self.log.put_header(room, &header, expected.as_ref()).await;

@@ -2,7 +2,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use protocol::{
-    DisplayName, ErrorCode, ErrorFrame, MessageId, Position, Ref, Reset, RoomName, ServerFrame, SessionId, UserId,
+    DisplayName, ErrorCode, ErrorFrame, MessageId, Position, Ref, Reset, RoomName, Seq, ServerFrame, SessionId, UserId,
 };
 
 use crate::connection::{Allowance, Frame, Mailbox, Outbox, Post, RoomKey};
@@ -38,13 +38,14 @@ impl Session {
 
     /// Tells that a request about a room failed.
     pub(crate) fn send_error(&self, code: ErrorCode, message: &str, room: &RoomName, of: Request) {
-        let (id, reference) = match of {
-            Request::Publish(id) => (Some(id), None),
-            Request::Other(reference) => (None, reference),
+        let (id, seq, reference) = match of {
+            Request::Publish(id) => (Some(id), None, None),
+            Request::Conflict(id, seq) => (Some(id), seq, None),
+            Request::Other(reference) => (None, None, reference),
         };
         let message = message.to_owned();
         let room = Some(room.clone());
-        self.send(&ServerFrame::Error(ErrorFrame { code, message, retry: code.retry(), room, id, reference }));
+        self.send(&ServerFrame::Error(ErrorFrame { code, message, retry: code.retry(), room, id, seq, reference }));
     }
 }
 
@@ -72,6 +73,8 @@ impl Drop for AnswerSpace {
 pub(crate) enum Request {
     /// A publish: its id.
     Publish(MessageId),
+    /// A publish whose id another message has: the id, and the number of that message if it is known.
+    Conflict(MessageId, Option<Seq>),
     /// Anything else: its `ref`.
     Other(Option<Ref>),
 }

@@ -26,6 +26,8 @@ mod opening_tests;
 mod publish;
 mod queues;
 mod reads;
+#[cfg(test)]
+mod repeat_tests;
 mod replay;
 mod shard;
 #[cfg(test)]

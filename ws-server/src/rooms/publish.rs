@@ -1,11 +1,14 @@
 use std::sync::Arc;
 
-use protocol::{Ack, ErrorCode, Message, MessageId, Seq, ServerFrame, SessionId};
-use room_core::{Publish, Rejection, Token};
+use protocol::{Ack, ErrorCode, Message, MessageFrame, MessageId, Seq, ServerFrame, SessionId};
+use room_core::{Action, Found, Publish, Rejection, Ticket, Token};
 
 use super::hand_off::HandedPlace;
 use super::hosted::{Hosted, Scene};
 use super::members::{Request, Session};
+
+/// Messages in memory that are looked at in one go: repeats often come in the order of what they repeat.
+const FOUND_AT_ONCE: u64 = 16;
 
 /// Who waits for a publish.
 #[derive(Debug)]
@@ -54,10 +57,27 @@ impl Hosted {
         let (code, text) = match reason {
             Rejection::Overloaded => (ErrorCode::Overloaded, "the room's queue is full, nothing was written"),
             Rejection::Unavailable => (ErrorCode::Unavailable, "the outcome is unknown, send the same id again"),
-            Rejection::IdConflict => (ErrorCode::IdConflict, "this id was used with another body"),
+            Rejection::IdConflict(seq) => {
+                let text = "this id was used with another body";
+                return session.send_error(ErrorCode::IdConflict, text, &self.name, Request::Conflict(id, seq));
+            }
             Rejection::Refused => (ErrorCode::BadFrame, "the message log refuses this message"),
         };
         reject(&session, code, text, self, id);
+    }
+
+    /// The answer to a question for a message that is still in memory.
+    pub(super) fn find_in_memory(&self, action: &Action) -> Option<(Ticket, Found)> {
+        let Action::ReadMessage { ticket, seq } = action else { return None };
+        let end = seq.plus(FOUND_AT_ONCE).min(self.recent.end());
+        let kept = self.recent.range(*seq, end).filter(|kept| kept.len() > 0)?;
+        let messages = kept.filter_map(|frame| match ServerFrame::parse(frame.text()) {
+            Ok(ServerFrame::Message(MessageFrame { seq, id, from, name, at, body, .. })) => {
+                Some((seq, Message { id, from, name, at, body }))
+            }
+            _ => None,
+        });
+        Some((*ticket, Found::Messages(messages.collect())))
     }
 
     /// The session leaves: it will not hear of what it has under way, so it is told now that it is not known.

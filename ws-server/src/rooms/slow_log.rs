@@ -33,6 +33,8 @@ pub(super) struct SlowLog {
     /// Such reads that wait, and how many have at most.
     pub(super) back_waiting: AtomicUsize,
     pub(super) back_most: AtomicUsize,
+    /// Reads of segments get no answer.
+    pub(super) failing_reads: AtomicBool,
     pub(super) permits: Semaphore,
 }
 
@@ -54,6 +56,7 @@ impl SlowLog {
             held_back: Default::default(),
             back_waiting: Default::default(),
             back_most: Default::default(),
+            failing_reads: AtomicBool::new(false),
             permits: Semaphore::new(0),
         })
     }
@@ -94,6 +97,9 @@ impl MessageLog for SlowLog {
             self.reads.fetch_add(1, Ordering::SeqCst);
             if self.held.load(Ordering::SeqCst) {
                 self.permits.acquire().await.unwrap().forget();
+            }
+            if self.failing_reads.load(Ordering::SeqCst) {
+                return Err(LogError::Unavailable("it is told to fail".to_owned()));
             }
             page
         })

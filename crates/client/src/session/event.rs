@@ -160,6 +160,8 @@ pub enum PublishFailure {
         code: ErrorCode,
         /// The reason, for people.
         message: String,
+        /// Of [`ErrorCode::IdConflict`]: the number of the message that has the id, if the server knows it.
+        seq: Option<Seq>,
     },
     /// The room was left, or could not be joined again, before an answer came: whether it is durable is not known.
     #[error("the room was left before an answer came")]

@@ -1,8 +1,8 @@
 use std::time::Duration;
 
 use protocol::{
-    ErrorFrame, HistoryFrame, Joined, Left, MessageFrame, Pong, Ref, Reset, RoomName, ServerFrame, ServerFrameError,
-    SignalFrame, Welcome,
+    ErrorCode, ErrorFrame, HistoryFrame, Joined, Left, MessageFrame, Pong, Ref, Reset, RoomName, ServerFrame,
+    ServerFrameError, SignalFrame, Welcome,
 };
 
 use super::event::{Event, Violation};
@@ -150,12 +150,15 @@ impl Session {
         let leaving = self.rooms.iter().find(|(_, room)| room.leaving() == Some(reference));
         match leaving.map(|(name, _)| name.clone()) {
             Some(name) => self.on_leave_error(now, &name, reference, &frame),
+            // A later join or leave of this session took its place: that one has its own answer.
+            None if frame.code == ErrorCode::Superseded => {}
             None => self.out.event(Event::ServerError(frame)),
         }
     }
 
     fn on_join_error(&mut self, now: Duration, name: &RoomName, frame: ErrorFrame) {
-        if frame.code.retry() {
+        // A join that another one overtook is made again: the session goes on from what the server answers then.
+        if frame.may_retry() || frame.code == ErrorCode::Superseded {
             if let Some(room) = self.rooms.get_mut(name) {
                 room.on_join_error(now, &mut self.out);
             }
@@ -166,7 +169,7 @@ impl Session {
     }
 
     fn on_leave_error(&mut self, now: Duration, name: &RoomName, reference: u64, frame: &ErrorFrame) {
-        if !frame.code.retry() {
+        if !frame.may_retry() {
             return self.drop_room(name, Some(reference)); // not in that room: that is what was wanted
         }
         if let Some(room) = self.rooms.get_mut(name) {

@@ -191,7 +191,7 @@ fn publishes_that_failed_or_have_no_outcome_are_counted() {
     for name in ["a", "b", "c"] {
         f.publish(ADA, name);
     }
-    let reason = PublishFailure::Refused { code: ErrorCode::TooLarge, message: String::new() };
+    let reason = PublishFailure::Refused { code: ErrorCode::TooLarge, message: String::new(), seq: None };
     f.0.handle_event(ADA, &Event::PublishFailed { room: room(), id: id("a"), reason });
     f.ack(ADA, "c", 1);
     f.both_see(&["c"]);

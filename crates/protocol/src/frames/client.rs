@@ -244,14 +244,17 @@ impl Fields<'_> {
         if raw.get().len() > max_body {
             return Err((ErrorCode::TooLarge, format!("the body is longer than {max_body} bytes")));
         }
-        Body::from_raw(raw.to_owned()).map_err(|error: BodyError| bad(&error.to_string()))
+        Body::from_door(raw).map_err(|error: BodyError| bad(&error.to_string()))
     }
 
     fn join_from(&self) -> Result<JoinFrom, Refusal> {
-        match (optional::<Position>(self.after, "after")?, optional::<u32>(self.history, "history")?) {
+        match (object::<Position>(self.after, "after")?, optional::<u32>(self.history, "history")?) {
             (Some(_), Some(_)) => Err(bad("a join has `after` or `history`, not both")),
             (Some(position), None) => {
                 in_range(position.seq, "after")?;
+                if position.epoch.is_none() && position.seq > Seq::ZERO {
+                    return Err(bad("`after`: the empty epoch has no position but 0"));
+                }
                 Ok(JoinFrom::After(position))
             }
             (None, Some(0)) | (None, None) => Ok(JoinFrom::Head),
@@ -277,6 +280,14 @@ fn bad(message: &str) -> Refusal {
 fn optional<T: DeserializeOwned>(raw: Option<&RawValue>, name: &str) -> Result<Option<T>, Refusal> {
     let Some(raw) = raw else { return Ok(None) };
     serde_json::from_str(raw.get()).map_err(|error| bad(&format!("`{name}`: {}", brief(&error))))
+}
+
+/// An optional field that is an object: serde would take an array for the fields in their order.
+fn object<T: DeserializeOwned>(raw: Option<&RawValue>, name: &str) -> Result<Option<T>, Refusal> {
+    if raw.is_some_and(|raw| raw.get().starts_with('[')) {
+        return Err(bad(&format!("`{name}` is an object")));
+    }
+    optional(raw, name)
 }
 
 fn required<T: DeserializeOwned>(raw: Option<&RawValue>, name: &str) -> Result<T, Refusal> {

@@ -236,9 +236,20 @@ pub struct ErrorFrame {
     /// The id of the failed publish.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub id: Option<MessageId>,
+    /// Of `id_conflict`: the number of the message that has the id, where it is known.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub seq: Option<Seq>,
     /// The request's `ref`.
     #[serde(rename = "ref", skip_serializing_if = "Option::is_none", default)]
     pub reference: Option<Ref>,
+}
+
+impl ErrorFrame {
+    /// Whether the same request may succeed later: of a code that this version does not know, the frame says so.
+    #[must_use]
+    pub fn may_retry(&self) -> bool {
+        if self.code == ErrorCode::Other { self.retry } else { self.code.retry() }
+    }
 }
 
 /// A frame from a server.
@@ -374,6 +385,19 @@ mod tests {
             let ServerFrame::History(history) = parsed else { panic!() };
             assert_eq!((history.messages.len() as u64, history.more), (count, count == 2));
         }
+    }
+
+    #[test]
+    fn an_error_of_an_unknown_code_is_taken_by_its_retry() {
+        for retry in [true, false] {
+            let text =
+                format!(r#"{{"type":"error","code":"out_of_coffee","message":"-","retry":{retry},"brand":"x"}}"#);
+            let Ok(ServerFrame::Error(frame)) = ServerFrame::parse(&text) else { panic!("{text}") };
+            assert_eq!((frame.code, frame.may_retry()), (ErrorCode::Other, retry));
+        }
+        let text = r#"{"type":"error","code":"overloaded","message":"-","retry":false}"#;
+        let Ok(ServerFrame::Error(frame)) = ServerFrame::parse(text) else { panic!("{text}") };
+        assert!(frame.may_retry(), "what a known code means is known");
     }
 
     #[test]

@@ -195,7 +195,12 @@ impl Append {
                         self.events.push_back(Event::Acked { token, seq: *seq });
                     }
                 }
-                HandedOutcome::Failed(ErrorCode::IdConflict) => self.fail_handed(&pending, Rejection::IdConflict),
+                HandedOutcome::Conflict(seq) => self.fail_handed(&pending, Rejection::IdConflict(Some(*seq))),
+                // A node that tells no numbers compares texts: where the message is known here, it is compared here.
+                HandedOutcome::Failed(ErrorCode::IdConflict) => match self.find(&pending.key) {
+                    Some((seq, known)) => self.settle_repeat(&pending, seq, known),
+                    None => self.fail_handed(&pending, Rejection::IdConflict(None)),
+                },
                 HandedOutcome::Failed(ErrorCode::BadFrame) => self.fail_handed(&pending, Rejection::Refused),
                 HandedOutcome::Returned => back.push(pending),
                 HandedOutcome::Failed(_) => back.push(pending.kept(now)),

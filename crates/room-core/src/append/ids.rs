@@ -40,6 +40,13 @@ impl IdWindow {
         self.by_key.get(key).copied()
     }
 
+    /// The message is not there any more: its id is free.
+    pub(crate) fn forget(&mut self, key: &MessageKey, seq: Seq) {
+        if self.by_key.get(key).is_some_and(|(known, _)| *known == seq) {
+            self.by_key.remove(key);
+        }
+    }
+
     /// Forgets messages before `floor`.
     pub(crate) fn trim(&mut self, floor: Seq) {
         self.floor = self.floor.max(floor);

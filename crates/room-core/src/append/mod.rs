@@ -3,6 +3,7 @@
 //! Invariants: a batch that has been sent under a nonce is never changed under it; a publish is acknowledged only when
 //! the log is known to hold it; what waits keeps its order; a repeat inside the id window is never written.
 
+mod comparing;
 mod course;
 mod fairness;
 mod hand_off;
@@ -22,6 +23,7 @@ use crate::backoff::Backoff;
 use crate::effects::{Event, Rejection, Ticket};
 use crate::log::{StoredSegment, WallSecs};
 use crate::turn::{Time, Turn};
+use comparing::Comparisons;
 use course::Course;
 use fairness::Fairness;
 use ids::IdWindow;
@@ -116,6 +118,7 @@ pub(crate) struct Append {
     in_flight: Option<InFlight>,
     course: Course,
     window: Window,
+    comparisons: Comparisons,
     ids_not_before: Time,
     not_before: Time,
     /// When the last publish came: the id window is kept for rooms that this node writes.
@@ -151,6 +154,7 @@ impl Append {
             in_flight: None,
             course: Course::default(),
             window: Window::Unread,
+            comparisons: Comparisons::default(),
             ids_not_before: Time(0),
             not_before: Time(0),
             written_at: Time(0),
@@ -164,13 +168,13 @@ impl Append {
 
     /// Nothing waits and nothing is under way.
     pub(crate) fn is_idle(&self) -> bool {
-        self.queue.is_empty() && self.in_flight.is_none() && !self.course.is_out()
+        self.queue.is_empty() && self.in_flight.is_none() && !self.course.is_out() && self.comparisons.is_empty()
     }
 
     /// Takes a publish in. It ends in exactly one `Acked` or `Rejected`.
     pub(crate) fn handle_publish(&mut self, publish: Publish, next: Seq, turn: &Turn<'_>) {
-        let full = self.queue.len() >= self.limits.queue_messages
-            || self.queue.bytes() + publish.message.envelope_len() > self.limits.queue_bytes;
+        let bytes = self.queue.bytes() + self.comparisons.bytes() + publish.message.envelope_len();
+        let full = self.queue.len() >= self.limits.queue_messages || bytes > self.limits.queue_bytes;
         let token = publish.token;
         let key = publish.message.key();
         if full && self.find(&key).is_none() && self.queue.on_its_way(&key).is_none() {
@@ -185,15 +189,23 @@ impl Append {
         let Publish { token, message } = publish;
         self.written_at = turn.now;
         let (key, body_hash) = (message.key(), message.body_hash());
+        let deadline = turn.now.plus_ms(self.limits.settle_ms);
         if let Some((seq, known)) = self.find(&key) {
-            self.answer_repeat(token, seq, known == body_hash);
+            match known == body_hash {
+                true => self.events.push_back(Event::Acked { token, seq }),
+                false => self.hold(key, seq, message.body, vec![token], deadline),
+            }
             return;
         }
         match self.queue.on_its_way(&key) {
             Some(known) if known == body_hash => self.queue.join(&key, token),
-            Some(_) => self.reject([token], Rejection::IdConflict),
+            Some(_) => match self.body_at_hand(&key).map(|body| body.is_same_json(&message.body)) {
+                Some(true) => self.queue.join(&key, token),
+                Some(false) => self.reject([token], Rejection::IdConflict(None)),
+                None => self.reject([token], Rejection::Unavailable),
+            },
             None => {
-                let (bytes, deadline) = (message.envelope_len(), turn.now.plus_ms(self.limits.settle_ms));
+                let bytes = message.envelope_len();
                 self.queue.push(
                     Pending { key, body_hash, message, bytes, taken_at, handed, deadline, kept_until: None },
                     token,
@@ -326,6 +338,7 @@ impl Append {
             self.window = Window::Unread;
         }
         self.drop_overdue(turn.now);
+        self.expire_comparisons(turn);
         let late: Vec<MessageKey> = self
             .in_flight
             .iter()
@@ -366,7 +379,8 @@ impl Append {
             .map(|pending| pending.deadline)
             .filter(|deadline| *deadline > now)
             .min();
-        [queued, start, course, self.course.patience(), retry, given_up].into_iter().flatten().min()
+        let comparing = self.comparisons.poll_timeout(now);
+        [queued, start, course, self.course.patience(), retry, given_up, comparing].into_iter().flatten().min()
     }
 
     /// As much of the queue as one segment takes. Publishes that the room holds already leave the queue here: they came
@@ -394,18 +408,14 @@ impl Append {
         batch
     }
 
+    /// The room holds this publish, or another under its id.
     fn settle_repeat(&mut self, pending: &Pending, seq: Seq, known: BodyHash) {
-        for token in self.queue.settle(&pending.key) {
-            self.answer_repeat(token, seq, known == pending.body_hash);
+        let tokens = self.queue.settle(&pending.key);
+        if known == pending.body_hash {
+            self.events.extend(tokens.into_iter().map(|token| Event::Acked { token, seq }));
+        } else {
+            self.hold(pending.key, seq, pending.message.body.clone(), tokens, pending.deadline);
         }
-    }
-
-    fn answer_repeat(&mut self, token: Token, seq: Seq, same_body: bool) {
-        let event = match same_body {
-            true => Event::Acked { token, seq },
-            false => Event::Rejected { token, reason: Rejection::IdConflict },
-        };
-        self.events.push_back(event);
     }
 
     fn find(&self, key: &MessageKey) -> Option<(Seq, BodyHash)> {

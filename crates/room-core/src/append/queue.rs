@@ -62,7 +62,12 @@ impl Queue {
         self.bytes
     }
 
-    /// The body of the same publish, if it is on its way already.
+    /// Those that wait, in order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Pending> {
+        self.pending.iter()
+    }
+
+    /// The hash of the same publish's body, if it is on its way already.
     pub(crate) fn on_its_way(&self, key: &MessageKey) -> Option<BodyHash> {
         self.waiting.get(key).map(|(hash, _)| *hash)
     }

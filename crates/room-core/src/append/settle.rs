@@ -90,13 +90,19 @@ impl Append {
             Some(in_flight) if in_flight.committed.is_none() => in_flight.confirm = true,
             _ => self.thaw(),
         }
-        self.window = Window::Unread;
+        self.forget_ids();
     }
 
     /// Takes the batch back: the epoch that it was written in is over.
     pub(crate) fn take_back(&mut self) {
         self.thaw();
+        self.forget_ids();
+    }
+
+    /// Numbers are about to mean other messages: the ids are read anew, and what is compared with a number is not known.
+    fn forget_ids(&mut self) {
         self.window = Window::Unread;
+        self.give_up_comparing();
     }
 
     fn written(&mut self, now: Ticket, turn: &mut Turn<'_>) -> Settled {

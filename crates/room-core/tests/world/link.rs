@@ -123,7 +123,8 @@ pub(super) fn outcome_of(rejection: Rejection) -> HandedOutcome {
     HandedOutcome::Failed(match rejection {
         Rejection::Overloaded => ErrorCode::Overloaded,
         Rejection::Unavailable => ErrorCode::Unavailable,
-        Rejection::IdConflict => ErrorCode::IdConflict,
+        Rejection::IdConflict(Some(seq)) => return HandedOutcome::Conflict(seq),
+        Rejection::IdConflict(None) => ErrorCode::IdConflict,
         Rejection::Refused => ErrorCode::BadFrame,
     })
 }

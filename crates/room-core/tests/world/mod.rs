@@ -10,7 +10,7 @@ use protocol::{
     Body, DisplayName, HandOff, HandedOutcome, Message, MessageId, NodeId, Position, RoomName, Segment, Seq, UserId,
 };
 use room_core::log::{AppendOutcome, HeaderOutcome, Probe, RoomHeader, StoredSegment, WallSecs};
-use room_core::{Action, Event, HandOver, Publish, Rejection, Room, RoomLimits, Ticket, Time, Token, Turn};
+use room_core::{Action, Event, Found, HandOver, Publish, Rejection, Room, RoomLimits, Ticket, Time, Token, Turn};
 
 pub const RETENTION: u64 = 24 * 3600;
 
@@ -100,6 +100,7 @@ pub enum Answer {
     Checked(Option<(Option<RoomHeader>, Option<StoredSegment>)>),
     Page(Option<Vec<StoredSegment>>),
     Ids(Option<Vec<StoredSegment>>),
+    Found(Found),
     Header(Option<HeaderOutcome>),
     Appended(AppendOutcome),
     Probed(Probe),
@@ -384,6 +385,7 @@ impl World {
             Action::Check { .. } => Answer::Checked(Some((self.log.header.clone(), self.log.newest()))),
             Action::Read { from, limit, .. } => Answer::Page(Some(self.log.read(*from, *limit))),
             Action::ReadIds { before, messages, .. } => Answer::Ids(Some(self.log.read_ids(*before, *messages))),
+            Action::ReadMessage { seq, .. } => Answer::Found(Found::in_page(Some(&self.log.read(*seq, 1)), *seq)),
             Action::PutHeader { header, expected, .. } => {
                 Answer::Header(Some(self.log.put_header(header, expected.as_ref())))
             }
@@ -422,6 +424,7 @@ impl World {
             Answer::Checked(checked) => room.handle_checked(ticket, checked, turn),
             Answer::Page(page) => room.handle_page(ticket, page.as_deref(), turn),
             Answer::Ids(segments) => room.handle_ids(ticket, segments.as_deref(), turn),
+            Answer::Found(found) => room.handle_found(ticket, &found),
             Answer::Header(outcome) => room.handle_header(ticket, outcome.as_ref(), turn),
             Answer::Appended(outcome) => room.handle_appended(ticket, outcome, turn),
             Answer::Probed(probe) => room.handle_probed(ticket, probe, turn),
@@ -559,6 +562,7 @@ fn ticket_of(action: &Action) -> Ticket {
         Action::Check { ticket }
         | Action::Read { ticket, .. }
         | Action::ReadIds { ticket, .. }
+        | Action::ReadMessage { ticket, .. }
         | Action::PutHeader { ticket, .. }
         | Action::Append { ticket, .. }
         | Action::HandOver { ticket, .. }
@@ -571,6 +575,7 @@ fn silence(action: &Action) -> Answer {
         Action::Check { .. } => Answer::Checked(None),
         Action::Read { .. } => Answer::Page(None),
         Action::ReadIds { .. } => Answer::Ids(None),
+        Action::ReadMessage { .. } => Answer::Found(Found::Unknown),
         Action::PutHeader { .. } => Answer::Header(None),
         Action::Append { .. } => Answer::Appended(AppendOutcome::Unknown("timeout".into())),
         Action::HandOver { .. } => unreachable!("batches go to nodes, not to the log"),

@@ -93,7 +93,7 @@ impl Checker {
     /// A node acknowledges a publish, to a client or to another node.
     pub(crate) fn handle_ack(&mut self, room: usize, message: &Message, seq: Seq) {
         self.acked += 1;
-        let durable = self.rooms[room].holds(&message.key(), message.body_hash(), seq);
+        let durable = self.rooms[room].holds(&message.key(), &message.body, seq);
         self.expect(durable, || format!("{} is acknowledged as {seq}, which the log does not hold", message.id));
     }
 
@@ -140,6 +140,11 @@ impl Checker {
     /// Whether a publish is in the log.
     pub(crate) fn is_logged(&self, room: usize, user: &UserId, id: &MessageId) -> bool {
         self.rooms[room].is_logged(&MessageKey::new(user, id))
+    }
+
+    /// Whether a publish is in the log under this number.
+    pub(crate) fn is_at(&self, room: usize, user: &UserId, id: &MessageId, seq: Seq) -> bool {
+        self.rooms[room].is_at_each(&MessageKey::new(user, id), [seq, seq])
     }
 
     /// Everything has come to rest: what can be checked only then.

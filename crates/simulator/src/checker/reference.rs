@@ -2,17 +2,30 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use protocol::{BodyHash, Content, Epoch, ID_WINDOW, MessageKey, Segment, Seq};
+use protocol::{Body, BodyHash, Content, Epoch, ID_WINDOW, MessageKey, Segment, Seq};
 use room_core::log::{RoomHeader, StoredSegment};
 
 use super::CLOCKS_SECS;
 use crate::log::RoomLog;
 
+/// What a body of this world says, however it is spelled: it is a number, or a text that has one spelling.
+#[derive(Debug, Clone, PartialEq)]
+enum Meaning {
+    Number(f64),
+    Text(String),
+}
+
+impl Meaning {
+    fn of(body: &Body) -> Self {
+        body.as_str().parse().map_or_else(|_| Self::Text(body.as_str().to_owned()), Self::Number)
+    }
+}
+
 /// Where a publish is in the room.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Place {
     seq: Seq,
-    body: BodyHash,
+    body: Meaning,
     expires: u64,
     /// Messages of the room before it, over all epochs.
     before: u64,
@@ -72,8 +85,8 @@ impl Reference {
     }
 
     /// Whether a publish is in the room under this number.
-    pub(super) fn holds(&self, key: &MessageKey, body: BodyHash, seq: Seq) -> bool {
-        let places = self.places.get(key);
+    pub(super) fn holds(&self, key: &MessageKey, body: &Body, seq: Seq) -> bool {
+        let (places, body) = (self.places.get(key), Meaning::of(body));
         places.is_some_and(|places| places.iter().any(|place| place.seq == seq && place.body == body))
     }
 
@@ -138,7 +151,8 @@ impl Reference {
                     return Err(format!("{} is logged as {} and again as {seq}", message.id, earlier.seq));
                 }
             }
-            places.push(Place { seq, body, expires, before: self.count });
+            let meaning = Meaning::of(&message.body);
+            places.push(Place { seq, body: meaning, expires, before: self.count });
             self.count += 1;
             let current = self.chapters.len().saturating_sub(1);
             for (index, chapter) in self.chapters.iter_mut().enumerate() {

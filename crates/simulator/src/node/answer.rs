@@ -1,5 +1,5 @@
 use room_core::log::{AppendOutcome, HeaderOutcome, Probe, RoomHeader, StoredSegment};
-use room_core::{Action, HandOver, Ticket};
+use room_core::{Action, Found, HandOver, Ticket};
 
 use super::HistoryRequest;
 
@@ -9,6 +9,7 @@ pub(crate) enum Answer {
     Checked(Ticket, Option<(Option<RoomHeader>, Option<StoredSegment>)>),
     Page(Ticket, Option<Vec<StoredSegment>>),
     Ids(Ticket, Option<Vec<StoredSegment>>),
+    Found(Ticket, Found),
     Header(Ticket, Option<HeaderOutcome>),
     Appended(Ticket, AppendOutcome),
     HandedOver(Ticket, HandOver),
@@ -26,6 +27,7 @@ impl Answer {
             Action::Check { ticket } => Self::Checked(*ticket, None),
             Action::Read { ticket, .. } => Self::Page(*ticket, None),
             Action::ReadIds { ticket, .. } => Self::Ids(*ticket, None),
+            Action::ReadMessage { ticket, .. } => Self::Found(*ticket, Found::Unknown),
             Action::PutHeader { ticket, .. } => Self::Header(*ticket, None),
             Action::Append { ticket, .. } => Self::Appended(*ticket, AppendOutcome::Unknown("no answer".into())),
             Action::HandOver { ticket, .. } => Self::HandedOver(*ticket, HandOver::Unknown),
@@ -47,6 +49,7 @@ impl Answer {
             Self::Checked(ticket, _)
             | Self::Page(ticket, _)
             | Self::Ids(ticket, _)
+            | Self::Found(ticket, _)
             | Self::Header(ticket, _)
             | Self::Appended(ticket, _)
             | Self::HandedOver(ticket, _)
@@ -62,6 +65,7 @@ pub(super) fn ticket_of(action: &Action) -> Ticket {
         Action::Check { ticket }
         | Action::Read { ticket, .. }
         | Action::ReadIds { ticket, .. }
+        | Action::ReadMessage { ticket, .. }
         | Action::PutHeader { ticket, .. }
         | Action::Append { ticket, .. }
         | Action::HandOver { ticket, .. }

@@ -1,6 +1,6 @@
 //! Batches that other nodes hand over: taken in by the room, answered when every publish has its outcome.
 
-use protocol::{Decline, ErrorCode, HandOff, HandOffAnswer, HandedOutcome, Seq};
+use protocol::{Decline, HandOff, HandOffAnswer, HandedOutcome, Seq};
 use room_core::Token;
 
 use super::publish::Publisher;
@@ -54,11 +54,6 @@ impl Hosted {
         self.settle_handed(place, HandedOutcome::Acked(seq), scene);
     }
 
-    /// A publish of another node's batch was not logged.
-    pub(super) fn reject_handed(&mut self, place: HandedPlace, code: ErrorCode, scene: &mut Scene<'_>) {
-        self.settle_handed(place, HandedOutcome::Failed(code), scene);
-    }
-
     /// A publish of another node's batch goes back to it.
     pub(super) fn hand_back(&mut self, token: Token, scene: &mut Scene<'_>) {
         if let Some(Publisher::Node(place, _)) = self.publishers.remove(&token) {
@@ -66,7 +61,7 @@ impl Hosted {
         }
     }
 
-    fn settle_handed(&mut self, place: HandedPlace, outcome: HandedOutcome, scene: &mut Scene<'_>) {
+    pub(super) fn settle_handed(&mut self, place: HandedPlace, outcome: HandedOutcome, scene: &mut Scene<'_>) {
         let Some(batch) = self.handed.get_mut(&place.batch) else { return };
         batch.returned |= outcome == HandedOutcome::Returned;
         batch.outcomes[place.index] = Some(outcome);

@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
 use protocol::{
-    ErrorCode, ErrorFrame, MessageFrame, MessageId, NodeId, Position, Ref, Reset, RoomName, Segment, ServerFrame,
+    ErrorCode, ErrorFrame, MessageFrame, MessageId, NodeId, Position, Ref, Reset, RoomName, Segment, Seq, ServerFrame,
 };
 use room_core::{Action, Event, Recent, Room, Ticket, Time, Token, Turn};
 
@@ -18,7 +18,7 @@ use crate::wire::Frame;
 
 /// Requests of one room that may be out: one of each kind to the log, and batches that other nodes have. Of those eight
 /// are waited for; a node that has lost patience goes on without them, and they end a little later.
-const MOST_OUT: usize = 6 + 3 * 8;
+const MOST_OUT: usize = 7 + 3 * 8;
 
 /// A message that a room keeps in memory.
 #[derive(Debug, Clone)]
@@ -101,9 +101,10 @@ impl Hosted {
         act(&mut self.machine, &mut turn);
         loop {
             self.settle(scene);
-            match self.machine.poll_action(&mut turn) {
-                Some(action) => self.ask(action, scene),
-                None => break,
+            let Some(action) = self.machine.poll_action(&mut turn) else { break };
+            match self.find_in_memory(&action, scene) {
+                Some((ticket, found)) => self.machine.handle_found(ticket, &found),
+                None => self.ask(action, scene),
             }
         }
         // Polling for actions settles repeats.
@@ -156,6 +157,10 @@ impl Hosted {
             }
             Answer::Page(ticket, page) => self.act(scene, |room, turn| room.handle_page(ticket, page.as_deref(), turn)),
             Answer::Ids(ticket, ids) => self.act(scene, |room, turn| room.handle_ids(ticket, ids.as_deref(), turn)),
+            Answer::Found(ticket, found) => {
+                let found = self.planted(found, scene);
+                self.act(scene, |room, _| room.handle_found(ticket, &found));
+            }
             Answer::Header(ticket, outcome) => {
                 self.act(scene, |room, turn| room.handle_header(ticket, outcome.as_ref(), turn));
             }
@@ -287,7 +292,14 @@ impl Hosted {
         scene: &mut Scene<'_>,
     ) {
         let (room, retry) = (Some(self.name.clone()), code.retry());
-        let frame = ErrorFrame { code, message: String::new(), retry, room, id, reference };
+        let frame = ErrorFrame { code, message: String::new(), retry, room, id, seq: None, reference };
+        scene.send(session, ServerFrame::Error(frame));
+    }
+
+    /// A publish's id belongs to another message.
+    pub(super) fn send_conflict(&self, session: usize, id: MessageId, seq: Option<Seq>, scene: &mut Scene<'_>) {
+        let (code, room, id) = (ErrorCode::IdConflict, Some(self.name.clone()), Some(id));
+        let frame = ErrorFrame { code, message: String::new(), retry: false, room, id, seq, reference: None };
         scene.send(session, ServerFrame::Error(frame));
     }
 }

@@ -1,8 +1,9 @@
-use protocol::{Ack, ErrorCode, Message, Segment, Seq, ServerFrame};
-use room_core::{Publish, Rejection, Token};
+use protocol::{Ack, ErrorCode, HandedOutcome, Message, MessageFrame, Segment, Seq, ServerFrame};
+use room_core::{Action, Found, Publish, Rejection, Ticket, Token};
 
 use super::hand_off::HandedPlace;
 use super::{Hosted, Scene};
+use crate::plant::Plant;
 
 /// Who waits for a publish.
 #[derive(Debug)]
@@ -62,16 +63,45 @@ impl Hosted {
         let code = match reason {
             Rejection::Overloaded => ErrorCode::Overloaded,
             Rejection::Unavailable => ErrorCode::Unavailable,
-            Rejection::IdConflict => ErrorCode::IdConflict,
+            Rejection::IdConflict(_) => ErrorCode::IdConflict,
             Rejection::Refused => ErrorCode::BadFrame,
         };
-        match self.publishers.remove(&token) {
-            Some(Publisher::Member(session, message)) => {
+        match (self.publishers.remove(&token), reason) {
+            (Some(Publisher::Member(session, message)), Rejection::IdConflict(seq)) => {
+                self.send_conflict(session, message.id, seq, scene);
+            }
+            (Some(Publisher::Member(session, message)), _) => {
                 self.send_error(session, code, Some(message.id), None, scene);
             }
-            Some(Publisher::Node(place, _)) => self.reject_handed(place, code, scene),
-            None => {}
+            (Some(Publisher::Node(place, _)), Rejection::IdConflict(Some(seq))) => {
+                self.settle_handed(place, HandedOutcome::Conflict(seq), scene);
+            }
+            (Some(Publisher::Node(place, _)), _) => self.settle_handed(place, HandedOutcome::Failed(code), scene),
+            (None, _) => {}
         }
+    }
+
+    /// The answer to a question for a message that is still in memory.
+    pub(super) fn find_in_memory(&self, action: &Action, scene: &Scene<'_>) -> Option<(Ticket, Found)> {
+        let Action::ReadMessage { ticket, seq } = action else { return None };
+        let kept = self.recent.range(*seq, self.recent.end()).filter(|kept| kept.len() > 0)?;
+        let messages = kept.map(|kept| {
+            let MessageFrame { seq, id, from, name, at, body, .. } = MessageFrame::clone(&kept.0);
+            (seq, Message { id, from, name, at, body })
+        });
+        Some((*ticket, self.planted(Found::Messages(messages.collect()), scene)))
+    }
+
+    /// The planted mistake: whatever waits under a message's id is taken for that message.
+    pub(super) fn planted(&self, found: Found, scene: &Scene<'_>) -> Found {
+        let Found::Messages(mut messages) = found else { return found };
+        if scene.plant == Some(Plant::AnyBodyIsTheSame) {
+            for (_, message) in &mut messages {
+                let waits = self.publishers.values().find(|publisher| publisher.message().key() == message.key());
+                *message = waits.map_or_else(|| message.clone(), |publisher| publisher.message().clone());
+            }
+        }
+        Found::Messages(messages)
     }
 
     /// The session leaves: it will not hear of what it has under way, so it is told now that it is not known.

@@ -86,7 +86,7 @@ impl World {
             return;
         }
         let text = match saying {
-            Saying::New | Saying::Again => self.said.len().to_string(),
+            Saying::New | Saying::Again | Saying::Respelled => self.said.len().to_string(),
             Saying::Clash => "\"clash\"".to_owned(),
             Saying::Poison => POISON.to_owned(),
         };
@@ -100,6 +100,9 @@ impl World {
             self.rng.choice(settled)
         };
         let Some(mut said) = said else { return };
+        if saying == Saying::Respelled {
+            said.body = respelled(&said.body, self.rng.usize(..));
+        }
         if saying == Saying::Clash {
             said.body = Body::parse(&text).expect("a body");
             self.clashing.insert(said.id.clone());
@@ -116,7 +119,9 @@ impl World {
         }
         let mut said = self.new_said(room, user, &self.said.len().to_string());
         for (index, twin) in twins.into_iter().take(2).enumerate() {
-            if index == 1 && !same {
+            if index == 1 && same {
+                said.body = respelled(&said.body, self.said.len());
+            } else if index == 1 {
                 said.body = Body::parse("\"clash\"").expect("a body");
                 self.clashing.insert(said.id.clone());
             }
@@ -201,4 +206,14 @@ impl World {
         self.agenda.leap(secs * 1000);
         timers.into_iter().for_each(|timer| self.agenda.after(0, timer));
     }
+}
+
+/// The same number in another spelling; what is no number is spelled alike.
+fn respelled(body: &Body, choice: usize) -> Body {
+    let text = body.as_str();
+    if !text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return body.clone();
+    }
+    let spellings = [format!("{text}.0"), format!("{text}.00e0"), format!("{text}E+00")];
+    Body::parse(&spellings[choice % spellings.len()]).expect("a body")
 }

@@ -2,7 +2,7 @@
 
 use protocol::Seq;
 use room_core::log::{AppendOutcome, Probe, RoomHeader, StoredSegment};
-use room_core::{Action, Ticket};
+use room_core::{Action, Found, Ticket};
 
 use super::{Event, World};
 use crate::chance::Chance;
@@ -203,6 +203,9 @@ impl World {
             Action::ReadIds { ticket, before, messages } => {
                 Answer::Ids(ticket, Some(self.logs[room].read_back(before, messages)))
             }
+            Action::ReadMessage { ticket, seq } => {
+                Answer::Found(ticket, Found::in_page(Some(&self.logs[room].read(seq, 1)), seq))
+            }
             Action::PutHeader { ticket, header, expected } => {
                 let outcome = self.logs[room].put_header(&header, expected.as_ref());
                 if outcome == room_core::log::HeaderOutcome::Written {
@@ -282,6 +285,7 @@ fn brief(action: &Action) -> String {
         Action::Check { .. } => "check".into(),
         Action::Read { from, .. } => format!("read from {from}"),
         Action::ReadIds { before, messages, .. } => format!("ids of {messages} messages before {before}"),
+        Action::ReadMessage { seq, .. } => format!("message {seq}"),
         Action::PutHeader { header, .. } => format!("header of epoch {} from {}", header.epoch, header.first),
         Action::Append { segment, .. } => format!("write {}..{}", segment.segment.seq, segment.segment.end()),
         Action::HandOver { to, .. } => format!("hand over to {to}"),

@@ -3,8 +3,8 @@
 use client::Event as Told;
 use client::session::PublishFailure;
 use protocol::{
-    ClientFrame, DisplayName, ErrorCode, ErrorFrame, JoinFrom, Message, MessageId, Pong, Ref, RoomName, ServerFrame,
-    SessionId, Welcome,
+    ClientFrame, DisplayName, ErrorCode, ErrorFrame, JoinFrom, Message, MessageId, Pong, Ref, RoomName, Seq,
+    ServerFrame, SessionId, Welcome,
 };
 
 use super::second_joins::is_second_join;
@@ -219,7 +219,15 @@ impl World {
 
     fn not_joined(&mut self, wire: usize, room: RoomName, id: Option<MessageId>, reference: Option<Ref>) {
         let code = ErrorCode::NotJoined;
-        let frame = ErrorFrame { code, message: String::new(), retry: code.retry(), room: Some(room), id, reference };
+        let frame = ErrorFrame {
+            code,
+            message: String::new(),
+            retry: code.retry(),
+            room: Some(room),
+            id,
+            seq: None,
+            reference,
+        };
         self.wires.send(wire, Frame::Other(ServerFrame::Error(frame)));
     }
 
@@ -264,9 +272,11 @@ impl World {
         match (told, room) {
             (Told::Left { .. }, Some(room)) => self.clients[client].leaving[room] = false,
             (Told::JoinFailed { .. }, Some(room)) => self.clients[client].rooms[room] = false,
-            (Told::PublishFailed { id, reason: PublishFailure::Refused { code, .. }, .. }, _) => {
+            (Told::PublishFailed { id, reason: PublishFailure::Refused { code, seq, .. }, .. }, Some(room)) => {
+                let user = &self.clients[client].user;
+                let has = |seq: Seq| self.checker.is_at(room, user, id, seq);
                 let honest = match code {
-                    ErrorCode::IdConflict => self.clashing.contains(id),
+                    ErrorCode::IdConflict => self.clashing.contains(id) && seq.is_none_or(has),
                     ErrorCode::BadFrame => self.said.iter().any(|said| said.id == *id && said.body.as_str() == POISON),
                     _ => false,
                 };

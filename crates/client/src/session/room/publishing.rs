@@ -94,9 +94,9 @@ impl Room {
             self.settle(index, seq, Proof::Message, out);
             return true;
         }
-        if !frame.code.retry() {
+        if !frame.may_retry() {
             self.pending.remove(index);
-            let reason = PublishFailure::Refused { code: frame.code, message: frame.message.clone() };
+            let reason = PublishFailure::Refused { code: frame.code, message: frame.message.clone(), seq: frame.seq };
             out.event(Event::PublishFailed { room: self.name.clone(), id: id.clone(), reason });
             return true;
         }

@@ -130,3 +130,44 @@ fn a_join_that_may_succeed_later_is_sent_again_after_a_wait() {
     assert!(f.now < Duration::from_millis(250));
     assert_eq!(f.sent(), ["join recent 4"]);
 }
+
+#[test]
+fn a_join_that_an_earlier_one_supersedes_is_made_again() {
+    let mut f = Fixture::new();
+    f.session.handle_join(room(), JoinFrom::Recent(5)).unwrap();
+    f.greet();
+    let earlier = f.session.out.last_reference;
+    f.session.handle_join(room(), JoinFrom::Head).unwrap();
+    assert_eq!(f.sent(), ["join recent 5", "join"]);
+    // The room was still opening: the earlier join goes on, the later one changes nothing.
+    f.request_error(ErrorCode::Superseded, earlier + 1);
+    f.joined_to(earlier, &at(1, 12), true, 2);
+    f.others(11);
+    f.others(12);
+    assert_eq!(f.delivered(), [] as [u64; 0], "the application has joined anew since");
+    f.wait();
+    assert!(f.now < Duration::from_millis(250));
+    assert_eq!(f.sent(), ["join"]);
+    f.joined(&at(1, 12), true, 0);
+    f.others(13);
+    assert_eq!((f.position(), f.delivered()), (Some(at(1, 13)), vec![13]));
+}
+
+#[test]
+fn a_join_that_a_later_request_supersedes_is_no_failure() {
+    let mut f = Fixture::new();
+    f.session.handle_join(room(), JoinFrom::Head).unwrap();
+    f.greet();
+    let earlier = f.session.out.last_reference;
+    f.session.handle_join(room(), JoinFrom::Recent(5)).unwrap();
+    f.clear();
+    f.request_error(ErrorCode::Superseded, earlier);
+    assert_eq!(f.events(), []);
+    f.joined(&at(1, 12), true, 0);
+    let leave = f.session.handle_leave(&room()).unwrap();
+    f.session.handle_join(room(), JoinFrom::Head).unwrap();
+    f.clear();
+    f.request_error(ErrorCode::Superseded, leave + 1);
+    f.wait();
+    assert_eq!(f.sent(), ["join"]);
+}

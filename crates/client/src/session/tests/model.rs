@@ -232,6 +232,7 @@ impl World {
                 retry: true,
                 room: Some(room()),
                 id: Some(name.clone()),
+                seq: None,
                 reference: None,
             })
         };

@@ -154,7 +154,7 @@ fn refused_publishes_fail_and_say_why() {
         let mut f = Fixture::live();
         f.publish("a");
         f.publish_error(code, "a");
-        let reason = PublishFailure::Refused { code, message: "because".into() };
+        let reason = PublishFailure::Refused { code, message: "because".into(), seq: None };
         assert_eq!(f.events(), [Event::PublishFailed { room: room(), id: id("a"), reason }]);
         f.sent();
         f.cut();
@@ -162,6 +162,34 @@ fn refused_publishes_fail_and_say_why() {
         f.joined(&at(1, 10), true, 0);
         assert_eq!(f.sent(), ["join after 1.aa/10"], "a refused publish is not sent again");
     }
+}
+
+#[test]
+fn a_conflict_tells_the_number_of_the_message_that_has_the_id() {
+    let mut f = Fixture::live();
+    f.publish("a");
+    f.clear();
+    f.server(r#"{"type":"error","code":"id_conflict","message":"-","retry":false,"room":"r","id":"a","seq":7}"#);
+    let reason = PublishFailure::Refused { code: ErrorCode::IdConflict, message: "-".into(), seq: Some(seq(7)) };
+    assert_eq!(f.events(), [Event::PublishFailed { room: room(), id: id("a"), reason }]);
+}
+
+#[test]
+fn a_code_that_is_not_known_is_taken_by_its_retry() {
+    let mut f = Fixture::live();
+    f.publish("a");
+    f.publish("b");
+    f.clear();
+    let error = |name, retry| {
+        format!(r#"{{"type":"error","code":"out_of_coffee","message":"-","retry":{retry},"room":"r","id":"{name}"}}"#)
+    };
+    f.server(&error("a", true));
+    f.server(&error("b", false));
+    let events = f.events();
+    assert!(matches!(&events[0], Event::PublishDelayed { code: ErrorCode::Other, .. }), "{events:?}");
+    assert!(matches!(&events[1], Event::PublishFailed { reason: PublishFailure::Refused { .. }, .. }), "{events:?}");
+    f.wait();
+    assert_eq!(f.sent(), ["publish a \"a\""]);
 }
 
 #[test]

@@ -1,0 +1,250 @@
+//! The same publish again, spelled otherwise, and the same id with another body.
+
+#![allow(clippy::unwrap_used, reason = "a test's failure is a panic")]
+#![allow(unreachable_pub, dead_code, reason = "a module of helpers")]
+
+mod world;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use protocol::{Body, Content, DisplayName, Epoch, Message, MessageId, NodeId, Nonce, RoomName, Segment, Seq, UserId};
+use room_core::log::{RoomHeader, StoredSegment, WallSecs};
+use room_core::{Action, Event, Found, Publish, Rejection, Room, RoomLimits, Ticket, Time, Token, Turn};
+use world::{Faults, World};
+
+const SPELLINGS: [&str; 4] = ["1", "1.0", "10e-1", "0.1E+1"];
+
+#[test]
+fn a_publish_that_is_spelled_otherwise_is_acknowledged_on_every_node() {
+    let mut world = World::new(2, 1, Faults::NONE);
+    world.publish(0, "id", "1");
+    world.heal(5_000);
+    for node in [0, 1] {
+        for spelling in SPELLINGS {
+            let token = world.publish(node, "id", spelling);
+            world.heal(1_000);
+            assert_eq!(world.acked.get(&token), Some(&Seq::FIRST), "node {node}: {spelling}");
+        }
+    }
+    assert_eq!(world.logged().len(), 1);
+}
+
+#[test]
+fn spellings_of_one_publish_that_come_at_once_are_one_message_whatever_becomes_of_answers() {
+    for seed in 0..300 {
+        let faults =
+            Faults { hint_lost: 50, answer_lost: 20, refused: 10, link_lost: 20, link_repeated: 20, ..Faults::NONE };
+        let mut world = World::new(3, seed, faults);
+        for node in 0..3 {
+            world.publish(node, &format!("warm-up-{node}"), "1");
+        }
+        world.heal(5_000);
+        world.faults = faults;
+        let tokens: Vec<Token> =
+            (0..9).map(|index| world.publish(index % 3, "same", SPELLINGS[index % SPELLINGS.len()])).collect();
+        world.heal(60_000);
+        world.check_agreement();
+        let logged = world.logged().into_iter().filter(|id| id.as_str() == "same").count();
+        assert_eq!(logged, 1, "seed {seed}");
+        let mut seqs: Vec<&Seq> = tokens.iter().filter_map(|token| world.acked.get(token)).collect();
+        seqs.dedup();
+        assert_eq!(seqs.len(), 1, "seed {seed}: all hear the same number");
+        let others = tokens.iter().filter_map(|token| world.rejected.get(token));
+        assert!(others.into_iter().all(|reason| *reason == Rejection::Unavailable), "seed {seed}: no conflict");
+    }
+}
+
+#[test]
+fn a_conflict_names_the_message_that_has_the_id_if_it_is_logged() {
+    let mut world = World::new(1, 1, Faults::NONE);
+    world.heal(1_000);
+    let first = world.publish(0, "id", "1");
+    let early = world.publish(0, "id", "2");
+    assert_eq!(world.rejected.get(&early), Some(&Rejection::IdConflict(None)), "it is on its way");
+    world.heal(5_000);
+    assert_eq!(world.acked.get(&first), Some(&Seq::FIRST));
+    let late = world.publish(0, "id", "\"1\"");
+    world.heal(5_000);
+    assert_eq!(world.rejected.get(&late), Some(&Rejection::IdConflict(Some(Seq::FIRST))));
+}
+
+fn message(id: &str, body: &str) -> Message {
+    Message {
+        id: MessageId::new(id).unwrap(),
+        from: UserId::new("u").unwrap(),
+        name: DisplayName::new("u").unwrap(),
+        at: 1,
+        body: Body::parse(body).unwrap(),
+    }
+}
+
+/// A room that is open, with a log of these many messages `m1`, `m2`, … whose bodies are `1`, and what it says.
+struct Open {
+    room: Room,
+    now: u64,
+    log: Vec<StoredSegment>,
+    tokens: u64,
+    acked: BTreeMap<Token, Seq>,
+    rejected: BTreeMap<Token, Rejection>,
+    /// What it has asked, and when.
+    asked: Vec<(u64, Ticket, Seq)>,
+}
+
+impl Open {
+    fn new(messages: u64) -> Self {
+        let room = Room::new(RoomName::new("room").unwrap(), NodeId::from_random(2), RoomLimits::default());
+        let epoch = Epoch::birth(1);
+        let log: Vec<StoredSegment> = (1..=messages).map(|seq| stored(seq, &epoch)).collect();
+        let (acked, rejected) = (BTreeMap::new(), BTreeMap::new());
+        let mut open = Self { room, now: 0, log, tokens: 0, acked, rejected, asked: Vec::new() };
+        let header = RoomHeader { epoch, first: Seq::FIRST, since: WallSecs(999_999_000) };
+        let actions = open.act(|_, _| {});
+        let [Action::Check { ticket }] = actions.as_slice() else { panic!("{actions:?}") };
+        let checked = Some((Some(header), open.log.last().cloned()));
+        open.act(|room, turn| room.handle_checked(*ticket, checked, turn));
+        open
+    }
+
+    fn act(&mut self, act: impl FnOnce(&mut Room, &mut Turn<'_>)) -> Vec<Action> {
+        let mut random = || 7;
+        let mut turn = Turn { now: Time(self.now), wall: WallSecs(1_000_000_000), random: &mut random };
+        act(&mut self.room, &mut turn);
+        let mut actions = Vec::new();
+        loop {
+            while let Some(event) = self.room.poll_event() {
+                match event {
+                    Event::Acked { token, seq } => assert!(self.acked.insert(token, seq).is_none()),
+                    Event::Rejected { token, reason } => assert!(self.rejected.insert(token, reason).is_none()),
+                    _ => {}
+                }
+            }
+            let Some(action) = self.room.poll_action(&mut turn) else { return actions };
+            if let Action::ReadMessage { ticket, seq } = action {
+                self.asked.push((self.now, ticket, seq));
+            }
+            actions.push(action);
+        }
+    }
+
+    /// Publishes; the id window is read if that is asked for.
+    fn publish(&mut self, id: &str, body: &str) -> Token {
+        self.tokens += 1;
+        let token = Token(self.tokens);
+        let publish = Publish { token, message: message(id, body) };
+        for action in self.act(|room, turn| room.handle_publish(publish, turn)) {
+            if let Action::ReadIds { ticket, .. } = action {
+                let log = self.log.clone();
+                self.act(|room, turn| room.handle_ids(ticket, Some(&log), turn));
+            }
+        }
+        token
+    }
+
+    /// Milliseconds pass, one by one; each question is answered after `delay` of them.
+    fn pass(&mut self, ms: u64, delay: u64, answer: impl Fn(&[StoredSegment], Seq) -> Found) {
+        for _ in 0..ms {
+            self.now += 1;
+            self.act(Room::handle_timeout);
+            if let Some((_, ticket, seq)) = self.asked.last().copied().filter(|(at, ..)| at + delay == self.now) {
+                let found = answer(&self.log, seq);
+                self.act(|room, _| room.handle_found(ticket, &found));
+            }
+        }
+    }
+}
+
+fn stored(seq: u64, epoch: &Epoch) -> StoredSegment {
+    let segment = Segment {
+        room: RoomName::new("room").unwrap(),
+        seq: Seq::new(seq).unwrap(),
+        epoch: epoch.clone(),
+        node: NodeId::from_random(1),
+        expires: WallSecs(2_000_000_000),
+        content: Content::Messages(vec![message(&format!("m{seq}"), "1")]),
+    };
+    StoredSegment { segment: Arc::new(segment), nonce: Nonce::from_random(u128::from(seq)) }
+}
+
+fn in_log(log: &[StoredSegment], seq: Seq) -> Found {
+    Found::in_page(Some(log), seq)
+}
+
+#[test]
+fn a_room_asks_for_one_message_at_a_time_and_not_too_often() {
+    let mut open = Open::new(500);
+    let tokens: Vec<Token> = (1..=500).map(|seq| open.publish(&format!("m{seq}"), "1.0")).collect();
+    open.pass(9_000, 2, in_log);
+    let most = open.asked.iter().map(|(at, ..)| {
+        let within = |(other, ..): &&(u64, Ticket, Seq)| other >= at && *other < at + 1_000;
+        open.asked.iter().filter(within).count()
+    });
+    assert!(most.max().unwrap() <= 32 + 50 + 1, "{:?}", open.asked);
+    assert!(open.asked.windows(2).all(|pair| pair[1].0 >= pair[0].0 + 2), "one at a time");
+    let overloaded = tokens.iter().filter(|token| open.rejected.get(token) == Some(&Rejection::Overloaded)).count();
+    assert!(overloaded > 200, "no more than some hundred wait: {overloaded} are told to come again");
+    assert_eq!(open.acked.len() + overloaded, 500, "all others are acknowledged");
+    assert!(tokens.iter().zip(1..).all(|(token, seq)| open.acked.get(token).is_none_or(|acked| acked.get() == seq)));
+}
+
+#[test]
+fn repeats_of_one_message_need_one_look_at_it() {
+    let mut open = Open::new(3);
+    let tokens: Vec<Token> = (0..200).map(|_| open.publish("m2", "1.0")).collect();
+    let conflict = open.publish("m2", "2");
+    open.pass(50, 10, in_log);
+    assert_eq!(open.asked.len(), 1);
+    assert!(tokens.iter().all(|token| open.acked.get(token) == Seq::new(2).as_ref()));
+    assert_eq!(open.rejected.get(&conflict), Some(&Rejection::IdConflict(Seq::new(2))));
+    assert!(open.room.is_idle());
+}
+
+#[test]
+fn what_cannot_be_read_leaves_the_outcome_open() {
+    let mut open = Open::new(3);
+    let (one, other) = (open.publish("m1", "1.0"), open.publish("m2", "2"));
+    assert!(!open.room.is_idle(), "their publishers wait");
+    open.pass(100, 5, |_, _| Found::Unknown);
+    for token in [one, other] {
+        assert_eq!(open.rejected.get(&token), Some(&Rejection::Unavailable));
+    }
+    let again = open.publish("m1", "1.0");
+    open.pass(100, 5, in_log);
+    assert_eq!(open.acked.get(&again), Some(&Seq::FIRST));
+}
+
+#[test]
+fn nobody_waits_for_ever_for_an_answer_that_does_not_come() {
+    let mut open = Open::new(3);
+    let token = open.publish("m1", "1.0");
+    open.pass(9_999, 60_000, in_log);
+    assert_eq!(open.rejected.get(&token), None);
+    open.pass(2, 60_000, in_log);
+    assert_eq!(open.rejected.get(&token), Some(&Rejection::Unavailable));
+    assert!(open.room.is_idle());
+}
+
+#[test]
+fn an_id_whose_message_has_expired_is_free_again() {
+    let mut open = Open::new(3);
+    let token = open.publish("m1", "1.0");
+    open.pass(20, 5, |_, _| Found::Gone);
+    assert_eq!(open.rejected.get(&token), Some(&Rejection::Unavailable));
+    open.publish("m1", "1.0");
+    let written = open.act(|_, _| {}).is_empty() && !open.room.is_idle();
+    assert!(written && open.asked.len() == 1, "it is written and not compared");
+}
+
+#[test]
+fn a_page_tells_what_became_of_a_message() {
+    let epoch = Epoch::birth(1);
+    let page = [stored(4, &epoch)];
+    let seq = |number| Seq::new(number).unwrap();
+    assert!(matches!(Found::in_page(Some(&page), seq(4)), Found::Messages(messages) if messages.len() == 1));
+    assert_eq!(Found::in_page(Some(&page), seq(3)), Found::Gone);
+    assert_eq!(Found::in_page(Some(&[]), seq(4)), Found::Gone);
+    assert_eq!(Found::in_page(None, seq(4)), Found::Unknown);
+    let newer = Segment { content: Content::Unreadable { count: 1 }, ..Segment::clone(&page[0].segment) };
+    let newer = [StoredSegment { segment: Arc::new(newer), nonce: page[0].nonce.clone() }];
+    assert_eq!(Found::in_page(Some(&newer), seq(4)), Found::Unknown, "a newer version wrote it");
+}
