@@ -133,7 +133,7 @@ export class Roomcast {
   publish(name, body) {
     const [id, text] = [randomId(this.#options.crypto), JSON.stringify(body)];
     if (text === undefined) throw new TypeError('a body is a JSON value');
-    return this.#shell.call((session) => session.handlePublish(name, id, text)) ? id : null;
+    return this.#shell.callQuietly((session) => session.handlePublish(name, id, text)) ? id : null;
   }
 
   /**

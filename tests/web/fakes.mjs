@@ -29,11 +29,12 @@ export class FakeClock {
   advance(ms) {
     const end = this.now + ms;
     for (;;) {
-      const due = [...this.#timers].filter(([, timer]) => timer.at <= end).sort((a, b) => a[1].at - b[1].at)[0];
+      let due = null;
+      for (const [id, { at, action }] of this.#timers) if (at <= end && !(due?.at <= at)) due = { id, at, action };
       if (!due) break;
-      this.#timers.delete(due[0]);
-      this.now = due[1].at;
-      due[1].action();
+      this.#timers.delete(due.id);
+      this.now = due.at;
+      due.action();
     }
     this.now = end;
   }

@@ -516,6 +516,16 @@ describe('publishing', () => {
     assert.deepEqual(w.socket.of('publish').map((frame) => frame.id), [small]);
   });
 
+  test('that one is too long is told when the caller has its id, and those behind it wait for that', async () => {
+    const w = liveWorld(10);
+    const long = w.client.publish(ROOM, 'x'.repeat(20_000));
+    const [short] = [w.client.publish(ROOM, 'short')];
+    assert.deepEqual([w.told('failed'), w.socket.of('publish')], [[], []]);
+    await undefined;
+    assert.deepEqual(w.told('failed').map(({ id }) => id), [long]);
+    assert.deepEqual(w.socket.of('publish').map(({ id }) => id), [short]);
+  });
+
   test('at most sixteen are on the wire at once, and at most five hundred are kept', () => {
     const w = liveWorld(10);
     const ids = Array.from({ length: 500 }, (_, n) => w.client.publish(ROOM, n));

@@ -29,20 +29,32 @@ export class Publishes {
     this.#entries.set(id, { id, text, state: 'queued', tries: 0 });
   }
 
-  /** Forgets a publish, because it is durable or given up; false when there was none. */
+  /** A publish was seen in the log: it is not sent again, although its acknowledgement may have to wait. */
+  seen(id, seq) {
+    const entry = this.#entries.get(id);
+    if (entry) Object.assign(entry, { state: 'durable', seq });
+  }
+
+  /** Forgets a publish, because it is acknowledged or given up; false when there was none. */
   remove(id) {
     return this.#entries.delete(id);
   }
 
-  /** The oldest publish that may go on the wire now; it counts as sent, unless it is longer than `maxBody`. */
-  take(maxBody) {
-    if (this.held) return null;
+  /**
+   * A publish whose acknowledgement has waited (`seq`); else the oldest that may go on the wire now: it counts as sent, or as
+   * failed when it is longer than `maxBody`. While `quiet` none fails: one that would keeps its place.
+   */
+  take(maxBody, quiet) {
     let inFlight = 0;
-    for (const entry of this.#entries.values()) if (entry.state === 'sent') inFlight += 1;
-    if (inFlight >= IN_FLIGHT) return null;
+    for (const { id, seq, state } of this.#entries.values()) {
+      if (state === 'durable' && !quiet) return { id, seq };
+      if (state === 'sent') inFlight += 1;
+    }
+    if (this.held || inFlight >= IN_FLIGHT) return null;
     for (const entry of this.#entries.values()) {
       if (entry.state !== 'queued') continue;
       const tooLarge = byteLength(entry.text) > maxBody;
+      if (tooLarge && quiet) return null;
       entry.state = tooLarge ? 'failed' : 'sent';
       return { id: entry.id, text: entry.text, tooLarge };
     }
@@ -73,6 +85,6 @@ export class Publishes {
   }
 
   list() {
-    return Array.from(this.#entries.values(), ({ id, state }) => ({ id, state }));
+    return Array.from(this.#entries.values(), ({ id, state }) => ({ id, state: state === 'durable' ? 'sent' : state }));
   }
 }

@@ -24,12 +24,15 @@ export class Publishing {
   }
 
   /** Has the next publish sent. Only in a room whose replay is over: that may acknowledge some. False: there is none. */
-  sendNext(maxBody) {
+  sendNext(maxBody, quiet) {
     const [room] = this.#eager;
     if (!room) return false;
-    const next = room.phase === 'live' ? room.publishes.take(maxBody) : null;
+    const next = room.phase === 'live' ? room.publishes.take(maxBody, quiet) : null;
     if (!next) {
+      if (quiet) return false;
       this.#eager.delete(room);
+    } else if (next.seq) {
+      this.handleDurable(room, next);
     } else if (next.tooLarge) {
       this.#fail(room, next.id, 'too_large', `longer than ${maxBody} bytes`);
     } else {

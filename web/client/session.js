@@ -36,11 +36,14 @@ export class Session {
     this.link = new Link({ work, random, address, canProbe, ping, onLost: () => this.#onLost() });
   }
 
-  /** The next thing to do, or null: `open`, `drop`, `send`, `probe`, `arm`, `disarm`, `answer`, `tell`. */
-  poll() {
+  /**
+   * The next thing to do, or null: `open`, `drop`, `send`, `probe`, `arm`, `disarm`, `answer`, `tell`. While `quiet`, no
+   * publish fails.
+   */
+  poll(quiet) {
     for (;;) {
       const effect = this.#work.poll(this.link.connection);
-      if (effect || !this.#publishing.sendNext(this.maxBody)) return effect;
+      if (effect || !this.#publishing.sendNext(this.maxBody, quiet)) return effect;
     }
   }
 
@@ -161,8 +164,15 @@ export class Session {
     if (place === 'hole') this.link.abandon('messages out of order');
     if (place !== 'next') return;
     this.#work.tell('message', { room: room.name, message }, room);
-    if (message.from === this.user) this.#then(room, () => this.#publishing.handleDurable(room, message));
+    this.#onSeen(room, message);
     this.#then(room, () => this.#endReplay(room));
+  }
+
+  /** An own message stands for its `ack`, which is told behind it. */
+  #onSeen(room, message) {
+    if (message.from !== this.user) return;
+    room.publishes.seen(message.id, message.seq);
+    this.#then(room, () => this.#publishing.handleDurable(room, message));
   }
 
   #endReplay(room) {
@@ -172,9 +182,7 @@ export class Session {
   }
 
   #onHistory(room, { messages, more, ref }) {
-    for (const message of room ? messages : []) {
-      if (message.from === this.user) this.#then(room, () => this.#publishing.handleDurable(room, message));
-    }
+    for (const message of room ? messages : []) this.#onSeen(room, message);
     this.#answer(ref, { value: { messages, more } });
   }
 

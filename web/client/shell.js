@@ -27,18 +27,26 @@ export class Shell {
     return answer;
   }
 
+  /** The same for a publish: that it has failed is not told before the caller knows its id. */
+  callQuietly(handle) {
+    const answer = handle(this.#session);
+    this.#serve(true);
+    queueMicrotask(() => this.#serve());
+    return answer;
+  }
+
   /** Something has happened: the session hears of it when all that came before is done. */
   #happened(handle) {
     this.#inbox.push(handle);
     this.#serve();
   }
 
-  #serve() {
+  #serve(quiet = false) {
     if (this.#serving) return;
     this.#serving = true;
     try {
       for (;;) {
-        const effect = this.#session.poll();
+        const effect = this.#session.poll(quiet);
         if (effect) this[effect.do](effect);
         else if (this.#inbox.length > 0) this.#inbox.shift()(this.#session);
         else return;
