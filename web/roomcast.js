@@ -35,8 +35,8 @@ function withQuery(url, fields) {
 /**
  * One user's connection, kept up through closes, sleeps and restarts.
  *
- * Events (`on`): `state` {kind: connecting | live | waiting (delay) | offline | closed (code, reason) | idle}, `draining`
- * {within_ms}, `joined` {room, position, recovered, replayed}, `live` {room} (the replay is over), `reset` {room, position},
+ * Events (`on`): `state` {kind: connecting | live | waiting (delay, code, reason) | offline (connected: the connection is kept
+ * and may prove the browser wrong) | closed (code, reason) | idle}, `draining` {within_ms}, `joined` {room, position, recovered, replayed}, `live` {room} (the replay is over), `reset` {room, position},
  * `message` {room, message}, `signal` {room, from, key, body}, `ack` {room, id, seq}, `pending` {room},
  * `failed` {room, id, code, message}, `refused` {room, code, message} (the join), `error` {code, message, retry, room}.
  *

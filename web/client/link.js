@@ -197,14 +197,14 @@ export class Link {
   }
 
   #details() {
-    const { kind, ...details } = this.state;
+    const { kind, connected, ...details } = this.state;
     return details;
   }
 
   #enter(phase, details = {}) {
     this.#phase = phase;
     const hidden = !this.#online && phase !== 'idle' && phase !== 'closed';
-    this.state = { kind: hidden ? 'offline' : phase, ...details };
+    this.state = hidden ? { kind: 'offline', connected: phase === 'live', ...details } : { kind: phase, ...details };
     this.work.tell('state', this.state);
   }
 }
