@@ -331,7 +331,9 @@ function listen() {
 function listenToTheBrowser() {
   addEventListener('hashchange', enterFromAddress);
   for (const event of ['online', 'offline']) addEventListener(event, () => client?.network(event === 'online'));
-  addEventListener('pageshow', wake);
+  // A page that is put aside loses its connection; one that comes back from there is not loaded again.
+  addEventListener('pagehide', () => client?.close());
+  addEventListener('pageshow', ({ persisted }) => (persisted ? client?.connect() : wake()));
   for (const event of ['visibilitychange', 'resume']) document.addEventListener(event, () => document.hidden || wake());
   addEventListener('beforeunload', (event) => {
     if (client?.pending(me.room).some(({ state }) => state !== 'failed')) event.preventDefault();

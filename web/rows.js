@@ -5,8 +5,8 @@ import { shownName } from './names.js';
 
 const HUES = 12;
 /** A text of more lines than this, or longer than that, is shown in part until somebody asks for all of it. */
-const LINES = 24;
-const LETTERS = 2_500;
+const LINES = 15;
+const LETTERS = 1_500;
 const EMOJI = String.raw`\p{Extended_Pictographic}[\uFE0F\u{1F3FB}-\u{1F3FF}]*`;
 /** Up to three emoji and nothing else. */
 const EMOJI_ONLY = new RegExp(`^(?:${EMOJI}(?:\\u200D${EMOJI})*\\s*){1,3}$`, 'u');

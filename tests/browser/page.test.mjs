@@ -1,59 +1,17 @@
 // The chat page in a real browser, on two nodes of a local stack and a third one that may die.
 
 import assert from 'node:assert/strict';
-import { after, before, describe, test } from 'node:test';
+import { describe } from 'node:test';
 
-import { startChromium } from './browser.mjs';
 import { visit } from './chat-page.mjs';
-import { nodeOf, startStack, until, wireTo } from './processes.mjs';
+import { until, wireTo } from './processes.mjs';
+import { stage } from './stage.mjs';
 
-let browser;
-let stack;
-let third;
-let [one, two] = ['', ''];
-let rooms = 0;
-
-before(async () => {
-  [browser, stack] = await Promise.all([startChromium(), startStack()]);
-  [one, two] = stack.nodes;
-  third = await nodeOf(stack);
-  await third.start();
-});
-
-after(async () => {
-  await browser?.close();
-  await third?.kill();
-  await stack?.stop();
-});
-
-/** A test with visitors, who are gone afterwards, and whose pages have thrown nothing. */
-function scene(name, run) {
-  test(name, { timeout: 60_000 }, async () => {
-    rooms += 1;
-    const visitors = [];
-    const open = async (url, options) => {
-      const visitor = await visit(browser, url, options);
-      visitors.push(visitor);
-      return visitor;
-    };
-    /** A new visitor who joins by a link. */
-    const guest = async (url, who, options) => {
-      const visitor = await open(`${url}/#${new URLSearchParams({ name: who, room: `room-${rooms}` })}`, options);
-      await visitor.live();
-      return visitor;
-    };
-    try {
-      await run({ room: `room-${rooms}`, open, guest });
-      for (const { mistakes } of visitors) assert.deepEqual(mistakes, []);
-    } finally {
-      await Promise.all(visitors.map(({ context }) => context.close()));
-    }
-  });
-}
+const { scene, at } = stage({ third: true });
 
 describe('coming in', () => {
   scene('by the dialog, which Escape cannot leave, with the keyboard alone; then the composer has the focus', async ({ open, room }) => {
-    const ada = await open(one);
+    const ada = await open(at.one);
     const { keyboard } = ada.page;
     const name = ada.dialog.getByLabel('Your name');
     assert.ok(await ada.hasFocus(name));
@@ -74,7 +32,7 @@ describe('coming in', () => {
   });
 
   scene('by links to two nodes, and what each says the other reads once, in one order', async ({ guest }) => {
-    const [ada, grace] = [await guest(one, 'Ada'), await guest(two, 'Grace')];
+    const [ada, grace] = [await guest(at.one, 'Ada'), await guest(at.two, 'Grace')];
     await ada.says(/^live on Node 1$/);
     await grace.says(/^live on Node 2$/);
     assert.ok(await grace.hasFocus(grace.composer));
@@ -88,23 +46,23 @@ describe('coming in', () => {
     await grace.composer.pressSequentially('hm');
     await until('the line', async () => /Grace.* is typing…/.test(await ada.page.locator('#typing').textContent()));
     const link = ada.page.getByRole('link', { name: 'Node 2' });
-    assert.match(await link.getAttribute('href'), new RegExp(`^${two}/#name=Ada&room=room-`));
+    assert.match(await link.getAttribute('href'), new RegExp(`^${at.two}/#name=Ada&room=room-`));
   });
 
   scene('by a link with a room alone: it is offered, and the name is asked for', async ({ open, room }) => {
-    const ada = await open(`${one}/#room=${room}`);
+    const ada = await open(`${at.one}/#room=${room}`);
     assert.equal(await ada.dialog.getByLabel('Room').inputValue(), room);
     assert.ok(await ada.hasFocus(ada.dialog.getByLabel('Your name')));
     await ada.join('Ada', room);
   });
 
   scene('by a link with another name: who has been here before is asked first', async ({ guest, room }) => {
-    const ada = await guest(one, 'Ada');
+    const ada = await guest(at.one, 'Ada');
     await ada.page.goto('about:blank');
-    await ada.page.goto(`${one}/#name=Mallory&room=${room}`);
+    await ada.page.goto(`${at.one}/#name=Mallory&room=${room}`);
     await ada.live();
     await ada.say('who am I');
-    const watch = await guest(two, 'Watch');
+    const watch = await guest(at.two, 'Watch');
     await watch.shows('who am I');
     assert.equal((await watch.rows())[0].name, 'Ada');
     const proposal = ada.page.locator('#proposal');
@@ -119,13 +77,13 @@ describe('coming in', () => {
 
   scene('in four cold tabs at once makes one user', async ({ room }) => {
     for (let profile = 0; profile < 3; profile += 1) {
-      const first = await visit(browser, `${one}/page.json`);
+      const first = await visit(at.browser, `${at.one}/page.json`);
       const users = new Set();
       first.context.on('page', (page) => page.on('websocket', (socket) => {
         users.add(new URL(socket.url()).searchParams.get('guest'));
         socket.on('framereceived', () => (page.welcomed = true));
       }));
-      const address = `${one}/#${new URLSearchParams({ name: 'Ada', room })}`;
+      const address = `${at.one}/#${new URLSearchParams({ name: 'Ada', room })}`;
       await first.page.evaluate((url) => {
         for (let tab = 0; tab < 4; tab += 1) open(url, '_blank', 'noopener');
       }, address);
@@ -139,7 +97,7 @@ describe('coming in', () => {
 
 describe('moving', () => {
   scene('between rooms by the keyboard: focus, back and forward', async ({ guest, room }) => {
-    const ada = await guest(one, 'Ada');
+    const ada = await guest(at.one, 'Ada');
     const { keyboard } = ada.page;
     await ada.say('in the first');
     await ada.shows('in the first');
@@ -167,10 +125,10 @@ describe('moving', () => {
   });
 
   scene('away and back brings what was said meanwhile, once', async ({ guest }) => {
-    const [ada, grace] = [await guest(one, 'Ada'), await guest(two, 'Grace')];
+    const [ada, grace] = [await guest(at.one, 'Ada'), await guest(at.two, 'Grace')];
     await ada.say('before');
     await grace.shows('before');
-    await ada.page.goto(`${one}/page.json`);
+    await ada.page.goto(`${at.one}/page.json`);
     await grace.say('meanwhile');
     await ada.page.goBack();
     await ada.live();
@@ -178,7 +136,7 @@ describe('moving', () => {
   });
 
   scene('a reload keeps the user and the room', async ({ guest }) => {
-    const ada = await guest(one, 'Ada');
+    const ada = await guest(at.one, 'Ada');
     for (const text of ['one', 'two']) await ada.say(text);
     await ada.shows('one', 'two');
     await ada.page.reload();
@@ -188,7 +146,7 @@ describe('moving', () => {
   });
 
   scene('a tab that was frozen has everything when it thaws', async ({ guest }) => {
-    const [ada, grace] = [await guest(one, 'Ada'), await guest(two, 'Grace')];
+    const [ada, grace] = [await guest(at.one, 'Ada'), await guest(at.two, 'Grace')];
     const devtools = await ada.context.newCDPSession(ada.page);
     await devtools.send('Page.setWebLifecycleState', { state: 'frozen' });
     for (const text of ['a', 'b', 'c']) await grace.say(text);
@@ -202,8 +160,8 @@ describe('moving', () => {
 
 describe('what breaks', () => {
   scene('a wire that is cut: what is said waits, is sent once, and what was missed comes', async ({ guest }) => {
-    const wire = await wireTo(one);
-    const [ada, grace] = [await guest(wire.url, 'Ada'), await guest(two, 'Grace')];
+    const wire = await wireTo(at.one);
+    const [ada, grace] = [await guest(wire.url, 'Ada'), await guest(at.two, 'Grace')];
     await ada.say('before');
     await grace.shows('before');
     await wire.cut();
@@ -219,8 +177,8 @@ describe('what breaks', () => {
   });
 
   scene('a browser that says it is offline is believed at once, and comes back by itself', async ({ guest }) => {
-    const wire = await wireTo(one);
-    const [ada, grace] = [await guest(wire.url, 'Ada'), await guest(two, 'Grace')];
+    const wire = await wireTo(at.one);
+    const [ada, grace] = [await guest(wire.url, 'Ada'), await guest(at.two, 'Grace')];
     wire.hold();
     await ada.context.setOffline(true);
     await ada.says(/^offline$/, 1_000);
@@ -233,27 +191,27 @@ describe('what breaks', () => {
   });
 
   scene('a node that is killed: its page waits, and has everything within 15 s of its return', async ({ guest }) => {
-    const [ada, grace] = [await guest(third.url, 'Ada'), await guest(one, 'Grace')];
+    const [ada, grace] = [await guest(at.third.url, 'Ada'), await guest(at.one, 'Grace')];
     await ada.says(/^live on Node 3$/);
     await ada.say('before');
     await grace.shows('before');
-    await third.kill();
+    await at.third.kill();
     await ada.says(/does not answer, reconnecting/);
     await ada.say('while dead');
     await grace.say('meanwhile');
-    await third.start();
+    await at.third.start();
     await ada.live(15_000);
     for (const who of [ada, grace]) await who.shows('before', 'meanwhile', 'while dead');
   });
 
   scene('a node that drains says so, and another in its place goes on', async ({ guest }) => {
-    const [ada, grace] = [await guest(third.url, 'Ada'), await guest(two, 'Grace')];
+    const [ada, grace] = [await guest(at.third.url, 'Ada'), await guest(at.two, 'Grace')];
     const told = ada.says(/Node 3 restarts, moving on soon|reconnecting|connecting/);
-    const gone = third.drain();
+    const gone = at.third.drain();
     await told;
     await grace.say('meanwhile');
     await gone;
-    await third.start();
+    await at.third.start();
     await ada.live(15_000);
     await ada.say('back');
     for (const who of [ada, grace]) await who.shows('meanwhile', 'back');

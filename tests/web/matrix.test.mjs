@@ -5,52 +5,14 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 
 import { Roomcast } from '../../web/roomcast.js';
+import { callsOn, MISTAKE } from './calls.mjs';
 import { EVENTS, FakeClock } from './fakes.mjs';
 import { judgeRoom, recorded } from './judge.mjs';
 import { Service } from './service.mjs';
 
 const ROOM = 'lobby';
 const SIDE = 'side'; // a room that no listener touches
-const MISTAKE = 'a mistake of the application';
-
-/** What a listener does in the middle of an event. */
-export const CALLS = {
-  nothing: () => {},
-  leave: (client) => client.leave(ROOM),
-  'leave, join': (client) => {
-    client.leave(ROOM);
-    client.join(ROOM);
-  },
-  'leave, join, publish': (client) => {
-    client.leave(ROOM);
-    client.join(ROOM);
-    client.publish(ROOM, 'anew');
-  },
-  close: (client) => client.close(),
-  'close, connect': (client) => {
-    client.close();
-    client.connect();
-  },
-  rename: (client) => client.rename(`name ${Math.random()}`),
-  'rename, leave': (client) => {
-    client.rename(`name ${Math.random()}`);
-    client.leave(ROOM);
-  },
-  publish: (client) => client.publish(ROOM, 'in between'),
-  'publish, leave': (client) => {
-    client.publish(ROOM, 'in between');
-    client.leave(ROOM);
-  },
-  history: (client) => void client.history(ROOM, { before: 3 }).catch(() => {}),
-  signal: (client) => client.signal(ROOM, 1),
-  'join another': (client) => client.join('another'),
-  'retry all': (client) => client.pending(ROOM).forEach(({ id }) => client.retry(ROOM, id)),
-  wake: (client) => client.wake(),
-  offline: (client) => client.network(false),
-  throw: () => {
-    throw new Error(MISTAKE);
-  },
-};
+const CALLS = callsOn(ROOM);
 
 /** Lets microtasks run. */
 const turn = () => new Promise((resolve) => setImmediate(resolve));
