@@ -3,15 +3,17 @@
 const ADDRESS = /\bhttps?:\/\/[^\s<>"\p{Cc}\u200B-\u200F\u202A-\u202E\u2060-\u206F]+/giu;
 const CLOSING = { ')': '(', ']': '[', '}': '{' };
 
-/** An address without the punctuation of the sentence around it. */
+/** An address without the punctuation of the sentence around it; a bracket that it has opened belongs to it. */
 function withoutPunctuation(address) {
+  const count = {};
+  for (const letter of address) count[letter] = (count[letter] ?? 0) + 1;
   let end = address.length;
   for (; end > 0; end -= 1) {
     const last = address[end - 1];
     const opening = CLOSING[last];
-    const inside = address.slice(0, end);
-    if (opening && inside.split(opening).length >= inside.split(last).length) break;
+    if (opening && count[last] <= (count[opening] ?? 0)) break;
     if (!opening && !/[.,;:!?'…*_~»”’]/u.test(last)) break;
+    count[last] -= 1;
   }
   return address.slice(0, end);
 }

@@ -7,10 +7,11 @@ import { element } from './rows.js';
  * the number that the others' names leave out (Node 1, Node 3: this is Node 2). Empty when the links do not tell.
  */
 export function nodeName(links, origin) {
+  const here = links.find(({ url }) => new URL(url).origin === origin);
+  if (here) return here.name;
   const numbers = new Set();
   let prefix = null;
-  for (const { name, url } of links) {
-    if (URL.canParse?.(url) && new URL(url).origin === origin) return name;
+  for (const { name } of links) {
     const [, before, number] = /^(.*?)(\d+)$/u.exec(name) ?? [];
     if (number === undefined || (prefix !== null && prefix !== before)) return '';
     prefix = before;

@@ -7,7 +7,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-const TARGET = process.env.ROOMCAST_TARGET ?? new URL('../../target', import.meta.url).pathname;
+/** Cargo's folder for what it builds. */
+export const TARGET = process.env.ROOMCAST_TARGET ?? new URL('../../target', import.meta.url).pathname;
 const PATIENCE_MS = 60_000;
 const running = new Set();
 // Whatever ends the tests ends what they have started.
