@@ -181,7 +181,7 @@ describe('what breaks', () => {
     const [ada, grace] = [await guest(wire.url, 'Ada'), await guest(at.two, 'Grace')];
     wire.hold();
     await ada.context.setOffline(true);
-    await ada.says(/^offline$/, 1_000);
+    await ada.says(/^offline$/, 2_000);
     await grace.say('missed');
     await ada.context.setOffline(false);
     await wire.mend();

@@ -13,6 +13,7 @@ const PATIENCE_MS = 60_000;
 const running = new Set();
 // Whatever ends the tests ends what they have started.
 process.on('exit', () => running.forEach((child) => child.kill('SIGKILL')));
+for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(1));
 
 /** Tries until `check` gives something; its last error otherwise. */
 export async function until(what, check, patience = PATIENCE_MS) {
