@@ -242,6 +242,28 @@ describe('a listener that throws', () => {
   });
 });
 
+test('a frame that comes while an event is told waits for its end, and is dropped with its connection', () => {
+  const w = world();
+  const heard = [];
+  w.client.on('message', ({ message }) => {
+    if (message.seq === 6) w.socket.message(ROOM, 7);
+    if (message.seq === 8) {
+      w.socket.message(ROOM, 9);
+      w.client.rename('Eve');
+    }
+  });
+  w.client.on('message', ({ message }) => heard.push(message.seq));
+  w.client.join(ROOM);
+  w.client.connect();
+  w.socket.welcome();
+  w.socket.joined(ROOM, 5);
+  w.socket.message(ROOM, 6);
+  w.socket.message(ROOM, 8);
+  assert.deepEqual(heard, [6, 7, 8]);
+  w.socket.welcome();
+  assert.deepEqual(w.socket.of('join')[0].after.seq, 8, 'what was dropped is asked for again');
+});
+
 test('a mistake of a listener goes to `reportError` of the platform, or else to the console', () => {
   const [given, consoled] = [[], []];
   const { error } = console;

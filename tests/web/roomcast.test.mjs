@@ -265,6 +265,19 @@ describe('resuming', () => {
     assert.deepEqual([w.told('live').length, w.socket.of('publish').length], [2, 1]);
   });
 
+  test('a log that is behind the position is waited for, too: its reset comes before anything is live', () => {
+    const w = liveWorld(10);
+    w.socket.end(1006);
+    w.clock.advance(250);
+    w.socket.welcome();
+    w.socket.joined(ROOM, 5, { recovered: false });
+    assert.equal(w.told('live').length, 1);
+    w.socket.tell({ type: 'reset', room: ROOM, position: at(5) });
+    assert.equal(w.told('live').length, 2);
+    w.socket.message(ROOM, 6);
+    assert.deepEqual(w.seqs(), [6]);
+  });
+
   test('a join can name the position that another client has kept', () => {
     const w = world();
     w.client.join(ROOM, { after: { ...at(7), more: 'ignored' } });
@@ -729,6 +742,8 @@ describe('history', () => {
     await assert.rejects(wait[0], { message: 'no such', code: 'bad_frame', retry: false });
     w.clock.advance(15_000);
     await assert.rejects(wait[1], /no answer/);
+    w.socket.tell({ type: 'error', code: 'unavailable', message: 'too late', retry: true, ref: w.socket.of('history')[1].ref });
+    assert.deepEqual(w.told('error'), [], 'nobody waits for it any more');
     await assert.rejects(wait[2], /no answer/);
     const last = w.client.history(ROOM, { before: 4 });
     w.socket.end(1006);
