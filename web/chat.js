@@ -2,14 +2,14 @@
 
 import { readAddress } from './address.js';
 import { Conversation, HISTORY } from './conversation.js';
+import { Frame } from './frame.js';
 import { remember, remembered, storage } from './kept.js';
-import { MAX_ROWS, MessageList } from './messages.js';
+import { MessageList } from './messages.js';
 import { NameBook } from './names.js';
 import { askNodes, leadTo } from './nodes.js';
 import { Roomcast, sharedGuest, socketUrl } from './roomcast.js';
 import { element, initialOf } from './rows.js';
 import { Setup } from './setup.js';
-import { statusOf } from './status.js';
 import { Typing, typingKey } from './typing.js';
 
 /** This close to the end, in pixels, the view follows new messages. */
@@ -30,6 +30,7 @@ const typing = new Typing({
   show: (line) => ($('typing').textContent = line),
   nameOf: (user, given) => Object.values(labelOf(user, given)).join(' ').trim(),
 });
+const frame = new Frame({ $, list, conversation, scroller });
 const setup = new Setup({
   dialog: $('setup'), form: $('setup-form'), name: $('setup-name'), room: $('setup-room'), cancel: $('setup-cancel'),
   enter: (name, room) => enter(name, room, true), isEntered: () => Boolean(me.room),
@@ -41,9 +42,6 @@ let client = null;
 let me = { name: '', room: '' };
 let node = ''; // what people call the node behind this page
 let lastTop = 0; // where the view was, in pixels
-let since = Date.now(); // when the connection came into its state
-let retryAt = 0;
-let draining = false;
 let refreshing = false;
 
 // --- small things -------------------------------------------------------------------------------------------------
@@ -54,8 +52,6 @@ function toast(message) {
   while ($('toasts').childElementCount > 3) $('toasts').firstChild.remove();
   setTimeout(() => note.remove(), 6_000);
 }
-
-const plural = (count, one, many) => `${count} ${count === 1 ? one : many}`;
 
 /** Has new messages read aloud, but not those that have just been put in. */
 function announce(aloud) {
@@ -77,16 +73,9 @@ function onFailed({ room, id, code, message }) {
 }
 
 function onState(state) {
-  draining = false;
-  since = Date.now();
-  retryAt = state.kind === 'waiting' ? since + state.delay : 0;
   conversation.onState(state);
-  showStatus();
-  refresh();
-}
-
-function onDraining() {
-  draining = true;
+  frame.onState(state);
+  frame.showStatus({ client, node });
   refresh();
 }
 
@@ -104,63 +93,11 @@ function refresh() {
   setTimeout(() => {
     refreshing = false;
     list.trim();
-    showStatus();
-    showTop();
-    showUnsent();
-    showPill();
-    const { unread } = conversation;
-    document.title = `${unread ? `(${unread}) ` : ''}${me.room ? `${me.room} · ` : ''}Roomcast`;
+    frame.show({ client, room: me.room, node });
     if (!list.follow) return;
     scroller.scrollTop = scroller.scrollHeight;
     lastTop = scroller.scrollTop;
   }, 16);
-}
-
-function showPill() {
-  const { unseen } = conversation;
-  $('pill').hidden = list.follow;
-  $('pill').textContent = unseen ? plural(unseen, 'new message', 'new messages') : 'Jump to newest';
-  $('pill').classList.toggle('news', unseen > 0);
-}
-
-function showStatus() {
-  const now = Date.now();
-  const about = { node, live: conversation.isLive, draining, since: now - since };
-  const { kind, label, action } = statusOf(client?.state ?? { kind: 'idle' }, about);
-  $('status').dataset.kind = kind;
-  $('status').title = client?.node ? `The node's id is ${client.node}` : '';
-  $('app').dataset.live = kind === 'live' ? 'yes' : 'no';
-  if ($('status-text').textContent !== label) $('status-text').textContent = label;
-  const seconds = Math.ceil((retryAt - now) / 1_000);
-  $('status-count').textContent = kind === 'waiting' && seconds > 0 ? `in ${seconds} s` : '';
-  $('status-action').hidden = !action;
-  $('status-action').textContent = action ?? '';
-}
-
-function showTop() {
-  const { first } = list;
-  const hadFocus = document.activeElement === $('earlier');
-  $('earlier').hidden = !conversation.canLoadEarlier;
-  if (hadFocus && $('earlier').hidden) scroller.focus();
-  let note = '';
-  if (list.isFull) note = `This page shows the newest ${MAX_ROWS.toLocaleString()} messages`;
-  else if (first && conversation.isWhole) note = first.seq === 1 ? 'The beginning of the room' : 'The oldest kept';
-  $('top-note').textContent = note;
-  $('top-note').hidden = !note;
-  $('empty').hidden = !conversation.isLive || !list.isEmpty;
-}
-
-function showUnsent() {
-  const pending = client?.pending(me.room) ?? [];
-  const failed = pending.filter(({ state }) => state === 'failed').length;
-  const waiting = pending.length - failed;
-  const parts = [];
-  // A moment's wait for the acknowledgement is no news.
-  if (waiting && client.state.kind !== 'live') parts.push(`${plural(waiting, 'message waits', 'messages wait')} to be sent`);
-  if (failed) parts.push(`${plural(failed, 'message was', 'messages were')} not sent`);
-  const label = parts.join(' · ');
-  if ($('unsent').textContent !== label) $('unsent').textContent = label;
-  $('unsent').hidden = !label;
 }
 
 function showNames() {
@@ -260,7 +197,10 @@ async function start() {
   client = new Roomcast({ url: socketUrl(location.href), name: me.name, guest: secret, probe });
   const here = (handle) => (detail) => detail.room === me.room && handle(detail);
   client.on('state', onState);
-  client.on('draining', onDraining);
+  client.on('draining', () => {
+    frame.onDraining();
+    refresh();
+  });
   for (const event of ['Joined', 'Live', 'Message', 'Reset']) {
     client.on(event.toLowerCase(), here((detail) => conversation[`on${event}`](detail)));
   }
@@ -346,7 +286,7 @@ function listenToTheBrowser() {
     refresh();
   });
   new ResizeObserver(refresh).observe(scroller);
-  setInterval(() => client?.state.kind !== 'live' && showStatus(), 250);
+  setInterval(() => client?.state.kind !== 'live' && frame.showStatus({ client, node }), 250);
 }
 
 function wake() {

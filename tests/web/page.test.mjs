@@ -67,7 +67,7 @@ describe('text of other people', () => {
 describe('the parts agree', () => {
   test('every element that the script names is on the page', () => {
     const ids = new Set([...html.matchAll(/\sid="([^"]+)"/g)].map(([, id]) => id));
-    const named = [...read('chat.js').matchAll(/\$\('([^']+)'\)/g)].map(([, id]) => id);
+    const named = scripts.flatMap((name) => [...read(name).matchAll(/\$\('([^']+)'\)/g)].map(([, id]) => id));
     assert.ok(named.length > 20);
     for (const id of named) assert.ok(ids.has(id), id);
   });

@@ -32,12 +32,13 @@ macro_rules! file {
 const INDEX: File = ("/", HTML, include_str!("../../web/index.html"));
 
 /// Everything that the page loads.
-const FILES: [File; 24] = [
+const FILES: [File; 25] = [
     file!("chat.css", STYLE),
     file!("icon.svg", PICTURE),
     file!("chat.js", SCRIPT),
     file!("address.js", SCRIPT),
     file!("conversation.js", SCRIPT),
+    file!("frame.js", SCRIPT),
     file!("kept.js", SCRIPT),
     file!("links.js", SCRIPT),
     file!("messages.js", SCRIPT),
