@@ -217,7 +217,7 @@ async function start() {
 }
 
 /** Whether the node answers at all: asked before an attempt to connect that follows a failed one. */
-const probe = async () => (await fetch('healthz', { cache: 'no-store', signal: AbortSignal.timeout(PROBE_MS) })).ok;
+const probe = async () => (await fetch('healthz', { cache: 'no-store', signal: AbortSignal.timeout?.(PROBE_MS) })).ok;
 
 /** Name and room come from the address (a link from another node has both), or are asked for. */
 function enterFromAddress() {
