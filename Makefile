@@ -8,12 +8,12 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 PARTS := $(abspath $(TARGET))/parts
 INSTALL = STREAM_PUBLISHER=$(abspath $(TARGET))/debug/stream-publisher tests/parts/install.sh $(PARTS)
 
-.PHONY: test tools format lint build unit web infra foreign soak e2e-aws-local test-autobahn test-dynamodb-local test-sns-moto \
+.PHONY: test tools format lint build unit web browser browser-firefox infra foreign soak e2e-aws-local test-autobahn test-dynamodb-local test-sns-moto \
 	test-lambda-runtime test-redis templates publisher lambda deploy cost image-size image-check lambda-figures release measure \
 	replay bench-append bench-jitter bench-deflate bench bench-quick bench-pairs bench-programs peers bench-micro hunt fuzz
 
 ## Everything that must hold before a change lands. Installs what it needs, into the user's cargo folder.
-test: tools format lint build unit web infra foreign
+test: tools format lint build unit web browser infra foreign
 
 tools:
 	@$(CARGO) nextest --version >/dev/null 2>&1 || $(CARGO) install --locked cargo-nextest --version $(NEXTEST_VERSION)
@@ -33,6 +33,23 @@ unit:
 
 web:
 	node --test tests/web/*.test.mjs
+
+BROWSER_PACKAGES := tests/browser/node_modules/.package-lock.json
+BROWSER_TESTS = cd tests/browser && ROOMCAST_TARGET=$(abspath $(TARGET)) node --test --test-concurrency=1
+
+$(BROWSER_PACKAGES): tests/browser/package.json tests/browser/package-lock.json
+	cd tests/browser && npm ci --no-audit --no-fund
+	@touch $@
+
+## The page and the client in Chromium, on two nodes: the machine's, or else Debian's, which root installs. About a minute.
+browser: build $(BROWSER_PACKAGES)
+	$(INSTALL) chromium
+	$(BROWSER_TESTS) page.test.mjs look.test.mjs client.test.mjs
+
+## The same in Firefox, with an outage of 90 s. Not part of `make test`.
+browser-firefox: build $(BROWSER_PACKAGES)
+	$(INSTALL) firefox
+	$(BROWSER_TESTS) firefox.test.mjs
 
 ## The failure table at length, one fault after the other, some half an hour. Prints what each of them cost.
 soak: tools build

@@ -1,5 +1,9 @@
 // The list of messages: rows, their headings and day lines, the gaps between them, and the publishes that are still
-// on their way. It knows nothing of connections. Whatever comes from other people enters the document as text.
+// on their way. It knows nothing of connections.
+
+import { button, element, makeMeta, makeRow } from './rows.js';
+
+export { element, hueOf, initialOf } from './rows.js';
 
 /** Messages on the page; the oldest go first. */
 export const MAX_ROWS = 1_000;
@@ -8,42 +12,8 @@ export const MAX_ROWS = 1_000;
 const SLACK = 500;
 /** Consecutive messages of one person within this time share a heading. */
 const GROUP_MS = 5 * 60_000;
-const HUES = 12;
-const EMOJI = String.raw`\p{Extended_Pictographic}[\uFE0F\u{1F3FB}-\u{1F3FF}]*`;
-/** Up to three emoji and nothing else. */
-const EMOJI_ONLY = new RegExp(`^(?:${EMOJI}(?:\\u200D${EMOJI})*\\s*){1,3}$`, 'u');
 
-const segmenter = Intl.Segmenter ? new Intl.Segmenter() : null;
-const clockOf = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit' });
 const dayOf = new Intl.DateTimeFormat(undefined, { weekday: 'long', day: 'numeric', month: 'long', year: 'numeric' });
-const fullOf = new Intl.DateTimeFormat(undefined, { dateStyle: 'full', timeStyle: 'medium' });
-
-export function element(tag, className = '', content = '') {
-  const node = document.createElement(tag);
-  node.className = className;
-  node.textContent = content;
-  return node;
-}
-
-/** What stands for a name in a circle: its first character as people count characters. */
-export function initialOf(name) {
-  const [first] = segmenter ? segmenter.segment(name.trim()) : [...name.trim()].map((segment) => ({ segment }));
-  return (first?.segment ?? '?').toUpperCase();
-}
-
-/** The same colour for the same user, on every page (FNV-1a). */
-export function hueOf(user) {
-  let hash = 0x811c9dc5;
-  for (const char of user) hash = Math.imul(hash ^ char.codePointAt(0), 0x01000193);
-  return (hash >>> 0) % HUES;
-}
-
-function button(label, action) {
-  const node = element('button', 'link', label);
-  node.type = 'button';
-  node.addEventListener('click', action);
-  return node;
-}
 
 const sameDay = (a, b) => new Date(a).toDateString() === new Date(b).toDateString();
 
@@ -54,49 +24,23 @@ function dayLabel(at) {
   return sameDay(at, yesterday) ? 'Yesterday' : dayOf.format(at);
 }
 
-/** When, and the message's number once the server has given one. */
-function makeMeta({ at, seq }) {
-  const meta = element('span', 'meta');
-  const time = element('time', '', clockOf.format(at));
-  time.dateTime = new Date(at).toISOString();
-  time.title = fullOf.format(at);
-  meta.append(time);
-  if (seq) meta.append(element('span', 'seq', `#${seq}`));
-  return meta;
-}
-
-/** `who` compares users: the own ones are one, whatever the server calls them. */
-function makeRow({ seq, id, from, name, at, body }, own, epoch) {
-  const row = element('li', own ? 'row own' : 'row');
-  row.message = { seq, id, at, epoch, who: own ? 'me' : from };
-  const isText = typeof body?.text === 'string' && body.text.trim() !== '';
-  const avatar = element('span', `avatar hue-${hueOf(from)}`, initialOf(name));
-  avatar.setAttribute('aria-hidden', 'true');
-  const bubble = element('div', 'bubble');
-  const said = element(isText ? 'span' : 'code', 'said', isText ? body.text : JSON.stringify(body));
-  said.dir = 'auto';
-  if (isText && EMOJI_ONLY.test(body.text)) bubble.classList.add('jumbo');
-  bubble.append(said, makeMeta({ at, seq }));
-  const content = element('div', 'content');
-  content.append(element('span', `who hue-${hueOf(from)}`, own ? 'You' : name), bubble);
-  row.append(avatar, content);
-  return row;
-}
-
 /** The messages of one room, in `log`, and the own ones that are not in it yet, in `outbox` below it. */
 export class MessageList {
   #log;
   #outbox;
   #scroller;
+  #labelOf;
   #own = new Map(); // publish id → row in the outbox
 
   /** Whether the view stays at the end as messages come. */
   follow = true;
 
-  constructor({ log, outbox, scroller }) {
+  /** `labelOf` gives {name, tag} for a user and a name. */
+  constructor({ log, outbox, scroller, labelOf }) {
     this.#log = log;
     this.#outbox = outbox;
     this.#scroller = scroller;
+    this.#labelOf = labelOf;
   }
 
   /** The oldest message shown: {seq, epoch, …}. */
@@ -126,7 +70,7 @@ export class MessageList {
   /** The next message of the room, for `trim` to follow soon. An own one takes the place of its row in the outbox. */
   append(message, own, epoch) {
     if (own) this.drop(message.id);
-    const row = makeRow(message, own, epoch);
+    const row = makeRow(message, own, epoch, this.#labelOf);
     this.#log.append(row);
     this.#dress(row);
     this.#dress(this.#outbox.firstElementChild);
@@ -216,7 +160,7 @@ export class MessageList {
     const shown = Array.from(this.#log.querySelectorAll('.row'), ({ message }) => `${message.seq} ${message.id}`);
     const known = new Set(shown);
     const fresh = messages.filter(({ seq, id }) => !known.has(`${seq} ${id}`));
-    const made = fresh.map((message) => makeRow(message, isOwn(message), epoch));
+    const made = fresh.map((message) => makeRow(message, isOwn(message), epoch, this.#labelOf));
     this.#holding(() => {
       if (anchor) anchor.before(...made);
       else this.#log.append(...made);
@@ -224,7 +168,6 @@ export class MessageList {
       this.#dress(anchor);
     });
   }
-
 
   /** Changes what is above without moving what is being read. */
   #holding(change) {

@@ -1,6 +1,8 @@
 // Who is typing: what the own typing tells the others, and what theirs shows here. It knows neither the page nor the
 // connection; the clock is an argument.
 
+import { cleanName } from './names.js';
+
 /** Own typing is told once in this time, in milliseconds. */
 export const TELL_MS = 2_000;
 /** Whoever has not been heard of for so long, in milliseconds, has stopped. */
@@ -10,7 +12,6 @@ export const FORGET_MS = 4_000;
 const NAMES = 3;
 /** People kept in mind; in a room where more are typing at once the line would say the same. */
 const PEOPLE = 50;
-const NAME_LENGTH = 64;
 const KEY_LENGTH = 64;
 
 /** The key of a user's typing: each user has one value, and nobody else's signal counts as theirs. */
@@ -31,14 +32,18 @@ export class Typing {
   #tell;
   #show;
   #clock;
+  #nameOf;
   #people = new Map(); // user → {name, timer}
   #told = false; // the others may still believe that something is being typed here
   #quiet = false; // told a moment ago: it need not be told again yet
   #due = false; // typing began again meanwhile, and the others believe that it has stopped
 
-  /** `tell` takes what the others are to know; `show` takes the line for the page, empty when nobody types. */
-  constructor({ tell, show, clock = globalThis }) {
-    [this.#tell, this.#show, this.#clock] = [tell, show, clock];
+  /**
+   * `tell` takes what the others are to know; `show` takes the line for the page, empty when nobody types; `nameOf` gives what
+   * a user is called here, by the name that they give themselves.
+   */
+  constructor({ tell, show, clock = globalThis, nameOf = (user, name) => name }) {
+    [this.#tell, this.#show, this.#clock, this.#nameOf] = [tell, show, clock, nameOf];
   }
 
   /** The own text has changed. */
@@ -59,13 +64,12 @@ export class Typing {
   /** A signal of somebody else. */
   heard({ from, key, body }) {
     if (key !== typingKey(from)) return;
-    const typing = body?.typing === true && typeof body.name === 'string' && body.name.trim() !== '';
-    if (!typing) return this.said(from);
+    const name = body?.typing === true && typeof body.name === 'string' ? cleanName(body.name) : '';
+    if (!name) return this.said(from);
     if (!this.#people.has(from) && this.#people.size >= PEOPLE) return;
     this.#clock.clearTimeout(this.#people.get(from)?.timer);
     const timer = this.#clock.setTimeout(() => this.said(from), FORGET_MS);
-    const name = [...body.name.replace(/\p{Cc}+/gu, ' ').trim()].slice(0, NAME_LENGTH).join('');
-    this.#people.set(from, { name, timer });
+    this.#people.set(from, { name: this.#nameOf(from, name), timer });
     this.#refresh();
   }
 

@@ -3,7 +3,8 @@
 # folder. Whatever is there already is kept, so a second run takes no time. Needs Python 3 with venv and npm; Redis comes
 # from the machine, or else from Debian's packages, which are unpacked there and not installed.
 #
-#     install.sh <folder> <part>...        parts: python (ministack, moto, cargo-lambda), dynamodb-local, lambda-zip, redis
+#     install.sh <folder> <part>...        parts: python (ministack, moto, cargo-lambda), dynamodb-local, lambda-zip, redis,
+#                                          chromium, firefox (these two on the machine, and only by root)
 #
 # lambda-zip packs the Lambda's program that cargo has built: $STREAM_PUBLISHER.
 set -euo pipefail
@@ -128,6 +129,27 @@ runs_redis() {
     [ "${version:-0}" -ge 6 ]
 }
 
+# A browser: the machine's, or else Debian's, which only root can install. Its programs are the names that follow the package.
+install_browser() {
+    local part=$1 package=$2 program
+    shift 2
+    for program in "$@"; do
+        program=$(command -v "$program" || true)
+        if [ -n "$program" ]; then
+            ln -sfn "$(readlink -f "$program")" "$folder/$part"
+            return
+        fi
+    done
+    if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
+        fail "a browser is needed: install the package $package (Debian: apt-get install $package)"
+    fi
+    quietly "apt-get cannot fetch the lists of packages" apt-get update
+    quietly "apt-get cannot install $package" env DEBIAN_FRONTEND=noninteractive \
+        apt-get install --yes --no-install-recommends -o DPkg::Lock::Timeout=120 "$package"
+    command -v "$1" >/dev/null || fail "the package $package has no program $1"
+    install_browser "$part" "$package" "$@"
+}
+
 install_lambda_zip() {
     local program=${STREAM_PUBLISHER:?says where the program is} zip="$folder/stream-publisher.zip"
     [ -x "$program" ] || fail "$program is not there: build the workspace first"
@@ -152,6 +174,8 @@ for part in "$@"; do
     dynamodb-local) install_dynamodb_local ;;
     lambda-zip) install_lambda_zip ;;
     redis) install_redis ;;
+    chromium) install_browser chromium chromium chromium chromium-browser google-chrome-stable google-chrome ;;
+    firefox) install_browser firefox firefox-esr firefox-esr firefox ;;
     *) fail "there is no part $part" ;;
     esac
 done

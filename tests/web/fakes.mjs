@@ -2,6 +2,11 @@
 
 import { Roomcast } from '../../web/roomcast.js';
 
+/** All that a client tells. */
+export const EVENTS = [
+  'state', 'draining', 'joined', 'live', 'reset', 'message', 'signal', 'ack', 'pending', 'failed', 'refused', 'error',
+];
+
 export class FakeClock {
   now = 0;
   #timers = new Map();
@@ -24,21 +29,23 @@ export class FakeClock {
   advance(ms) {
     const end = this.now + ms;
     for (;;) {
-      const due = [...this.#timers].filter(([, timer]) => timer.at <= end).sort((a, b) => a[1].at - b[1].at)[0];
+      let due = null;
+      for (const [id, { at, action }] of this.#timers) if (at <= end && !(due?.at <= at)) due = { id, at, action };
       if (!due) break;
-      this.#timers.delete(due[0]);
-      this.now = due[1].at;
-      due[1].action();
+      this.#timers.delete(due.id);
+      this.now = due.at;
+      due.action();
     }
     this.now = end;
   }
 }
 
 /** A client under test with its world: `sockets` it has made, newest last, and the `events` it has told. */
-export function world({ random = () => 0.5, name = 'Ada' } = {}) {
+export function world(options = {}) {
   const clock = new FakeClock();
   const sockets = [];
   const events = [];
+  const errors = []; // what listeners have thrown
 
   class FakeSocket {
     readyState = 0;
@@ -98,13 +105,13 @@ export function world({ random = () => 0.5, name = 'Ada' } = {}) {
     }
   }
 
-  const url = 'ws://host/ws';
-  const client = new Roomcast({ url, name, guest: 'secret', WebSocket: FakeSocket, clock, random });
-  for (const kind of ['state', 'joined', 'live', 'reset', 'message', 'signal', 'ack', 'pending', 'failed', 'refused', 'error']) {
+  const given = { url: 'ws://host/ws', name: 'Ada', guest: 'secret', WebSocket: FakeSocket, clock, random: () => 0.5 };
+  const client = new Roomcast({ ...given, reportError: (error) => errors.push(error), ...options });
+  for (const kind of EVENTS) {
     client.on(kind, (detail) => events.push({ event: kind, ...detail }));
   }
   return {
-    client, clock, sockets, events,
+    client, clock, sockets, events, errors,
     get socket() {
       return sockets.at(-1);
     },

@@ -9,7 +9,7 @@ import { liveWorld } from './fakes.mjs';
 
 const WEB = new URL('../../web/', import.meta.url);
 const read = (name) => readFileSync(new URL(name, WEB), 'utf8');
-const scripts = readdirSync(WEB).filter((name) => name.endsWith('.js'));
+const scripts = readdirSync(WEB, { recursive: true }).filter((name) => name.endsWith('.js'));
 const html = read('index.html');
 
 describe("under `default-src 'self'`", () => {
@@ -27,10 +27,14 @@ describe("under `default-src 'self'`", () => {
   });
 
   test('everything that is loaded is one of the files beside the page', () => {
-    const loads = [...html.matchAll(/(?:src|href)="([^"]+)"/g)].map(([, url]) => url);
-    for (const name of scripts) loads.push(...[...read(name).matchAll(/from '\.\/([^']+)'/g)].map(([, url]) => url));
+    const loads = [...html.matchAll(/(?:src|href)="([^"]+)"/g)].map(([, url]) => new URL(url, WEB));
+    for (const name of scripts) {
+      for (const [, url] of read(name).matchAll(/from '(\.\.?\/[^']+)'/g)) loads.push(new URL(url, new URL(name, WEB)));
+    }
     assert.ok(loads.length >= 6);
-    for (const url of loads) assert.ok(existsSync(new URL(url, WEB)) && /^[a-z.]+$/.test(url), url);
+    for (const { href } of loads) {
+      assert.ok(existsSync(new URL(href)) && /^[a-z.]+(\/[a-z.]+)?$/.test(href.slice(WEB.href.length)), href);
+    }
     assert.doesNotMatch(read('chat.css'), /@import|url\(/);
   });
 });
@@ -63,7 +67,7 @@ describe('text of other people', () => {
 describe('the parts agree', () => {
   test('every element that the script names is on the page', () => {
     const ids = new Set([...html.matchAll(/\sid="([^"]+)"/g)].map(([, id]) => id));
-    const named = [...read('chat.js').matchAll(/\$\('([^']+)'\)/g)].map(([, id]) => id);
+    const named = scripts.flatMap((name) => [...read(name).matchAll(/\$\('([^']+)'\)/g)].map(([, id]) => id));
     assert.ok(named.length > 20);
     for (const id of named) assert.ok(ids.has(id), id);
   });

@@ -17,6 +17,45 @@ describe('connecting', () => {
     assert.deepEqual(w.socket.protocols, ['roomcast.v1']);
   });
 
+  test('what was not given is not sent: a client without a secret has one of its own, for as long as it lives', () => {
+    const urls = [1, 2].map(() => {
+      const w = world({ guest: undefined, name: undefined });
+      w.client.connect();
+      w.socket.end(1006);
+      w.clock.advance(250);
+      assert.equal(w.sockets.length, 2);
+      assert.equal(w.sockets[0].url, w.sockets[1].url, 'the same user comes back');
+      return new URL(w.socket.url);
+    });
+    for (const url of urls) {
+      assert.equal(url.searchParams.has('name'), false);
+      assert.match(url.searchParams.get('guest'), /^[0-9a-f]{32}$/);
+    }
+    assert.notEqual(urls[0].href, urls[1].href);
+    const none = world({ guest: null, name: null });
+    none.client.connect();
+    assert.doesNotMatch(none.socket.url, /null|undefined/);
+  });
+
+  test('an address that has a query keeps it, and one that says who the user is gets no secret', () => {
+    const asked = (options) => {
+      const w = world({ guest: undefined, name: undefined, ...options });
+      w.client.connect();
+      return w.socket.url;
+    };
+    assert.equal(asked({ url: 'ws://host/ws?token=t' }), 'ws://host/ws?token=t');
+    assert.equal(asked({ url: 'ws://host/ws?guest=g', name: 'Ada' }), 'ws://host/ws?guest=g&name=Ada');
+    assert.equal(asked({ url: 'ws://host/ws?x=1', guest: 'g' }), 'ws://host/ws?x=1&guest=g');
+  });
+
+  test('an address that no socket can be made of ends it with the reason, and the mistake is reported', () => {
+    const w = world({ WebSocket: class { constructor() { throw new SyntaxError('no such scheme'); } } });
+    w.client.connect();
+    assert.deepEqual(w.client.state, { kind: 'closed', code: 1006, reason: 'no such scheme' });
+    assert.equal(w.errors[0].message, 'no such scheme');
+    assert.equal(w.clock.size, 0);
+  });
+
   test('the first join asks for history, and welcome tells user, node and limit', () => {
     const w = world();
     w.client.join(ROOM, { history: 50 });
@@ -208,6 +247,50 @@ describe('resuming', () => {
     assert.deepEqual(w.seqs(), [501]);
   });
 
+  test('until that reset has come the old position stays, and nothing is sent or told as live', () => {
+    const w = liveWorld(10);
+    w.client.publish(ROOM, 1);
+    w.socket.end(1006);
+    w.clock.advance(250);
+    w.socket.welcome();
+    w.socket.joined(ROOM, 500, { recovered: false });
+    assert.deepEqual(w.client.position(ROOM), at(10));
+    assert.deepEqual([w.told('live').length, w.socket.of('publish').length], [1, 0]);
+    w.socket.end(1006);
+    w.clock.advance(500);
+    w.socket.welcome();
+    assert.deepEqual(w.socket.of('join')[0].after, at(10), 'else the gap would never be told');
+    w.socket.joined(ROOM, 500, { recovered: false });
+    w.socket.tell({ type: 'reset', room: ROOM, position: at(500) });
+    assert.deepEqual([w.told('live').length, w.socket.of('publish').length], [2, 1]);
+  });
+
+  test('a log that is behind the position is waited for, too: its reset comes before anything is live', () => {
+    const w = liveWorld(10);
+    w.socket.end(1006);
+    w.clock.advance(250);
+    w.socket.welcome();
+    w.socket.joined(ROOM, 5, { recovered: false });
+    assert.equal(w.told('live').length, 1);
+    w.socket.tell({ type: 'reset', room: ROOM, position: at(5) });
+    assert.equal(w.told('live').length, 2);
+    w.socket.message(ROOM, 6);
+    assert.deepEqual(w.seqs(), [6]);
+  });
+
+  test('a join can name the position that another client has kept', () => {
+    const w = world();
+    w.client.join(ROOM, { after: { ...at(7), more: 'ignored' } });
+    assert.deepEqual(w.client.position(ROOM), at(7));
+    w.client.connect();
+    w.socket.welcome();
+    assert.deepEqual(w.socket.sent, [{ type: 'join', room: ROOM, after: at(7), ref: 1 }]);
+    w.socket.joined(ROOM, 9, { replayed: 2 });
+    for (const seq of [7, 8, 9]) w.socket.message(ROOM, seq);
+    assert.deepEqual(w.seqs(), [8, 9]);
+    assert.equal(w.told('live').length, 1);
+  });
+
   test('frames of an answer to an older join are not believed', () => {
     const w = liveWorld(10);
     w.client.leave(ROOM);
@@ -237,6 +320,44 @@ describe('resuming', () => {
     ]);
     w.socket.message('other', 4);
     assert.deepEqual(w.seqs(), [], 'what was still on its way is dropped');
+  });
+
+  test('errors of a join that a leave or a later join has overtaken are no news', () => {
+    const w = liveWorld(10);
+    w.client.join('other');
+    w.client.leave('other');
+    w.client.join('other');
+    const [first, second] = w.socket.of('join').filter(({ room }) => room === 'other').map(({ ref }) => ref);
+    const error = (ref, code, retry = false) => w.socket.tell({ type: 'error', code, message: '', retry, room: 'other', ref });
+    error(first, 'superseded');
+    error(first, 'forbidden');
+    assert.deepEqual([w.told('error'), w.told('refused')], [[], []]);
+    w.socket.joined('other', 3);
+    assert.deepEqual(w.told('live').map(({ room }) => room), [ROOM, 'other']);
+    error(second, 'superseded');
+    w.socket.tell({ type: 'error', code: 'superseded', message: '', retry: false, ref: 'of a leave' });
+    assert.deepEqual([w.told('error'), w.told('refused')], [[], []]);
+  });
+
+  test('`superseded` is final for its join: nothing waits for an answer to it any more', () => {
+    const w = world();
+    w.client.join(ROOM);
+    w.client.connect();
+    w.socket.welcome();
+    w.socket.tell({ type: 'error', code: 'superseded', message: 'overtaken', retry: false, room: ROOM, ref: 1 });
+    assert.deepEqual(w.told('refused').map(({ code }) => code), ['superseded']);
+    w.socket.joined(ROOM, 5);
+    assert.deepEqual(w.told('joined'), []);
+  });
+
+  test('errors of a room that was left are no news', () => {
+    const w = liveWorld(10);
+    const id = w.client.publish(ROOM, 1);
+    w.client.leave(ROOM);
+    for (const more of [{ id }, {}, { ref: 1 }]) {
+      w.socket.tell({ type: 'error', code: 'not_joined', message: 'no', retry: false, room: ROOM, ...more });
+    }
+    assert.deepEqual([w.told('error'), w.told('failed')], [[], []]);
   });
 
   test('a refused join is told; one to be tried later is tried again', () => {
@@ -339,6 +460,32 @@ describe('publishing', () => {
     assert.deepEqual(w.socket.of('publish').map((frame) => frame.id), [a, a, b]);
   });
 
+  test('a code that this client does not know means what its `retry` says', () => {
+    const w = liveWorld(10);
+    const [a, b] = [w.client.publish(ROOM, 'a'), w.client.publish(ROOM, 'b')];
+    w.socket.tell({ type: 'error', code: 'of_tomorrow', message: '?', retry: true, room: ROOM, id: a });
+    w.socket.tell({ type: 'error', code: 'of_tomorrow', message: '?', retry: false, room: ROOM, id: b });
+    assert.deepEqual(w.told('failed').map(({ id, code }) => [id, code]), [[b, 'of_tomorrow']]);
+    w.clock.advance(500);
+    assert.deepEqual(w.socket.of('publish').map(({ id }) => id), [a, b, a]);
+    w.client.join('other');
+    const { ref } = w.socket.of('join').at(-1);
+    w.socket.tell({ type: 'error', code: 'of_tomorrow', message: '?', retry: true, room: 'other', ref });
+    w.clock.advance(250);
+    assert.equal(w.socket.of('join').length, 3);
+    w.socket.tell({ type: 'error', code: 'of_tomorrow', message: '?', room: 'other', ref: w.socket.of('join').at(-1).ref });
+    assert.deepEqual(w.told('refused').map(({ code }) => code), ['of_tomorrow']);
+  });
+
+  test('what is no JSON value is refused where the mistake is', () => {
+    const w = liveWorld(10);
+    for (const body of [undefined, () => 1]) {
+      assert.throws(() => w.client.publish(ROOM, body), TypeError);
+      assert.throws(() => w.client.signal(ROOM, body), TypeError);
+    }
+    assert.deepEqual(w.client.pending(ROOM), []);
+  });
+
   test('a publish that is told to try later for ever fails in the end, and can be retried or discarded', () => {
     const w = liveWorld(10);
     const id = w.client.publish(ROOM, { text: 'a' });
@@ -380,6 +527,16 @@ describe('publishing', () => {
     w.socket.joined(ROOM, 0);
     assert.equal(w.told('failed')[0].code, 'too_large');
     assert.deepEqual(w.socket.of('publish').map((frame) => frame.id), [small]);
+  });
+
+  test('that one is too long is told when the caller has its id, and those behind it wait for that', async () => {
+    const w = liveWorld(10);
+    const long = w.client.publish(ROOM, 'x'.repeat(20_000));
+    const [short] = [w.client.publish(ROOM, 'short')];
+    assert.deepEqual([w.told('failed'), w.socket.of('publish')], [[], []]);
+    await undefined;
+    assert.deepEqual(w.told('failed').map(({ id }) => id), [long]);
+    assert.deepEqual(w.socket.of('publish').map(({ id }) => id), [short]);
   });
 
   test('at most sixteen are on the wire at once, and at most five hundred are kept', () => {
@@ -469,12 +626,50 @@ describe('reconnecting', () => {
     });
   }
 
-  test('every code that asks for a resume gets one', () => {
-    for (const code of [1001, 1005, 1006, 1011, 1012, 1013, 4008, 4009]) assert.equal(afterClose(code), 'resume', code);
-    for (const code of [1000, 1002, 1003, 1007, 1009, 4001, 4003]) assert.equal(afterClose(code), 'stop', code);
+  test('only a refusal of the credentials ends the client: any other close may be a proxy\'s', () => {
+    for (const code of [1000, 1001, 1005, 1006, 1008, 1011, 1012, 1013, 1014, 3000, 4000, 4008, 4009]) {
+      assert.equal(afterClose(code), 'resume', code);
+    }
+    for (const code of [1002, 1003, 1007, 1009, 4029]) assert.equal(afterClose(code), 'resume-slowly', code);
+    for (const code of [4001, 4003]) assert.equal(afterClose(code), 'stop', code);
+  });
+
+  test('a close with 1000 that the page did not ask for is an end like any other: it resumes', () => {
     const w = liveWorld(10, { random: () => 1 });
-    w.socket.end(4029);
-    assert.equal(w.client.state.delay, 15_000, 'too many requests: at the slowest');
+    w.socket.end(1000);
+    assert.deepEqual(w.client.state, { kind: 'waiting', delay: 250, code: 1000, reason: '' });
+    w.clock.advance(250);
+    w.socket.welcome();
+    assert.deepEqual(w.socket.of('join')[0].after, at(10));
+  });
+
+  for (const code of [1002, 1003, 1007, 1009]) {
+    test(`after ${code}, the word of a middlebox, it comes back, but slowly`, () => {
+      const w = liveWorld(10, { random: () => 1 });
+      w.socket.end(code);
+      assert.equal(w.client.state.delay, 15_000);
+      w.clock.advance(15_000);
+      w.socket.welcome();
+      assert.deepEqual(w.socket.of('join')[0].after, at(10));
+    });
+  }
+
+  test('after 4029 it stays away for 15 to 30 s, and waking up does not shorten that', () => {
+    for (const random of [0, 0.5, 0.999, 1]) {
+      const w = liveWorld(10, { random: () => random });
+      w.socket.end(4029);
+      assert.ok(w.client.state.delay >= 15_000 && w.client.state.delay <= 30_000, w.client.state.delay);
+      w.client.wake();
+      w.client.network(true);
+      w.clock.advance(14_999);
+      assert.equal(w.sockets.length, 1);
+      w.clock.advance(15_001);
+      assert.ok(w.sockets.length > 1);
+    }
+    const impatient = liveWorld();
+    impatient.socket.end(4029);
+    impatient.client.connect();
+    assert.equal(impatient.sockets.length, 2, 'unless somebody asks for it');
   });
 
   test('draining is told, and the connection is used until the close', () => {
@@ -544,9 +739,11 @@ describe('history', () => {
     const w = liveWorld();
     const wait = [1, 2, 3].map((before) => w.client.history(ROOM, { before }));
     w.socket.tell({ type: 'error', code: 'bad_frame', message: 'no such', ref: w.socket.of('history')[0].ref });
-    await assert.rejects(wait[0], /no such/);
+    await assert.rejects(wait[0], { message: 'no such', code: 'bad_frame', retry: false });
     w.clock.advance(15_000);
     await assert.rejects(wait[1], /no answer/);
+    w.socket.tell({ type: 'error', code: 'unavailable', message: 'too late', retry: true, ref: w.socket.of('history')[1].ref });
+    assert.deepEqual(w.told('error'), [], 'nobody waits for it any more');
     await assert.rejects(wait[2], /no answer/);
     const last = w.client.history(ROOM, { before: 4 });
     w.socket.end(1006);

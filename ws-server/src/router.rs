@@ -57,14 +57,7 @@ impl Routes for PublicRoutes {
 fn router(to: Routed) -> Router {
     let routes = health(to.readiness)
         .route(WEBSOCKETS, get(connection::upgrade).with_state(to.connections))
-        .route("/", get(page::index))
-        .route("/chat.css", get(page::style))
-        .route("/chat.js", get(page::chat))
-        .route("/messages.js", get(page::messages))
-        .route("/typing.js", get(page::typing))
-        .route("/roomcast.js", get(page::client))
-        .route("/icon.svg", get(page::icon))
-        .route("/page.json", get(page::info).with_state(to.info));
+        .merge(page::routes(to.info));
     match to.relay {
         Some(relay) => routes.route("/sns/{node}/{address}/{mac}", post(backplane::relay_post).with_state(relay)),
         None => routes,

@@ -1,0 +1,42 @@
+// The browser under test: Debian's, driven by playwright-core.
+
+import { existsSync, mkdtempSync, realpathSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import { chromium, firefox } from 'playwright-core';
+
+import { TARGET } from './processes.mjs';
+
+const QUIET = [
+  '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
+  '--disable-component-update', '--disable-sync',
+];
+
+/** Where `tests/parts/install.sh` says that a browser is, or where Debian puts it. */
+function programOf(part, usual) {
+  const link = join(TARGET, 'parts', part);
+  return existsSync(link) ? realpathSync(link) : usual;
+}
+
+/** Chromium, without a window; root needs `--no-sandbox`. */
+export function startChromium() {
+  const executablePath = programOf('chromium', '/usr/bin/chromium');
+  // Files that do not come from a node (ROOMCAST_WEB) have no address, which Chromium would hold against them.
+  const fromDisk = process.env.ROOMCAST_WEB ? ['--disable-features=LocalNetworkAccessChecks'] : [];
+  return chromium.launch({ executablePath, headless: true, args: [...QUIET, ...fromDisk] });
+}
+
+/** Firefox with a profile of its own, as one context. */
+export async function startFirefox() {
+  const executablePath = programOf('firefox', '/usr/bin/firefox-esr');
+  const profile = mkdtempSync(join(tmpdir(), 'roomcast-firefox-'));
+  const context = await firefox.launchPersistentContext(profile, { channel: 'moz-firefox', executablePath, headless: true });
+  return {
+    context,
+    async close() {
+      await context.close();
+      rmSync(profile, { recursive: true, force: true });
+    },
+  };
+}

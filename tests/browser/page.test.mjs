@@ -1,0 +1,220 @@
+// The chat page in a real browser, on two nodes of a local stack and a third one that may die.
+
+import assert from 'node:assert/strict';
+import { describe } from 'node:test';
+
+import { visit } from './chat-page.mjs';
+import { until, wireTo } from './processes.mjs';
+import { stage } from './stage.mjs';
+
+const { scene, at } = stage({ third: true });
+
+describe('coming in', () => {
+  scene('by the dialog, which Escape cannot leave, with the keyboard alone; then the composer has the focus', async ({ open, room }) => {
+    const ada = await open(at.one);
+    const { keyboard } = ada.page;
+    const name = ada.dialog.getByLabel('Your name');
+    assert.ok(await ada.hasFocus(name));
+    for (let press = 0; press < 4; press += 1) await keyboard.press('Escape');
+    await until('the dialog', () => ada.dialog.isVisible());
+    await name.focus();
+    await keyboard.type('Ada');
+    await keyboard.press('Tab');
+    await keyboard.press('Control+A');
+    await keyboard.type(room);
+    await keyboard.press('Enter');
+    await ada.says(/^live on Node 1$/);
+    assert.ok(await ada.hasFocus(ada.composer));
+    await keyboard.type('typed at once');
+    await keyboard.press('Enter');
+    await ada.shows('typed at once');
+    assert.equal(await ada.page.title(), `${room} · Roomcast`);
+  });
+
+  scene('by links to two nodes, and what each says the other reads once, in one order', async ({ guest }) => {
+    const [ada, grace] = [await guest(at.one, 'Ada'), await guest(at.two, 'Grace')];
+    await ada.says(/^live on Node 1$/);
+    await grace.says(/^live on Node 2$/);
+    assert.ok(await grace.hasFocus(grace.composer));
+    await ada.say('hello');
+    await ada.shows('hello');
+    await grace.shows('hello');
+    await grace.say('and hello');
+    for (const who of [ada, grace]) await who.shows('hello', 'and hello');
+    assert.deepEqual((await ada.rows()).map(({ name, own }) => [name, own]), [['You', true], ['Grace', false]]);
+    assert.deepEqual((await grace.rows()).map(({ name, seq }) => [name, seq]), [['Ada', 1], ['You', 2]]);
+    await grace.composer.pressSequentially('hm');
+    await until('the line', async () => /Grace.* is typing…/.test(await ada.page.locator('#typing').textContent()));
+    const link = ada.page.getByRole('link', { name: 'Node 2' });
+    assert.match(await link.getAttribute('href'), new RegExp(`^${at.two}/#name=Ada&room=room-`));
+  });
+
+  scene('by a link with a room alone: it is offered, and the name is asked for', async ({ open, room }) => {
+    const ada = await open(`${at.one}/#room=${room}`);
+    assert.equal(await ada.dialog.getByLabel('Room').inputValue(), room);
+    assert.ok(await ada.hasFocus(ada.dialog.getByLabel('Your name')));
+    await ada.join('Ada', room);
+  });
+
+  scene('by a link with another name: who has been here before is asked first', async ({ guest, room }) => {
+    const ada = await guest(at.one, 'Ada');
+    await ada.page.goto('about:blank');
+    await ada.page.goto(`${at.one}/#name=Mallory&room=${room}`);
+    await ada.live();
+    await ada.say('who am I');
+    const watch = await guest(at.two, 'Watch');
+    await watch.shows('who am I');
+    assert.equal((await watch.rows())[0].name, 'Ada');
+    const proposal = ada.page.locator('#proposal');
+    assert.match(await proposal.textContent(), /This link calls you Mallory/);
+    await proposal.getByRole('button', { name: 'Use that name' }).click();
+    await ada.live();
+    await ada.say('and now');
+    await watch.shows('who am I', 'and now');
+    assert.deepEqual((await watch.rows()).map(({ name }) => name), ['Ada', 'Mallory']);
+    assert.equal(await proposal.isVisible(), false);
+  });
+
+  scene('in four cold tabs at once makes one user', async ({ room }) => {
+    for (let profile = 0; profile < 3; profile += 1) {
+      const first = await visit(at.browser, `${at.one}/page.json`);
+      const users = new Set();
+      first.context.on('page', (page) => page.on('websocket', (socket) => {
+        users.add(new URL(socket.url()).searchParams.get('guest'));
+        socket.on('framereceived', () => (page.welcomed = true));
+      }));
+      const address = `${at.one}/#${new URLSearchParams({ name: 'Ada', room })}`;
+      await first.page.evaluate((url) => {
+        for (let tab = 0; tab < 4; tab += 1) open(url, '_blank', 'noopener');
+      }, address);
+      const tabs = () => first.context.pages().filter((page) => page !== first.page);
+      await until('four tabs', () => tabs().length === 4 && tabs().every((page) => page.welcomed));
+      assert.equal(users.size, 1, `${[...users]}`);
+      await first.context.close();
+    }
+  });
+});
+
+describe('moving', () => {
+  scene('between rooms by the keyboard: focus, back and forward', async ({ guest, room }) => {
+    const ada = await guest(at.one, 'Ada');
+    const { keyboard } = ada.page;
+    await ada.say('in the first');
+    await ada.shows('in the first');
+    await keyboard.press('Shift+Tab');
+    for (let tab = 0; tab < 9 && !(await ada.hasFocus(ada.page.locator('#room'))); tab += 1) await keyboard.press('Shift+Tab');
+    await keyboard.press('Enter');
+    assert.ok(await ada.dialog.isVisible());
+    await keyboard.press('Escape');
+    assert.ok(await ada.hasFocus(ada.page.locator('#room')), 'Escape gives the focus back');
+    await keyboard.press('Enter');
+    await keyboard.type(`${room}-b`);
+    await keyboard.press('Enter');
+    await ada.live();
+    assert.ok(await ada.hasFocus(ada.composer));
+    await ada.say('in the second');
+    await ada.shows('in the second');
+    await ada.page.goBack();
+    await ada.live();
+    await ada.shows('in the first');
+    assert.ok(await ada.hasFocus(ada.composer));
+    await ada.page.goForward();
+    await ada.live();
+    await ada.shows('in the second');
+    assert.match(ada.page.url(), new RegExp(`#room=${room}-b$`));
+  });
+
+  scene('away and back brings what was said meanwhile, once', async ({ guest }) => {
+    const [ada, grace] = [await guest(at.one, 'Ada'), await guest(at.two, 'Grace')];
+    await ada.say('before');
+    await grace.shows('before');
+    await ada.page.goto(`${at.one}/page.json`);
+    await grace.say('meanwhile');
+    await ada.page.goBack();
+    await ada.live();
+    await ada.shows('before', 'meanwhile');
+  });
+
+  scene('a reload keeps the user and the room', async ({ guest }) => {
+    const ada = await guest(at.one, 'Ada');
+    for (const text of ['one', 'two']) await ada.say(text);
+    await ada.shows('one', 'two');
+    await ada.page.reload();
+    await ada.live();
+    await ada.shows('one', 'two');
+    assert.ok((await ada.rows()).every(({ own }) => own));
+  });
+
+  scene('a tab that was frozen has everything when it thaws', async ({ guest }) => {
+    const [ada, grace] = [await guest(at.one, 'Ada'), await guest(at.two, 'Grace')];
+    const devtools = await ada.context.newCDPSession(ada.page);
+    await devtools.send('Page.setWebLifecycleState', { state: 'frozen' });
+    for (const text of ['a', 'b', 'c']) await grace.say(text);
+    await grace.shows('a', 'b', 'c');
+    await devtools.send('Page.setWebLifecycleState', { state: 'active' });
+    await ada.shows('a', 'b', 'c');
+    await ada.say('d');
+    await grace.shows('a', 'b', 'c', 'd');
+  });
+});
+
+describe('what breaks', () => {
+  scene('a wire that is cut: what is said waits, is sent once, and what was missed comes', async ({ guest }) => {
+    const wire = await wireTo(at.one);
+    const [ada, grace] = [await guest(wire.url, 'Ada'), await guest(at.two, 'Grace')];
+    await ada.say('before');
+    await grace.shows('before');
+    await wire.cut();
+    await ada.says(/does not answer, reconnecting/);
+    await ada.say('while away');
+    await until('a word', async () => /1 message waits to be sent/.test(await ada.page.locator('#unsent').textContent()));
+    await grace.say('missed');
+    await grace.shows('before', 'missed');
+    await wire.mend();
+    await ada.live(15_000);
+    for (const who of [ada, grace]) await who.shows('before', 'missed', 'while away');
+    await wire.close();
+  });
+
+  scene('a browser that says it is offline is believed at once, and comes back by itself', async ({ guest }) => {
+    const wire = await wireTo(at.one);
+    const [ada, grace] = [await guest(wire.url, 'Ada'), await guest(at.two, 'Grace')];
+    wire.hold();
+    await ada.context.setOffline(true);
+    await ada.says(/^offline$/, 2_000);
+    await grace.say('missed');
+    await ada.context.setOffline(false);
+    await wire.mend();
+    await ada.live(15_000);
+    await ada.shows('missed');
+    await wire.close();
+  });
+
+  scene('a node that is killed: its page waits, and has everything within 15 s of its return', async ({ guest }) => {
+    const [ada, grace] = [await guest(at.third.url, 'Ada'), await guest(at.one, 'Grace')];
+    await ada.says(/^live on Node 3$/);
+    await ada.say('before');
+    await grace.shows('before');
+    await at.third.kill();
+    await ada.says(/does not answer, reconnecting/);
+    await ada.say('while dead');
+    await grace.say('meanwhile');
+    await at.third.start();
+    await ada.live(15_000);
+    for (const who of [ada, grace]) await who.shows('before', 'meanwhile', 'while dead');
+  });
+
+  scene('a node that drains says so, and another in its place goes on', async ({ guest }) => {
+    const [ada, grace] = [await guest(at.third.url, 'Ada'), await guest(at.two, 'Grace')];
+    const told = ada.says(/Node 3 restarts, moving on soon|reconnecting|connecting/);
+    const gone = at.third.drain();
+    await told;
+    await grace.say('meanwhile');
+    await gone;
+    await at.third.start();
+    await ada.live(15_000);
+    await ada.say('back');
+    for (const who of [ada, grace]) await who.shows('meanwhile', 'back');
+  });
+});
+
