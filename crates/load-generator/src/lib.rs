@@ -7,6 +7,7 @@
 //!
 //! This crate refuses to contain anything of the server: of our crates it imports the client and the protocol.
 
+pub mod attack;
 mod chronicle;
 mod churn;
 mod cli;

@@ -1,0 +1,18 @@
+//! Attacks on a deployment of one's own: what hostile and clumsy clients send, a victim beside them, and a judge.
+//!
+//! The parts are public because the tests build on them: a connection by hand ([`RawConnection`]), floods, a victim whose
+//! waits are measured, a server that throws away what it reads. [`frames`] has the bytes. Everything here is bounded in
+//! time and connections, and goes only where it is told to.
+
+mod connection;
+mod discard;
+mod flood;
+pub mod frames;
+mod health;
+mod victim;
+
+pub use connection::{AttackError, End, Incoming, RawConnection};
+pub use discard::Discard;
+pub use flood::{Flood, FloodPlan, FloodSeen};
+pub use health::check as check_health;
+pub use victim::{Kind, Phase, Victim, VictimPlan, Watched};
