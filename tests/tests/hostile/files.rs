@@ -1,11 +1,24 @@
 //! More clients than the process may have open files.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use load_generator::attack::{AttackError, End, Incoming, RawConnection};
 use tests::{Node, Stack, StackOptions, eventually, http};
 
-use crate::guest::Guest;
+use crate::guest::{Guest, request};
+
+/// How long a newcomer may wait until it is told anything.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A newcomer's connection and what it is told first.
+fn knock(address: SocketAddr, number: usize) -> Result<(RawConnection, Incoming), AttackError> {
+    let mut connection = RawConnection::tcp(address, None)?;
+    connection.send(request(&format!("/ws?guest=crowd-{number}"), &[]).as_bytes())?;
+    connection.head(PATIENCE)?;
+    let told = connection.receive(PATIENCE)?;
+    Ok((connection, told))
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_with_few_open_files_keeps_some_for_itself_and_tells_clients_that_do_not_fit_to_come_later() {
@@ -13,25 +26,19 @@ async fn a_node_with_few_open_files_keeps_some_for_itself_and_tells_clients_that
     const CLIENTS: usize = 200;
     let stack = Stack::start(StackOptions { memory: true, ..StackOptions::nodes(0) }).await;
     let node = Node::start_with_files(&stack, FILES, &[]).await;
-    let address = (std::net::Ipv4Addr::LOCALHOST, node.port()).into();
+    let address = (Ipv4Addr::LOCALHOST, node.port()).into();
     let (mut welcomed, mut told, mut other) = (Vec::new(), 0, Vec::new());
     for number in 0..CLIENTS {
-        let mut connection = match RawConnection::guest(address, &format!("crowd-{number}")) {
-            Ok(connection) => connection,
-            Err(error) => {
-                other.push(error.to_string());
-                continue;
+        match knock(address, number) {
+            Ok((connection, Incoming::Text(_))) => {
+                welcomed.push(Guest { connection, welcome: serde_json::Value::Null })
             }
-        };
-        match connection.receive(Duration::from_secs(5)) {
-            Ok(Incoming::Text(_)) => welcomed.push(Guest { connection, welcome: serde_json::Value::Null }),
-            Ok(Incoming::End(End::Close(1013, _))) => told += 1,
-            Ok(came) => other.push(format!("{came:?}")),
-            Err(error @ AttackError::Silent(_)) => {
+            Ok((_, Incoming::End(End::Close(1013, _)))) => told += 1,
+            Ok((_, came)) => other.push(format!("{came:?}")),
+            Err(error) => {
                 other.push(error.to_string());
                 break;
             }
-            Err(error) => other.push(error.to_string()),
         }
     }
     eprintln!("{} welcomed, {told} told to come later, others: {other:?}", welcomed.len());
@@ -44,9 +51,7 @@ async fn a_node_with_few_open_files_keeps_some_for_itself_and_tells_clients_that
     }
     drop(welcomed);
     eventually("newcomers are served again", || async {
-        RawConnection::guest(address, "late").is_ok_and(|mut guest| {
-            guest.receive_text(Duration::from_secs(5)).is_ok_and(|text| text.contains("welcome"))
-        })
+        knock(address, CLIENTS).is_ok_and(|(_, told)| matches!(told, Incoming::Text(_)))
     })
     .await;
     assert_eq!(http::get(&format!("{}/healthz", node.url())).await.unwrap().status, 200);

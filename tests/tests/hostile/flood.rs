@@ -9,8 +9,8 @@ use crate::arena::{Arena, beside, unharmed};
 use crate::guest::Guest;
 
 const ATTACKERS: usize = 8;
-/// Bytes a second of each attacker: as few as two such silenced a node for seconds.
-const RATE: u64 = 1 << 20;
+/// Bytes a second of each attacker: two with a fourth of it silenced a node for seconds.
+const RATE: u64 = 4 << 20;
 const TIME: Duration = Duration::from_secs(2);
 /// The worst that a victim may wait for beside eight attackers.
 const WORST: Duration = Duration::from_secs(1);

@@ -3,9 +3,12 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use load_generator::attack::{AttackError, End, Incoming, RawConnection};
+use load_generator::attack::{AttackError, End, Incoming, RawConnection, frames};
 use serde_json::Value;
 use tests::PATIENCE;
+
+/// How long an answer may take beside other tests.
+const ANSWER: Duration = Duration::from_secs(15);
 
 /// A guest that was welcomed.
 pub(crate) struct Guest {
@@ -38,9 +41,18 @@ impl Guest {
         self.connection.say(json).unwrap();
     }
 
-    /// The next text.
+    /// The next text. Heartbeats are answered.
     pub(crate) fn hear(&mut self) -> Value {
-        serde_json::from_str(&self.connection.receive_text(PATIENCE).unwrap()).unwrap()
+        loop {
+            match self.connection.receive(ANSWER).unwrap() {
+                Incoming::Text(text) => return serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text}")),
+                Incoming::Ping(payload) => {
+                    self.connection.send(&frames::frame(frames::PONG, &payload)).unwrap();
+                }
+                Incoming::Pong(_) => {}
+                Incoming::End(end) => panic!("the connection has ended: {end:?}"),
+            }
+        }
     }
 
     /// The first text that fits; what comes before it is passed over.

@@ -60,7 +60,7 @@ async fn all_outboxes_together_take_no_more_than_the_node_is_told() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn members_that_never_read_are_given_up_and_told_to_resume_when_they_read_again() {
-    const MEMBERS: usize = 60;
+    const MEMBERS: usize = 30;
     let arena = Arena::open(&[PUBLISHES_PER_SECOND, "0"]).await;
     let address = arena.address();
     let mut members: Vec<Guest> = (0..MEMBERS)

@@ -35,15 +35,15 @@ fn churn(address: std::net::SocketAddr) -> Told {
     while Instant::now() < end {
         while under_way < PIPELINED {
             let room = format!("{name}-{number}");
-            guest.say(&format!(r#"{{"type":"join","room":"{room}","ref":{number}}}"#));
-            guest.say(&format!(r#"{{"type":"leave","room":"{room}"}}"#));
+            guest.say(&format!(r#"{{"type":"join","room":"{room}","ref":"join {number}"}}"#));
+            guest.say(&format!(r#"{{"type":"leave","room":"{room}","ref":{number}}}"#));
             (under_way, number) = (under_way + 1, number + 1);
         }
         match guest.connection.receive(Duration::from_millis(100)) {
             Ok(Incoming::Text(text)) => {
                 let frame: Value = serde_json::from_str(&text).unwrap();
                 let code = frame["code"].as_str().unwrap_or_default();
-                // A leave without a `ref` is told by its room alone.
+                // The answer to a leave: what it left is done with.
                 under_way -= usize::from(frame["ref"].is_number());
                 match frame["type"].as_str().unwrap() {
                     "joined" => told.joined += 1,

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::connection::RawConnection;
-use super::victim::{Kind, Notes};
+use super::watched::{Kind, Notes};
 
 /// How long one check may take; then it counts as refused.
 const PATIENCE: Duration = Duration::from_secs(10);
