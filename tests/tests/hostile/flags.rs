@@ -10,8 +10,10 @@ pub(crate) const SESSIONS_PER_ADDRESS: &str = "--sessions-per-address";
 pub(crate) const HTTP_CONNECTIONS_PER_ADDRESS: &str = "--http-connections-per-address";
 /// Connections without a session, all together.
 pub(crate) const HTTP_CONNECTIONS: &str = "--http-connections";
-/// Joins and leaves a second of one session.
+/// Joins a second of one session.
 pub(crate) const JOINS_PER_SECOND: &str = "--joins-per-second";
+/// Joins a second of one session that open a room.
+pub(crate) const OPENS_PER_SECOND: &str = "--opens-per-second";
 /// `history` requests a second of one session.
 pub(crate) const HISTORIES_PER_SECOND: &str = "--histories-per-second";
 /// Publishes a second of one session.

@@ -93,7 +93,8 @@ impl Guest {
     /// Publishes that many messages of that many bytes, a portion at a time, and waits until all are acknowledged.
     pub(crate) fn fill(&mut self, room: &str, messages: usize, bytes: usize) {
         let body = format!("\"{}\"", "x".repeat(bytes.saturating_sub(2)));
-        let ids: Vec<String> = (0..messages).map(|number| format!("fill-{number}")).collect();
+        let name = format!("{:x}", fastrand::u64(..));
+        let ids: Vec<String> = (0..messages).map(|number| format!("{name}-{number}")).collect();
         for portion in ids.chunks(100) {
             for id in portion {
                 self.say(&publish(room, id, &body));

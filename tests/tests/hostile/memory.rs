@@ -76,7 +76,8 @@ async fn members_that_never_read_are_given_up_and_told_to_resume_when_they_read_
     while arena.node.sessions().await > 2 {
         publisher.fill("loud", 20, 15_000);
         portions += 1;
-        assert!(portions < 60 && began.elapsed() < Duration::from_secs(20), "members that never read are still there");
+        let (open, waited) = (arena.node.sessions().await, began.elapsed());
+        assert!(waited < Duration::from_secs(30), "{open} are still there after {portions} portions and {waited:?}");
     }
     let mut told = 0;
     for member in &mut members {
