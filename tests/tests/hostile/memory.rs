@@ -71,13 +71,9 @@ async fn members_that_never_read_are_given_up_and_told_to_resume_when_they_read_
     publisher.join("loud");
     let victim = Victim::start(&arena.victim()).unwrap();
     let began = Instant::now();
-    // Until nobody but the victim and the publisher is there: outboxes and the kernel's buffers are full by then.
-    let mut portions = 0;
-    while arena.node.sessions().await > 2 {
+    // More than an outbox and the kernel's buffers hold.
+    for _ in 0..27 {
         publisher.fill("loud", 20, 15_000);
-        portions += 1;
-        let (open, waited) = (arena.node.sessions().await, began.elapsed());
-        assert!(waited < Duration::from_secs(30), "{open} are still there after {portions} portions and {waited:?}");
     }
     let mut told = 0;
     for member in &mut members {
@@ -91,7 +87,7 @@ async fn members_that_never_read_are_given_up_and_told_to_resume_when_they_read_
         }
     }
     eprintln!("{told} of {MEMBERS} were told, after {:?}", began.elapsed());
-    assert!(told > 0, "members that read again at once learn why");
+    assert!(told * 10 >= MEMBERS * 9, "members that read again soon learn why: {told}");
     let watched = victim.finish();
     assert!(watched.faults.is_empty() && watched.unanswered == 0, "{watched}");
     arena.close().await;

@@ -11,7 +11,10 @@ use crate::flags::{HISTORIES_PER_SECOND, PUBLISHES_PER_SECOND};
 use crate::guest::Guest;
 
 /// Messages of a room, and how many of them a node keeps in memory: what is before those is read from the log.
-const MESSAGES: usize = 1_300;
+const MESSAGES: usize = 1_200;
+const BODY: usize = 1_000;
+/// Of these, so many that were not kept are asked for at a time.
+const ASKED: usize = 199;
 const ATTACKERS: usize = 4;
 const TIME: Duration = Duration::from_secs(3);
 
@@ -21,13 +24,13 @@ fn deep_room(address: SocketAddr) -> (Guest, Value) {
     guest.join("deep");
     guest.say(&crate::guest::publish("deep", "first", "1"));
     let first = guest.hear_until("the first message", |frame| frame["type"] == "reset");
-    guest.fill("deep", MESSAGES, 300);
+    guest.fill("deep", MESSAGES, BODY);
     (guest, first["position"]["epoch"].clone())
 }
 
 /// A request that is answered from the log.
 fn behind_memory(reference: u64) -> String {
-    format!(r#"{{"type":"history","room":"deep","before":120,"limit":100,"ref":{reference}}}"#)
+    format!(r#"{{"type":"history","room":"deep","before":200,"limit":{ASKED},"ref":{reference}}}"#)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -43,7 +46,7 @@ async fn a_session_reads_the_log_no_faster_than_its_rate_and_is_told() {
         let answer = guest.hear_until("its answer", |frame| frame["ref"] == number);
         match (answer["type"].as_str(), answer["code"].as_str()) {
             (Some("history"), _) => {
-                assert_eq!(answer["messages"].as_array().unwrap().len(), 100);
+                assert_eq!(answer["messages"].as_array().unwrap().len(), ASKED);
                 got += 1;
             }
             (_, Some("rate_limited")) => limited += 1,
