@@ -23,6 +23,7 @@ mod joins;
 mod memory;
 mod names;
 mod origins;
+mod page;
 mod reads;
 mod rooms;
 mod users;
