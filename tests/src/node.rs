@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::process::{Finished, Process};
+use crate::process::{self, Finished, Process};
 use crate::stack::{Stack, ws};
 use crate::{PATIENCE, http, ports};
 
@@ -27,6 +27,40 @@ impl Node {
         for _ in 0..ATTEMPTS {
             let port = ports::free(1);
             let process = Self::launch(stack, port, flags);
+            if let Some(node) = (Self { process, port }).ready().await {
+                return node;
+            }
+        }
+        panic!("no free port in {ATTEMPTS} attempts");
+    }
+
+    /// Starts a node with the rates that it is shipped with, where [`Self::start`] lifts those of sessions.
+    ///
+    /// # Panics
+    /// When it does not become ready.
+    pub async fn start_as_shipped(stack: &Stack, flags: &[&str]) -> Self {
+        Self::start_shipped(stack, &process::program("ws-server"), &[], flags).await
+    }
+
+    /// The same with as many open files, and no more.
+    ///
+    /// # Panics
+    /// When it does not become ready.
+    pub async fn start_with_files(stack: &Stack, files: u16, flags: &[&str]) -> Self {
+        let script = format!("ulimit -n {files} && exec \"$0\" \"$@\"");
+        let program = process::program("ws-server");
+        let shell = ["-c", &script, &program.to_string_lossy()];
+        Self::start_shipped(stack, Path::new("/bin/sh"), &shell, flags).await
+    }
+
+    /// The program becomes the node at the end: the process is the same.
+    async fn start_shipped(stack: &Stack, program: &Path, first: &[&str], flags: &[&str]) -> Self {
+        for _ in 0..ATTEMPTS {
+            let port = ports::free(1);
+            let mut arguments: Vec<String> = first.iter().map(|&argument| argument.to_owned()).collect();
+            arguments.extend(without_rates(Self::all_arguments(stack, port, &[])));
+            arguments.extend(flags.iter().map(|&flag| flag.to_owned()));
+            let process = Process::start_at(program, &arguments, &Self::environment(stack));
             if let Some(node) = (Self { process, port }).ready().await {
                 return node;
             }
@@ -249,4 +283,15 @@ impl Node {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
+}
+
+/// Leaves out every flag of a rate, with its value.
+fn without_rates(arguments: Vec<String>) -> impl Iterator<Item = String> {
+    let mut skip = false;
+    arguments.into_iter().filter(move |argument| {
+        let rate = argument.ends_with("-per-second") || argument.ends_with("-rates");
+        let left_out = rate || skip;
+        skip = rate;
+        !left_out
+    })
 }

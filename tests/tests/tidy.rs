@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 const MAX_LINES: usize = 500;
 
 /// A crate's folder, and what its dependencies may not be.
-const RULES: [(&str, &[&str]); 11] = [
+const RULES: [(&str, &[&str]); 12] = [
     ("crates/protocol", &["tokio", "axum", "aws-", "room-core", "client", "ws-server", "local-stack"]),
     ("crates/websocket", &["tokio", "axum", "aws-", "protocol", "room-core", "client", "ws-server", "local-stack"]),
     ("crates/sns-message", &["tokio", "axum", "aws-", "protocol", "room-core", "client", "ws-server", "local-stack"]),
@@ -23,6 +23,8 @@ const RULES: [(&str, &[&str]); 11] = [
     ("crates/local-stack", &["tests", "client"]),
     ("crates/load-generator", &["room-core", "axum", "aws-", "ws-server", "local-stack", "stream-publisher", "tests"]),
     ("crates/simulator", &["tokio", "axum", "aws-", "ws-server", "local-stack", "stream-publisher", "tests"]),
+    // It starts a node in its process, which fuzz-targets must not.
+    ("crates/fuzz-sessions", &["axum", "aws-", "room-core", "local-stack", "stream-publisher", "tests"]),
     ("crates/fuzz-targets", &["tokio", "axum", "aws-", "ws-server", "local-stack", "stream-publisher", "tests"]),
 ];
 

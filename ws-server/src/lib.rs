@@ -10,6 +10,8 @@ pub mod config;
 pub mod connection;
 mod health;
 pub mod health_check;
+#[doc(hidden)]
+pub mod in_process;
 pub mod lease;
 pub mod link;
 mod listener;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::attack::{AttackArguments, AttackPlan};
 use crate::plan::{Away, Pace, Plan, Recorded, Traffic};
 use crate::trace::Trace;
 
@@ -131,6 +132,8 @@ enum Profile {
         #[arg(long, default_value_t = 0, value_name = "N")]
         rooms: usize,
     },
+    /// What hostile clients send, to a deployment of your own, and a victim beside them; ends with 1 when the judge objects
+    Attack(AttackArguments),
 }
 
 #[derive(Debug, Args)]
@@ -150,6 +153,15 @@ impl Messages {
 }
 
 impl Cli {
+    /// What the attack is to be; `None`: another profile. `Err` says in one line what it lacks.
+    pub(crate) fn attack(&self) -> Option<Result<AttackPlan, String>> {
+        let Target { urls, seconds, pids, .. } = &self.target;
+        match &self.profile {
+            Profile::Attack(arguments) => Some(arguments.plan(urls, *seconds, pids)),
+            _ => None,
+        }
+    }
+
     /// What the run is to be; `Err` says in one line what it lacks.
     pub(crate) fn plan(&self) -> Result<Plan, String> {
         let Target { urls, pids, sources, connect_rate, seconds, patience, rooms_named, lean, threads, .. } =
@@ -209,6 +221,7 @@ impl Profile {
                 let traffic = Some(Traffic { publishers: rooms, pace, bytes: 0 });
                 Plan { profile: "trace", clients: *clients, rooms, traffic, ..plan }
             }
+            Self::Attack(_) => return Err("an attack has no plan of a load".to_owned()),
             Self::Idle { clients, rooms } => Plan { profile: "idle", clients: *clients, rooms: *rooms, ..plan },
         })
     }

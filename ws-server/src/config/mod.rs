@@ -3,6 +3,8 @@
 mod aws;
 mod clients;
 mod limits;
+#[cfg(test)]
+mod limits_page_tests;
 mod link;
 mod memory;
 mod network;

@@ -1,7 +1,7 @@
-//! The message log in memory, for tests. It passes the same suite as the DynamoDB adapter.
+//! The message log in memory, for tests and for the fuzzer of sessions. It passes the same suite as the DynamoDB adapter.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
@@ -26,13 +26,19 @@ struct Room {
 }
 
 impl MemoryLog {
+    /// Forgets everything now.
+    pub(crate) fn forget(&self) {
+        self.rooms.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     /// Puts a segment into the log whatever it is and whatever is there.
+    #[cfg(test)]
     pub(crate) fn plant(&self, stored: &StoredSegment) {
         self.room(&stored.segment.room, |room| room.segments.insert(stored.segment.seq, stored.clone()));
     }
 
     fn room<T>(&self, name: &RoomName, act: impl FnOnce(&mut Room) -> T) -> T {
-        act(self.rooms.lock().unwrap().entry(name.clone()).or_default())
+        act(self.rooms.lock().unwrap_or_else(PoisonError::into_inner).entry(name.clone()).or_default())
     }
 }
 

@@ -14,7 +14,6 @@ mod timeouts;
 pub(crate) mod contract;
 #[cfg(test)]
 mod dynamodb_tests;
-#[cfg(test)]
 pub(crate) mod memory;
 #[cfg(test)]
 pub(crate) mod scripted_server;

@@ -25,10 +25,15 @@ pub(crate) enum Refusal {
     NoUpgrade(&'static str),
 }
 
+/// What a server answers to a key (RFC 6455, 4.2.2).
+pub(crate) fn accept_of(key: &str) -> String {
+    STANDARD.encode(Sha1::digest(format!("{key}{GUID}").as_bytes()))
+}
+
 impl Handshake {
     pub(crate) fn new(random: u128) -> Self {
         let key = STANDARD.encode(random.to_be_bytes());
-        let accept = STANDARD.encode(Sha1::digest(format!("{key}{GUID}").as_bytes()));
+        let accept = accept_of(&key);
         Self { key, accept }
     }
 

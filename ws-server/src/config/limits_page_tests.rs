@@ -1,0 +1,24 @@
+//! docs/operations/limits.md has every limit.
+
+use clap::CommandFactory;
+
+use super::Config;
+
+/// Headings of the help whose flags are limits.
+const HEADINGS: [&str; 3] = ["Limits", "Rates", "HTTP"];
+
+#[test]
+fn the_page_of_limits_names_every_flag_that_is_one() {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/operations/limits.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let mut limits = 0;
+    for argument in Config::command().get_arguments() {
+        if !argument.get_help_heading().is_some_and(|heading| HEADINGS.contains(&heading)) {
+            continue;
+        }
+        let row = format!("\n| `--{}` |", argument.get_long().unwrap());
+        assert!(page.contains(&row), "docs/operations/limits.md has no row for --{}", argument.get_long().unwrap());
+        limits += 1;
+    }
+    assert!(limits > 15, "{limits} limits: the headings of the help have changed");
+}
