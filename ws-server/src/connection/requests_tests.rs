@@ -37,6 +37,7 @@ impl World {
             id: SessionId::from_random(1),
             user: UserId::new("ada").unwrap(),
             name: DisplayName::new("Ada").unwrap(),
+            address: std::net::Ipv4Addr::LOCALHOST.into(),
             outbox: Outbox::of_nobody(1 << 20),
         });
         let requests = Requests::new(Arc::clone(&session), Arc::clone(&connections));

@@ -43,6 +43,7 @@ impl Audience {
                 id: SessionId::from_random(number as u64),
                 user: UserId::new("ada").expect("a plain name"),
                 name: DisplayName::new("Ada").expect("a plain name"),
+                address: std::net::Ipv4Addr::LOCALHOST.into(),
                 outbox: Outbox::new(OUTBOX_BYTES, Address::new(mailbox, Token(number))),
             }));
         }

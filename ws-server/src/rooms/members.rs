@@ -1,4 +1,5 @@
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use protocol::{
@@ -16,6 +17,8 @@ pub struct Session {
     pub user: UserId,
     /// What they are called.
     pub name: DisplayName,
+    /// Where the client is: its own address, or what trusted proxies say of it.
+    pub address: IpAddr,
     /// Where frames for it go.
     pub outbox: Outbox,
 }
@@ -128,6 +131,7 @@ mod tests {
             id: SessionId::from_random(number),
             user: UserId::new("u").unwrap(),
             name: DisplayName::new("u").unwrap(),
+            address: std::net::Ipv4Addr::LOCALHOST.into(),
             outbox: Outbox::of_nobody(100),
         })
     }

@@ -54,6 +54,7 @@ impl Client {
             id: SessionId::from_random(number),
             user: UserId::new(&user).unwrap(),
             name: DisplayName::new(&user).unwrap(),
+            address: std::net::Ipv4Addr::LOCALHOST.into(),
             outbox: Outbox::of_nobody(outbox),
         };
         Self { rooms: rooms.clone(), session: Arc::new(session) }
@@ -61,9 +62,9 @@ impl Client {
 
     /// Another session of the same user.
     pub(super) fn another_tab(&self, number: u64) -> Self {
-        let Session { user, name, .. } = &*self.session;
+        let Session { user, name, address, .. } = &*self.session;
         let (id, outbox) = (SessionId::from_random(number), Outbox::of_nobody(1 << 20));
-        let session = Session { id, user: user.clone(), name: name.clone(), outbox };
+        let session = Session { id, user: user.clone(), name: name.clone(), address: *address, outbox };
         Self { rooms: self.rooms.clone(), session: Arc::new(session) }
     }
 

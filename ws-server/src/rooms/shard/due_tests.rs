@@ -12,7 +12,8 @@ use crate::message_log::MessageLog;
 
 fn ada() -> Arc<Session> {
     let (user, name) = (UserId::new("ada").unwrap(), DisplayName::new("Ada").unwrap());
-    Arc::new(Session { id: SessionId::from_random(1), user, name, outbox: Outbox::of_nobody(1 << 20) })
+    let address = std::net::Ipv4Addr::LOCALHOST.into();
+    Arc::new(Session { id: SessionId::from_random(1), user, name, address, outbox: Outbox::of_nobody(1 << 20) })
 }
 
 fn shard(log: Arc<dyn MessageLog>) -> Shard {
