@@ -1,9 +1,11 @@
 //! What a node is told at its start: flags, each with an environment variable.
 
 mod aws;
+mod clients;
 mod http;
 mod limits;
 mod link;
+mod memory;
 mod network;
 mod parse;
 #[cfg(test)]
@@ -15,6 +17,7 @@ use clap::Parser;
 
 pub use self::redis::{RedisConfig, RedisConfigError};
 pub use aws::AwsConfig;
+pub use clients::ClientsConfig;
 pub use http::{AllowedOrigins, HttpConfig, HttpLimits, Network, TrustedProxies};
 pub(crate) use limits::MAX_DRAIN_MS;
 pub use limits::{IoUring, Limits, LimitsConfig, LimitsError};

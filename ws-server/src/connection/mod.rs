@@ -49,6 +49,7 @@ pub(crate) use conflation::{EncodedSignal, Slot};
 pub(crate) use entrance::{Caller, WEBSOCKETS};
 pub(crate) use event_loop::{Listeners, Step};
 use event_loop::{LoopSettings, Loops};
+pub(crate) use frame::FRAME_BYTES;
 pub use frame::Frame;
 pub(crate) use handshake::is_host;
 pub use mailbox::Mailboxes;
@@ -71,6 +72,8 @@ pub struct Connections {
     /// The sessions: each has a token.
     pub(crate) sessions: TaskTracker,
     pub(crate) stats: ConnectionStats,
+    /// How the loops are reached.
+    pub(crate) mailboxes: Mailboxes,
     loops: Loops<Opening>,
     open: AtomicUsize,
     /// Sessions of each address, if that is limited.
@@ -96,6 +99,10 @@ pub(crate) struct ConnectionStats {
     pub(crate) publishes_limited: AtomicU64,
     /// Signals beyond a session's rate.
     pub(crate) signals_limited: AtomicU64,
+    /// Sessions that were closed because their clients read too slowly.
+    pub(crate) slow: AtomicU64,
+    /// Sessions that were closed because of frames without text.
+    pub(crate) floods: AtomicU64,
 }
 
 impl Connections {
@@ -110,6 +117,8 @@ impl Connections {
             max_message: limits.max_frame,
             deflate_above: limits.deflate_above,
             io_uring: limits.io_uring,
+            control_frames: limits.control_frames_per_second,
+            outbox_total: limits.outbox_total_bytes,
         };
         Ok(Arc::new(Self {
             node,
@@ -118,6 +127,7 @@ impl Connections {
             draining: CancellationToken::new(),
             sessions: TaskTracker::new(),
             stats: ConnectionStats::default(),
+            mailboxes: mailboxes.clone(),
             loops: Loops::start::<Visit>(mailboxes, settings)?,
             open: AtomicUsize::new(0),
             addresses: Mutex::default(),
