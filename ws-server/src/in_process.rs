@@ -10,7 +10,7 @@ use protocol::NodeId;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
-use crate::connection::{Connections, Mailboxes};
+use crate::connection::{Connections, Mailboxes, Pool};
 use crate::link::NoPeers;
 use crate::listener::{Bounds, serve_callers};
 use crate::message_log::MessageLog;
@@ -48,8 +48,10 @@ impl InProcessNode {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
-        let bounds = Bounds { connections: CONNECTIONS, first_head: FIRST_HEAD, next_head: FIRST_HEAD };
-        let callers = connections.listen(listener, bounds.connections, bounds.first_head);
+        let within = FIRST_HEAD;
+        let bounds = Bounds { connections: CONNECTIONS, first_head: within, next_head: within, write_within: within };
+        let pool_of = Arc::new(|_: &str| Pool::General);
+        let callers = connections.listen(listener, bounds.connections, bounds.first_head, pool_of);
         tokio::spawn(serve_callers(callers, Router::new(), bounds, CancellationToken::new()));
         Ok(Self { address, connections, log })
     }

@@ -1,6 +1,11 @@
-//! Serves HTTP/1.1 on a port within bounds: so many connections, and none that keeps its request to itself.
+//! Serves HTTP/1.1 on a port within bounds: a number of connections, and times in which each must ask and read.
 //!
 //! A connection that becomes a WebSocket leaves this count: sessions have a limit of their own.
+
+mod line;
+mod own_answer;
+#[cfg(test)]
+mod tests;
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -9,39 +14,56 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::{Request, Response};
+use axum::http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version, header};
+use axum::response::IntoResponse;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::UnboundedReceiver;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
-use crate::connection::Caller;
+use crate::connection::{Caller, Place, PlaceStats, Places, Pool, PoolSizes, is_host};
+pub(crate) use line::Line;
+use line::Shared;
 
-/// Bytes that a connection reads ahead, and of a request's head.
-const READ_BUFFER: usize = 64 * 1024;
+/// Bytes of a request's head, and what a connection reads ahead.
+pub(crate) const MAX_HEAD: usize = 32 * 1024;
 /// After an accept that failed, for want of file descriptors most likely.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(50);
 
 /// Bounds of a port.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Bounds {
-    /// Connections at a time; more are closed at once.
+    /// Connections at a time. Beyond them the one that has waited longest for a request goes, or the new one.
     pub(crate) connections: usize,
     /// From a connection's beginning to the end of its first request's head.
     pub(crate) first_head: Duration,
     /// For the head of each request, the wait for it included: so this is also how long a connection may be idle.
     pub(crate) next_head: Duration,
+    /// How long the write of a response may wait without moving.
+    pub(crate) write_within: Duration,
+}
+
+#[cfg(test)]
+impl Bounds {
+    /// The same time for everything.
+    pub(crate) fn all_within(connections: usize, within: Duration) -> Self {
+        Self { connections, first_head: within, next_head: within, write_within: within }
+    }
 }
 
 /// What answers the requests of a port.
 pub(crate) trait Routes: Clone + Send + Sync + 'static {
     fn answer(&self, request: Request<Incoming>) -> impl Future<Output = Response<Body>> + Send;
+
+    /// The pool whose places requests for this path take.
+    fn pool(&self, _path: &str) -> Pool {
+        Pool::General
+    }
 }
 
 impl Routes for Router {
@@ -52,7 +74,7 @@ impl Routes for Router {
 }
 
 /// Serves until told to stop; then every connection that is no WebSocket is closed. `refused` is called for each one
-/// that finds no place.
+/// that finds no place, or loses it to another.
 pub(crate) async fn serve(
     listener: TcpListener,
     routes: impl Routes,
@@ -60,25 +82,27 @@ pub(crate) async fn serve(
     refused: impl Fn(),
     stop: CancellationToken,
 ) {
-    let places = Arc::new(Semaphore::new(bounds.connections));
+    let places = Places::new(PoolSizes::of_private(bounds.connections), 0, Arc::<PlaceStats>::default());
     loop {
         let accepted = tokio::select! {
             () = stop.cancelled() => return,
             accepted = listener.accept() => accepted,
         };
-        let Ok((socket, _)) = accepted else {
+        let Ok((socket, peer)) = accepted else {
             tokio::time::sleep(ACCEPT_AGAIN).await;
             continue;
         };
-        let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+        let taken = places.take(peer.ip(), false, Pool::General);
+        if taken.as_ref().is_none_or(|(_, evicted)| *evicted) {
             refused();
-            continue;
-        };
-        spawn(socket, place, &routes, bounds, &stop);
+        }
+        if let Some((place, _)) = taken {
+            spawn(socket, place, &routes, bounds, &stop);
+        }
     }
 }
 
-/// Serves the connections of a port that somebody else has, until told to stop: see [`Connections::listen`].
+/// Serves the connections of a port that the loops own, until told to stop: see [`Connections::listen`].
 ///
 /// [`Connections::listen`]: crate::connection::Connections::listen
 pub(crate) async fn serve_callers(
@@ -99,36 +123,34 @@ pub(crate) async fn serve_callers(
     }
 }
 
-fn spawn(
-    socket: TcpStream,
-    place: OwnedSemaphorePermit,
-    routes: &impl Routes,
-    bounds: Bounds,
-    stop: &CancellationToken,
-) {
-    let connection = serve_connection(socket, routes.clone(), bounds);
+fn spawn(socket: TcpStream, place: Arc<Place>, routes: &impl Routes, bounds: Bounds, stop: &CancellationToken) {
+    let connection = serve_connection(socket, place, routes.clone(), bounds);
     let stop = stop.clone();
-    tokio::spawn(async move {
-        stop.run_until_cancelled(connection).await;
-        drop(place);
-    });
+    tokio::spawn(async move { stop.run_until_cancelled(connection).await });
 }
 
-async fn serve_connection(socket: TcpStream, routes: impl Routes, bounds: Bounds) {
+async fn serve_connection(socket: TcpStream, place: Arc<Place>, routes: impl Routes, bounds: Bounds) {
     // Small frames leave at once: coalescing is done by the connections themselves.
     if let Err(error) = socket.set_nodelay(true) {
         tracing::debug!(%error, "no TCP_NODELAY");
     }
     let has_asked = AtomicBool::new(false);
+    let shared = Shared::new(place);
+    let line = Line::new(socket, Arc::clone(&shared), bounds.write_within);
     let service = service_fn(async |request: Request<Incoming>| {
         has_asked.store(true, Ordering::Relaxed);
-        Ok::<_, Infallible>(routes.answer(request).await)
+        let ends = shared.begin();
+        let mut response = answer(&routes, request, &shared.place).await;
+        let nosniff = HeaderValue::from_static("nosniff");
+        response.headers_mut().entry(header::X_CONTENT_TYPE_OPTIONS).or_insert(nosniff);
+        Ok::<_, Infallible>(response.map(ends))
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(bounds.next_head)
-        .max_buf_size(READ_BUFFER)
-        .serve_connection(TokioIo::new(socket), service)
+        .max_header_size(MAX_HEAD)
+        .max_buf_size(MAX_HEAD)
+        .serve_connection(TokioIo::new(line), service)
         .with_upgrades();
     tokio::pin!(connection);
     let served = match timeout(bounds.first_head, connection.as_mut()).await {
@@ -141,114 +163,23 @@ async fn serve_connection(socket: TcpStream, routes: impl Routes, bounds: Bounds
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use std::net::SocketAddr;
-    use std::sync::atomic::AtomicUsize;
-    use std::time::Instant;
-
-    use axum::routing::get;
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-
-    use super::*;
-
-    const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n";
-    const PATIENCE: Duration = Duration::from_secs(20);
-
-    struct Port {
-        address: SocketAddr,
-        refused: Arc<AtomicUsize>,
-        stop: CancellationToken,
+async fn answer(routes: &impl Routes, mut request: Request<Incoming>, place: &Arc<Place>) -> Response<Body> {
+    if !place.ask(routes.pool(request.uri().path())) {
+        return closing(StatusCode::SERVICE_UNAVAILABLE, "the node has as many connections as it takes\n");
     }
-
-    impl Port {
-        async fn open(bounds: Bounds) -> Self {
-            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-            let address = listener.local_addr().unwrap();
-            let (refused, stop) = (Arc::<AtomicUsize>::default(), CancellationToken::new());
-            let counted = Arc::clone(&refused);
-            let count = move || _ = counted.fetch_add(1, Ordering::SeqCst);
-            let routes = Router::new().route("/", get(|| async { "hello" }));
-            tokio::spawn(serve(listener, routes, bounds, count, stop.clone()));
-            Self { address, refused, stop }
-        }
-
-        async fn connect(&self) -> TcpStream {
-            TcpStream::connect(self.address).await.unwrap()
-        }
+    if request.version() == Version::HTTP_11 && !has_one_host(request.headers()) {
+        return closing(StatusCode::BAD_REQUEST, "a request has one Host header\n");
     }
+    request.extensions_mut().insert(Arc::clone(place));
+    routes.answer(request).await
+}
 
-    fn bounds() -> Bounds {
-        Bounds { connections: 8, first_head: Duration::from_millis(300), next_head: Duration::from_secs(60) }
-    }
+/// RFC 9112, 3.2.
+fn has_one_host(headers: &HeaderMap) -> bool {
+    let mut hosts = headers.get_all(header::HOST).iter();
+    hosts.next().is_some_and(is_host) && hosts.next().is_none()
+}
 
-    async fn ask(socket: &mut TcpStream) -> String {
-        socket.write_all(REQUEST).await.unwrap();
-        let mut answer = Vec::new();
-        while !answer.ends_with(b"hello") {
-            assert!(timeout(PATIENCE, socket.read_buf(&mut answer)).await.unwrap().unwrap() > 0, "it was closed");
-        }
-        String::from_utf8(answer).unwrap()
-    }
-
-    /// Waits until the other side has closed it.
-    async fn closed(socket: &mut TcpStream) {
-        let mut rest = Vec::new();
-        let _ = timeout(PATIENCE, socket.read_to_end(&mut rest)).await.expect("it is closed in time");
-    }
-
-    #[tokio::test]
-    async fn who_sends_no_whole_head_in_time_is_closed() {
-        let port = Port::open(bounds()).await;
-        let (mut silent, mut dripping) = (port.connect().await, port.connect().await);
-        let began = Instant::now();
-        let drip = async {
-            // A byte now and then does not buy time.
-            while dripping.write_all(b"G").await.is_ok() && began.elapsed() < PATIENCE {
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-        };
-        tokio::join!(drip, closed(&mut silent));
-        assert!(began.elapsed() >= bounds().first_head && began.elapsed() < PATIENCE);
-    }
-
-    #[tokio::test]
-    async fn who_has_asked_once_may_rest_longer() {
-        let port = Port::open(bounds()).await;
-        let mut socket = port.connect().await;
-        assert!(ask(&mut socket).await.starts_with("HTTP/1.1 200"));
-        tokio::time::sleep(2 * bounds().first_head).await;
-        assert!(ask(&mut socket).await.starts_with("HTTP/1.1 200"));
-        port.stop.cancel();
-        closed(&mut socket).await;
-    }
-
-    #[tokio::test]
-    async fn idle_connections_end_too() {
-        let port = Port::open(Bounds { next_head: Duration::from_millis(400), ..bounds() }).await;
-        let mut socket = port.connect().await;
-        ask(&mut socket).await;
-        closed(&mut socket).await;
-    }
-
-    #[tokio::test]
-    async fn beyond_the_limit_connections_are_closed_and_counted() {
-        let port = Port::open(Bounds { connections: 2, ..bounds() }).await;
-        let (mut one, mut two) = (port.connect().await, port.connect().await);
-        ask(&mut one).await;
-        ask(&mut two).await;
-        closed(&mut port.connect().await).await;
-        assert_eq!(port.refused.load(Ordering::SeqCst), 1);
-        drop(one);
-        let served = async {
-            loop {
-                let mut socket = port.connect().await;
-                let _ = socket.write_all(REQUEST).await;
-                if socket.read_u8().await.is_ok() {
-                    return;
-                }
-            }
-        };
-        timeout(PATIENCE, served).await.expect("a place that was left is given to others");
-    }
+fn closing(status: StatusCode, text: &'static str) -> Response<Body> {
+    (status, [(header::CONNECTION, "close")], text).into_response()
 }

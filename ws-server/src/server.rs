@@ -85,6 +85,7 @@ pub async fn start(config: Config, aws: SdkConfig) -> Result<Server, StartError>
     });
     let endpoint = Arc::new(endpoint);
 
+    let limits = open_files::fit(limits, mailboxes.iter().count());
     let connections = Connections::new(node.clone(), rooms.clone(), limits, &mailboxes).map_err(StartError::Loops)?;
     let readiness = Readiness::new(Arc::clone(&chain), Arc::clone(&log_stats), connections.draining.clone());
     let readiness = Arc::new(readiness.with_accelerator(others.accelerator.clone()));
@@ -99,7 +100,6 @@ pub async fn start(config: Config, aws: SdkConfig) -> Result<Server, StartError>
         instruments: Arc::clone(&instruments),
         info,
     };
-    open_files::raise_limit(connections.limits.sessions);
     let serving = ports.serve(routed, &connections)?;
 
     let unsubscribe = CancellationToken::new();

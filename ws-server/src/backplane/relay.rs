@@ -122,6 +122,11 @@ pub(crate) async fn relay_post(
 }
 
 impl Relay {
+    /// Whether a node of this deployment made a path: only SNS knows such paths.
+    pub(crate) fn is_at(&self, path: &str) -> bool {
+        path.starts_with(ENDPOINT_PATH) && relayed_node(&self.keys, path).is_some()
+    }
+
     async fn pass_on(&self, node: &NodeId, address: &str, body: Bytes) -> Outcome {
         if *node == self.node {
             if address != &*self.address {

@@ -5,6 +5,7 @@ use protocol::{
 use room_core::{AppendLimits, RoomLimits, TimelineLimits};
 
 use super::ClientsConfig;
+use super::http::{HttpConfig, HttpLimits};
 use super::rates::{Rates, RatesConfig};
 
 /// A live member must have room for two of the largest segments, encoded as frames.
@@ -74,6 +75,9 @@ pub struct LimitsConfig {
     /// Milliseconds that a missing message is waited for before the log is read
     #[arg(long, env = "ROOMCAST_GAP_MS", default_value_t = 150, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..=60_000))]
     pub gap_ms: u64,
+    /// The public port.
+    #[command(flatten)]
+    pub http: HttpConfig,
     /// What clients may cost the node.
     #[command(flatten)]
     pub clients: ClientsConfig,
@@ -153,6 +157,8 @@ pub struct Limits {
     pub signal_origins: usize,
     /// Milliseconds within which a member that fell behind must read something.
     pub catch_up_ms: u64,
+    /// What the public port takes.
+    pub http: HttpLimits,
     append: AppendLimits,
     timeline: TimelineLimits,
 }
@@ -163,6 +169,9 @@ pub enum LimitsError {
     /// The largest message does not fit a segment twice.
     #[error("--max-body {0} is more than half a segment of {MAX_SEGMENT_BYTES} bytes less its overhead")]
     Body(usize),
+    /// One address may have more than there is.
+    #[error("{0} is more than {1}, which counts for all addresses together")]
+    Address(&'static str, &'static str),
     /// All outboxes together are smaller than one.
     #[error("--outbox-total-bytes {0} is less than --outbox-bytes {1}")]
     OutboxTotal(u64, u64),
@@ -217,6 +226,7 @@ impl LimitsConfig {
             signal_ms: 10_000,
             signal_origins: 1_024,
             catch_up_ms: 10_000,
+            http: self.http.limits(self.sessions, self.http_connections)?,
             append: AppendLimits {
                 queue_messages: queue,
                 retention_secs: (self.retention_hours * 3600).max(MIN_RETENTION_SECS),

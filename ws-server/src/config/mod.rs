@@ -2,6 +2,7 @@
 
 mod aws;
 mod clients;
+mod http;
 mod limits;
 #[cfg(test)]
 mod limits_page_tests;
@@ -20,6 +21,7 @@ use clap::Parser;
 pub use self::redis::{RedisConfig, RedisConfigError};
 pub use aws::AwsConfig;
 pub use clients::ClientsConfig;
+pub use http::{AllowedOrigins, HttpConfig, HttpLimits, Network, TrustedProxies};
 pub(crate) use limits::MAX_DRAIN_MS;
 pub use limits::{IoUring, Limits, LimitsConfig, LimitsError};
 pub use link::{LinkConfig, LinkConfigError, LinkMode, PeerHints};
@@ -148,7 +150,13 @@ mod tests {
 
     #[test]
     fn limits_that_do_not_go_together_are_refused() {
-        for extra in [&["--max-body", "65537"][..], &["--outbox-bytes", "1000"], &["--retention-hours", "23"]] {
+        for extra in [
+            &["--max-body", "65537"][..],
+            &["--outbox-bytes", "1000"],
+            &["--retention-hours", "23"],
+            &["--sessions", "10", "--sessions-per-address", "11"],
+            &["--http-connections", "16", "--http-connections-per-address", "17"],
+        ] {
             assert!(parse(extra).is_err() || parse(extra).unwrap().limits.limits().is_err(), "{extra:?}");
         }
     }

@@ -20,10 +20,11 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::event_loop::{Conversation, LoopSettings, Loops};
-use super::handshake::Handshake;
+use super::handshake::{Handshake, Rules};
 use super::mailbox::Address;
 use super::upgrade::hand_over;
 use super::{Frame, Mailboxes, Outbox};
+use crate::config::AllowedOrigins;
 use crate::listener::{Bounds, serve};
 
 /// The longest message of the cases is 16 MiB.
@@ -70,7 +71,10 @@ impl Conversation for Echo {
 }
 
 async fn upgrade(State(loops): State<Arc<Loops<()>>>, mut request: Request) -> Response<Body> {
-    let handshake = Handshake::of(request.method(), request.headers(), true).unwrap();
+    let handshake = {
+        let rules = Rules { deflate: true, origins: &AllowedOrigins::ALL };
+        Handshake::of(request.method(), request.version(), request.headers(), rules).unwrap()
+    };
     let upgrading = request.extensions_mut().remove::<OnUpgrade>().unwrap();
     let response = handshake.response();
     tokio::spawn(async move { hand_over(&loops, upgrading.await.unwrap(), handshake.deflate_window, ()) });
@@ -125,7 +129,7 @@ async fn echo() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let routes = Router::new().route("/", get(upgrade)).fallback(get(upgrade)).with_state(loops);
-    let bounds = Bounds { connections: 100, first_head: Duration::from_secs(10), next_head: Duration::from_secs(10) };
+    let bounds = Bounds::all_within(100, Duration::from_secs(10));
     tokio::spawn(serve(listener, routes, bounds, || (), CancellationToken::new()));
     address
 }

@@ -11,7 +11,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::{Connections, Mailboxes};
+use super::{Connections, Mailboxes, Pool};
 use crate::config::Config;
 use crate::link::NoPeers;
 use crate::listener::{Bounds, serve_callers};
@@ -30,8 +30,8 @@ async fn node(extra: &[&str]) -> (std::net::SocketAddr, Arc<Connections>) {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     listener.set_nonblocking(true).unwrap();
     let address = listener.local_addr().unwrap();
-    let bounds = Bounds { connections: 1_000, first_head: Duration::from_secs(10), next_head: Duration::from_secs(10) };
-    let callers = connections.listen(listener, bounds.connections, bounds.first_head);
+    let bounds = Bounds::all_within(1_000, Duration::from_secs(10));
+    let callers = connections.listen(listener, bounds.connections, bounds.first_head, Arc::new(|_| Pool::General));
     tokio::spawn(serve_callers(callers, Router::new(), bounds, CancellationToken::new()));
     (address, connections)
 }

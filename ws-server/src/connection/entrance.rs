@@ -1,21 +1,20 @@
 //! The public port: who asks for a WebSocket is answered by the loop that reads the request. Everything else is HTTP and
 //! goes to the router; so does a request for a WebSocket that is not whole when it comes, or not right.
 
-use std::net::TcpListener as StdListener;
+use std::net::{IpAddr, TcpListener as StdListener};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version, header};
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::Connections;
-use super::event_loop::{Doorkeeper, Opener, Port};
-use super::handshake::Handshake;
-use super::upgrade::opening;
+use super::event_loop::{Doorkeeper, Look, Opener, Port};
+use super::handshake::{Handshake, Rules};
+use super::upgrade::{Arriving, claims, opening};
 use super::visit::Opening;
-use crate::auth::Claims;
+use super::{Connections, Place, Places, Pool};
 use crate::backplane::count;
+use crate::listener::MAX_HEAD;
 
 /// The path at which WebSockets are.
 pub(crate) const WEBSOCKETS: &str = "/ws";
@@ -28,73 +27,97 @@ pub(crate) struct Caller {
     /// Nothing has been read of it.
     pub(crate) socket: std::net::TcpStream,
     /// Its place among the connections that are no sessions.
-    pub(crate) place: OwnedSemaphorePermit,
+    pub(crate) place: Arc<Place>,
     /// When it was accepted.
     pub(crate) since: Instant,
 }
 
-/// Judges those who come.
+/// Tells the pool whose places requests for a path take.
+pub(crate) type PoolOfPath = Arc<dyn Fn(&str) -> Pool + Send + Sync>;
+
+/// Judges new connections.
 struct Entrance {
     /// The loops know the entrance, and must not keep alive what owns them.
     connections: Weak<Connections>,
-    places: Arc<Semaphore>,
+    places: Arc<Places>,
+    pool_of: PoolOfPath,
     callers: UnboundedSender<Caller>,
 }
 
 impl Connections {
-    /// Takes WebSockets in from a port. Gives back all other connections of it, of which there are so many at a time at most, as
-    /// [`Connections::close_port`] ends it. `patience`: how long somebody may say nothing.
+    /// Takes WebSockets in from a port, until [`Connections::close_port`]. Gives back all other connections of it, at most
+    /// `most` at a time. `patience`: how long a new connection may send nothing.
     pub(crate) fn listen(
         self: &Arc<Self>,
         listener: StdListener,
         most: usize,
         patience: Duration,
+        pool_of: PoolOfPath,
     ) -> UnboundedReceiver<Caller> {
-        // Each caller has a place, and there are so many places.
+        // Each caller has a place, so the queue is bounded.
         let (callers, called) = mpsc::unbounded_channel();
-        let places = Arc::new(Semaphore::new(most));
-        let keeper = Arc::new(Entrance { connections: Arc::downgrade(self), places, callers });
+        let (http, stats) = (&self.limits.http, Arc::clone(&self.stats.places));
+        let places = Places::of_public(most, http.connections_per_address, http.request_bytes, stats);
+        let keeper = Arc::new(Entrance { connections: Arc::downgrade(self), places, pool_of, callers });
         self.loops.listen(Port { listener, keeper, patience });
         called
     }
 
-    /// Takes nobody in any more: the port is closed when this returns.
+    /// Takes no connection any more: the port is closed when this returns.
     pub(crate) async fn close_port(&self) {
         self.loops.close_port().await;
     }
 }
 
 impl Doorkeeper<Opening> for Entrance {
-    fn place(&self) -> Option<OwnedSemaphorePermit> {
-        let place = Arc::clone(&self.places).try_acquire_owned().ok();
-        if place.is_none()
-            && let Some(connections) = self.connections.upgrade()
-        {
-            count(&connections.stats.refused);
-        }
-        place
-    }
-
-    fn look(&self, bytes: &[u8]) -> Option<Opener<Opening>> {
+    fn place(&self, peer: IpAddr) -> Option<(Arc<Place>, bool)> {
         let connections = self.connections.upgrade()?;
-        let request = Request::read(bytes)?;
-        let deflate = connections.limits.deflate_above.is_some();
-        let handshake = Handshake::of(&Method::GET, &request.headers, deflate).ok()?;
-        let claims = Claims::from_query(request.uri.query());
-        let bearer = request.headers.contains_key(header::AUTHORIZATION) || handshake.bearer;
-        let admission = connections.admit();
-        Some(Opener {
-            request: request.bytes,
-            answer: handshake.answer(),
-            deflate_window: handshake.deflate_window,
-            opening: opening(&connections, claims, bearer, admission),
-        })
+        let is_proxy = connections.limits.http.proxies.contain(peer);
+        self.places.take(peer, is_proxy, Pool::Lobby)
     }
 
-    fn pass_on(&self, socket: std::net::TcpStream, place: OwnedSemaphorePermit, since: Instant) {
-        // Nobody listens any more: it is closed.
+    fn look(&self, bytes: &[u8], place: &Arc<Place>) -> Look<Opening> {
+        let Some(connections) = self.connections.upgrade() else { return Look::Close };
+        match open(&connections, bytes, place) {
+            Some(Opener { opening: Opening::Refusal(..), .. }) if !place.ask(Pool::General) => Look::Close,
+            Some(opener) => Look::Open(opener),
+            None if place.enter(pool_of(bytes, &self.pool_of)) => Look::PassOn,
+            None => Look::Close,
+        }
+    }
+
+    fn pass_on(&self, socket: std::net::TcpStream, place: Arc<Place>, since: Instant) {
+        // The port is closed, and so is the connection.
         let _ = self.callers.send(Caller { socket, place, since });
     }
+
+    fn note_no_file(&self) {
+        count(&self.places.stats.without_file);
+    }
+}
+
+/// `None`: it is no request for a WebSocket, or none that is whole and right. Then the router answers it.
+fn open(connections: &Arc<Connections>, bytes: &[u8], place: &Arc<Place>) -> Option<Opener<Opening>> {
+    let request = Request::read(bytes)?;
+    let Request { uri, headers, .. } = &request;
+    let deflate = connections.limits.deflate_above.is_some();
+    let rules = Rules { deflate, origins: &connections.limits.http.origins };
+    let handshake = Handshake::of(&Method::GET, Version::HTTP_11, headers, rules).ok()?;
+    let arriving = Arriving::new(connections, claims(uri), headers, handshake.bearer, Arc::clone(place));
+    Some(Opener {
+        request: request.bytes,
+        answer: handshake.answer(),
+        deflate_window: handshake.deflate_window,
+        opening: opening(connections, arriving),
+    })
+}
+
+/// The pool of the request that begins so.
+fn pool_of(bytes: &[u8], pool_of: &PoolOfPath) -> Pool {
+    let mut words = bytes.split(|byte| *byte == b' ');
+    let target = words.nth(1).filter(|_| words.next().is_some()).and_then(|target| std::str::from_utf8(target).ok());
+    let path = target.and_then(|target| target.split('?').next());
+    path.map_or(Pool::General, |path| pool_of(path))
 }
 
 /// A request for the WebSockets' path that is there as a whole.
@@ -112,7 +135,8 @@ impl Request {
         let httparse::Status::Complete(length) = request.parse(bytes).ok()? else { return None };
         let target = request.path.filter(|path| path.starts_with(WEBSOCKETS))?;
         let uri: Uri = target.parse().ok()?;
-        if request.method != Some("GET") || request.version != Some(1) || uri.path() != WEBSOCKETS {
+        if request.method != Some("GET") || request.version != Some(1) || uri.path() != WEBSOCKETS || length > MAX_HEAD
+        {
             return None;
         }
         let mut headers = HeaderMap::with_capacity(request.headers.len());
@@ -142,6 +166,21 @@ mod tests {
     }
 
     #[test]
+    fn the_pool_is_that_of_the_path() {
+        let known: PoolOfPath = Arc::new(|path| if path == "/healthz" { Pool::Health } else { Pool::General });
+        for (bytes, pool) in [
+            ("GET /healthz HTTP/1.1\r\n", Pool::Health),
+            ("GET /healthz?a=/ HTTP/1.1\r\n", Pool::Health),
+            ("GET /healthz", Pool::General),
+            ("GET /healthz/ HTTP/1.1\r\n", Pool::General),
+            ("\u{16}\u{3}\u{1}", Pool::General),
+            ("", Pool::General),
+        ] {
+            assert_eq!(pool_of(bytes.as_bytes(), &known), pool, "{bytes}");
+        }
+    }
+
+    #[test]
     fn what_is_cut_short_is_left_to_others() {
         for length in 0..HEAD.len() {
             assert!(Request::read(&HEAD.as_bytes()[..length]).is_none(), "{length}");
@@ -163,6 +202,7 @@ mod tests {
             HEAD.replace("Host: a", "Expect: 100-continue"),
             HEAD.replace("Host: a", "Ho st: a"),
             HEAD.replace("Host: a\r\n", &"a: b\r\n".repeat(HEADERS)),
+            HEAD.replace("Host: a", &format!("a: {}", "b".repeat(MAX_HEAD))),
             "\u{16}\u{3}\u{1}".to_owned(),
         ];
         for other in others {

@@ -3,72 +3,120 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::routing::get;
+use axum::body::Body;
+use axum::http::{Request, Response};
+use axum::routing::{get, post};
 use clap::Parser;
+use hyper::body::Incoming;
 use protocol::NodeId;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::{Connections, Mailboxes, WEBSOCKETS, upgrade};
-use crate::config::Config;
+use super::{Connections, Mailboxes, Pool, WEBSOCKETS, upgrade};
+use crate::config::{Config, Limits};
 use crate::link::NoPeers;
-use crate::listener::{Bounds, serve_callers};
+use crate::listener::{Bounds, Routes, serve_callers};
 use crate::message_log::MessageLog;
 use crate::message_log::memory::MemoryLog;
 use crate::rooms::Rooms;
 
-const PATIENCE: Duration = Duration::from_secs(20);
-const REQUEST: &str = "GET /ws?guest=a HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+pub(super) const PATIENCE: Duration = Duration::from_secs(20);
+pub(super) const REQUEST: &str = "GET /ws?guest=a HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
                        Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
-const PAGE: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+pub(super) const PAGE: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 
-struct Node {
-    address: SocketAddr,
-    connections: Arc<Connections>,
+/// Bytes of a response that no socket buffers as a whole.
+pub(super) const LARGE: usize = 64 << 20;
+pub(super) const OWN_CALLS: usize = 8;
+/// What the slow route takes for its answer.
+pub(super) const SLOW: Duration = Duration::from_secs(2);
+
+pub(super) struct Node {
+    pub(super) address: SocketAddr,
+    pub(super) connections: Arc<Connections>,
     stop: CancellationToken,
 }
 
-impl Node {
-    async fn start(extra: &[&str]) -> Self {
-        let bounds = Bounds { connections: 8, first_head: Duration::from_secs(10), next_head: Duration::from_secs(10) };
-        Self::start_bounded(extra, bounds).await
+/// Routes with pools of their own.
+#[derive(Clone)]
+struct Pools(Router);
+
+impl Routes for Pools {
+    async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
+        self.0.answer(request).await
     }
 
-    async fn start_bounded(extra: &[&str], bounds: Bounds) -> Self {
+    fn pool(&self, path: &str) -> Pool {
+        pool_of(path)
+    }
+}
+
+fn pool_of(path: &str) -> Pool {
+    match path {
+        "/healthz" => Pool::Health,
+        "/sns/secret" => Pool::Sns,
+        _ => Pool::General,
+    }
+}
+
+async fn slow() -> &'static str {
+    tokio::time::sleep(SLOW).await;
+    "at last"
+}
+
+/// As many files as the node's own calls might need at a time.
+async fn own_calls() -> String {
+    let files: Vec<_> = (0..OWN_CALLS).map_while(|_| std::fs::File::open("/dev/null").ok()).collect();
+    format!("{} calls", files.len())
+}
+
+impl Node {
+    pub(super) async fn start(extra: &[&str]) -> Self {
+        Self::start_bounded(extra, Bounds::all_within(8, Duration::from_secs(10))).await
+    }
+
+    pub(super) async fn start_bounded(extra: &[&str], bounds: Bounds) -> Self {
         let needed =
             ["x", "--topic-arn", "arn:aws:sns:us-east-1:123456789012:t", "--sns-endpoint", "http://127.0.0.1:1"];
         let limits = Config::try_parse_from(needed.iter().chain(extra)).unwrap().limits.limits().unwrap();
+        Self::start_with(limits, bounds).await
+    }
+
+    pub(super) async fn start_with(limits: Limits, bounds: Bounds) -> Self {
         let log: Arc<dyn MessageLog> = Arc::new(MemoryLog::default());
         let (id, mailboxes) = (NodeId::from_random(1), Mailboxes::new(2));
         let rooms = Rooms::start(&id, &log, Arc::new(NoPeers), &limits, &mailboxes);
         let connections = Connections::new(id, rooms, limits, &mailboxes).unwrap();
         let routes = Router::new().route(WEBSOCKETS, get(upgrade)).with_state(Arc::clone(&connections));
-        let routes = routes.route("/", get(|| async { "the page" }));
+        let routes = routes.route("/", get(|| async { "the page" })).route("/healthz", get(|| async { "alive" }));
+        let routes = routes.route("/sns/secret", post(|| async { "taken" }));
+        let routes = routes.route("/large", get(|| async { vec![b'x'; LARGE] })).route("/slow", get(slow));
+        let routes = routes.route("/own-calls", get(own_calls));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (address, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
-        let callers = connections.listen(listener.into_std().unwrap(), bounds.connections, bounds.first_head);
-        tokio::spawn(serve_callers(callers, routes, bounds, stop.clone()));
+        let callers =
+            connections.listen(listener.into_std().unwrap(), bounds.connections, bounds.first_head, Arc::new(pool_of));
+        tokio::spawn(serve_callers(callers, Pools(routes), bounds, stop.clone()));
         Self { address, connections, stop }
     }
 
-    async fn connect(&self) -> TcpStream {
+    pub(super) async fn connect(&self) -> TcpStream {
         TcpStream::connect(self.address).await.unwrap()
     }
 
-    async fn says(&self, what: &str, until: &str) -> String {
+    pub(super) async fn says(&self, what: &str, until: &str) -> String {
         let mut stream = self.connect().await;
         stream.write_all(what.as_bytes()).await.unwrap();
         hears(&mut stream, until).await
     }
 }
 
-async fn hears(stream: &mut TcpStream, until: &str) -> String {
+pub(super) async fn hears(stream: &mut TcpStream, until: &str) -> String {
     let mut seen = Vec::new();
     while !String::from_utf8_lossy(&seen).contains(until) {
         let read = timeout(PATIENCE, stream.read_buf(&mut seen)).await.unwrap().unwrap();
@@ -78,7 +126,7 @@ async fn hears(stream: &mut TcpStream, until: &str) -> String {
 }
 
 /// Waits until the other side has closed it; returns what came.
-async fn closed(stream: &mut TcpStream) -> Vec<u8> {
+pub(super) async fn closed(stream: &mut TcpStream) -> Vec<u8> {
     let mut rest = Vec::new();
     match timeout(PATIENCE, stream.read_to_end(&mut rest)).await.expect("it is closed in time") {
         Err(error) if error.kind() != io::ErrorKind::ConnectionReset => panic!("{error}"),
@@ -200,14 +248,12 @@ async fn who_may_not_stay_learns_why() {
 }
 
 #[tokio::test]
-async fn who_says_nothing_is_closed_in_time_and_makes_place() {
-    let bounds = Bounds { connections: 2, first_head: Duration::from_millis(300), next_head: Duration::from_secs(60) };
+async fn a_connection_that_sends_nothing_is_closed_in_time() {
+    let bounds = Bounds { first_head: Duration::from_millis(300), ..Bounds::all_within(16, Duration::from_secs(60)) };
     let node = Node::start_bounded(&[], bounds).await;
     let began = Instant::now();
     let (mut silent, mut slow) = (node.connect().await, node.connect().await);
     slow.write_all(b"GET ").await.unwrap();
-    closed(&mut node.connect().await).await;
-    assert_eq!(node.connections.stats.refused.load(Ordering::SeqCst), 1);
     tokio::join!(closed(&mut silent), closed(&mut slow));
     assert!(began.elapsed() >= bounds.first_head);
     let mut sessions = Vec::new();

@@ -1,9 +1,17 @@
+#[cfg(test)]
+mod tests;
+
 use axum::body::Body;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
+use axum::http::uri::Authority;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Version, header};
 use websocket::{accept_key, is_key, negotiate_deflate};
+
+use crate::config::AllowedOrigins;
 
 /// The one version of the protocol there is; a client that offers no subprotocol gets it too.
 const SUBPROTOCOL: &str = "roomcast.v1";
+/// What a subprotocol begins with that is a token.
+const BEARER: &str = "bearer.";
 /// The one version of WebSockets (RFC 6455, 4.4).
 const VERSION: &str = "13";
 
@@ -20,6 +28,15 @@ pub(super) struct Handshake {
     pub(super) deflate_window: Option<usize>,
 }
 
+/// What a node takes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rules<'a> {
+    /// Compression may be agreed on.
+    pub(super) deflate: bool,
+    /// Whose pages may open a WebSocket. A client that is no browser sends no origin, and may.
+    pub(super) origins: &'a AllowedOrigins,
+}
+
 /// Why a request does not become a WebSocket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum NoHandshake {
@@ -29,34 +46,78 @@ pub(super) enum NoHandshake {
     /// It is another version.
     #[error("WebSocket version 13 is spoken here")]
     Version,
-    /// Its key is missing or wrong.
-    #[error("Sec-WebSocket-Key must be 16 bytes in base64")]
+    /// It is older than HTTP/1.1.
+    #[error("a WebSocket needs HTTP/1.1")]
+    Http,
+    /// A body would be read as frames.
+    #[error("a request for a WebSocket has no body")]
+    Body,
+    /// The host is missing, wrong, or there are several.
+    #[error("a request has one Host header")]
+    Host,
+    /// Its key is missing, wrong, or there are several.
+    #[error("a request has one Sec-WebSocket-Key: 16 bytes in base64")]
     Key,
+    /// It offers subprotocols, and none that is spoken here.
+    #[error("none of these subprotocols is spoken here: offer roomcast.v1, or none")]
+    Subprotocol,
+    /// Pages of this origin may not.
+    #[error("pages of this origin may not open a WebSocket here")]
+    Origin,
 }
 
 impl Handshake {
-    /// Reads a request. `deflate`: compression may be agreed on.
+    /// Reads a request.
     ///
     /// # Errors
     /// [`NoHandshake`].
-    pub(super) fn of(method: &Method, headers: &HeaderMap, deflate: bool) -> Result<Self, NoHandshake> {
+    pub(super) fn of(
+        method: &Method,
+        version: Version,
+        headers: &HeaderMap,
+        rules: Rules<'_>,
+    ) -> Result<Self, NoHandshake> {
+        if has_body(headers) {
+            return Err(NoHandshake::Body);
+        }
         let asks = method == Method::GET
             && has_token(headers, &header::CONNECTION, "upgrade")
             && has_token(headers, &header::UPGRADE, "websocket");
         if !asks {
             return Err(NoHandshake::NotAsked);
         }
-        if headers.get(header::SEC_WEBSOCKET_VERSION).is_none_or(|version| version != VERSION) {
+        if version < Version::HTTP_11 {
+            return Err(NoHandshake::Http);
+        }
+        if only(headers, &header::HOST).is_none_or(|host| !is_host(host)) {
+            return Err(NoHandshake::Host);
+        }
+        if only(headers, &header::SEC_WEBSOCKET_VERSION).is_none_or(|version| version != VERSION) {
             return Err(NoHandshake::Version);
         }
-        let key = headers.get(header::SEC_WEBSOCKET_KEY).and_then(|key| key.to_str().ok()).map(str::trim);
+        let key = only(headers, &header::SEC_WEBSOCKET_KEY).and_then(|key| key.to_str().ok()).map(str::trim);
         let key = key.filter(|key| is_key(key)).ok_or(NoHandshake::Key)?;
+        if !rules.origins.are_all()
+            && !headers.get_all(header::ORIGIN).iter().all(|it| rules.origins.contain(it.as_bytes()))
+        {
+            return Err(NoHandshake::Origin);
+        }
+        let mut offered = tokens(headers, &header::SEC_WEBSOCKET_PROTOCOL).filter(|offer| !offer.is_empty()).peekable();
+        let offers_some = offered.peek().is_some();
+        let (mut subprotocol, mut bearer) = (false, false);
+        for offer in offered {
+            subprotocol |= offer == SUBPROTOCOL;
+            bearer |= offer.starts_with(BEARER);
+        }
+        if offers_some && !subprotocol && !bearer {
+            return Err(NoHandshake::Subprotocol);
+        }
         let offers = headers.get_all(header::SEC_WEBSOCKET_EXTENSIONS).iter().filter_map(|value| value.to_str().ok());
-        let agreed = if deflate { negotiate_deflate(offers) } else { None };
+        let agreed = if rules.deflate { negotiate_deflate(offers) } else { None };
         Ok(Self {
             accept: accept_key(key),
-            subprotocol: tokens(headers, &header::SEC_WEBSOCKET_PROTOCOL).any(|offer| offer == SUBPROTOCOL),
-            bearer: tokens(headers, &header::SEC_WEBSOCKET_PROTOCOL).any(|offer| offer.starts_with("bearer.")),
+            subprotocol,
+            bearer,
             deflate_window: agreed.as_ref().map(|agreed| 1 << agreed.window_bits),
             extension: agreed.map(|agreed| agreed.response),
         })
@@ -102,16 +163,46 @@ impl NoHandshake {
     /// The answer to a request that is none (RFC 6455, 4.2.2; RFC 9110, 15.5.22).
     pub(super) fn response(self) -> Response<Body> {
         let mut response = Response::new(Body::from(format!("{self}\n")));
-        *response.status_mut() = match self {
-            Self::NotAsked | Self::Version => StatusCode::UPGRADE_REQUIRED,
-            Self::Key => StatusCode::BAD_REQUEST,
-        };
+        let status = self.status();
+        *response.status_mut() = status;
         let headers = response.headers_mut();
-        headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
-        headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
-        headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static(VERSION));
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+        let connection = if status == StatusCode::UPGRADE_REQUIRED {
+            headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+            headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static(VERSION));
+            "upgrade"
+        } else {
+            "close"
+        };
+        headers.insert(header::CONNECTION, HeaderValue::from_static(connection));
         response
     }
+
+    fn status(self) -> StatusCode {
+        match self {
+            Self::NotAsked | Self::Version => StatusCode::UPGRADE_REQUIRED,
+            Self::Http | Self::Body | Self::Host | Self::Key | Self::Subprotocol => StatusCode::BAD_REQUEST,
+            Self::Origin => StatusCode::FORBIDDEN,
+        }
+    }
+}
+
+/// Whether a value is a host, with a port or without (RFC 9112, 3.2): empty where the target has none.
+pub(crate) fn is_host(value: &HeaderValue) -> bool {
+    let is_authority = |text: &str| text.parse::<Authority>().is_ok_and(|parsed| parsed.as_str() == text);
+    value.to_str().is_ok_and(|text| text.is_empty() || (is_authority(text) && !text.contains('@')))
+}
+
+/// Whether a body follows the head.
+fn has_body(headers: &HeaderMap) -> bool {
+    headers.contains_key(header::TRANSFER_ENCODING)
+        || headers.get_all(header::CONTENT_LENGTH).iter().any(|length| length != "0")
+}
+
+/// The value of a header that must come once.
+fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a HeaderValue> {
+    let mut values = headers.get_all(name).iter();
+    values.next().filter(|_| values.next().is_none())
 }
 
 fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
@@ -122,83 +213,4 @@ fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
 fn tokens<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
     let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
     values.flat_map(|value| value.split(',')).map(str::trim)
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::HashMap;
-
-    use super::*;
-
-    /// RFC 6455, 1.3, with these headers beside or instead.
-    fn request(others: &[(HeaderName, &'static str)]) -> HeaderMap {
-        let mut headers = HeaderMap::new();
-        for (name, value) in [
-            (header::CONNECTION, "keep-alive, Upgrade"),
-            (header::UPGRADE, "WebSocket"),
-            (header::SEC_WEBSOCKET_VERSION, "13"),
-            (header::SEC_WEBSOCKET_KEY, "dGhlIHNhbXBsZSBub25jZQ=="),
-        ]
-        .iter()
-        .chain(others)
-        {
-            headers.insert(name, HeaderValue::from_static(value));
-        }
-        headers
-    }
-
-    fn read(others: &[(HeaderName, &'static str)]) -> Result<Handshake, NoHandshake> {
-        Handshake::of(&Method::GET, &request(others), true)
-    }
-
-    #[test]
-    fn the_answer_holds_the_key_and_what_was_agreed_on() {
-        let handshake = read(&[(header::SEC_WEBSOCKET_PROTOCOL, "x, roomcast.v1")]).unwrap();
-        let response = handshake.response();
-        assert_eq!(response.status(), StatusCode::SWITCHING_PROTOCOLS);
-        assert_eq!(response.headers()[header::SEC_WEBSOCKET_ACCEPT], "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
-        assert_eq!(response.headers()[header::SEC_WEBSOCKET_PROTOCOL], "roomcast.v1");
-        assert!(!response.headers().contains_key(header::SEC_WEBSOCKET_EXTENSIONS));
-        let answer = String::from_utf8(handshake.answer()).unwrap();
-        let (status, headers) = answer.strip_suffix("\r\n\r\n").unwrap().split_once("\r\n").unwrap();
-        assert_eq!(status, "HTTP/1.1 101 Switching Protocols");
-        let headers: HashMap<&str, &str> = headers.lines().map(|line| line.split_once(": ").unwrap()).collect();
-        let same = response.headers().iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap()));
-        assert_eq!(headers, same.collect(), "the same for the wire");
-    }
-
-    #[test]
-    fn compression_is_agreed_on_only_where_it_is_wanted() {
-        let offer = [(header::SEC_WEBSOCKET_EXTENSIONS, "permessage-deflate; client_max_window_bits")];
-        let agreed = read(&offer).unwrap();
-        assert_eq!(agreed.deflate_window, Some(1 << 15));
-        let narrow = [(header::SEC_WEBSOCKET_EXTENSIONS, "permessage-deflate; server_max_window_bits=10")];
-        assert_eq!(read(&narrow).unwrap().deflate_window, Some(1 << 10));
-        assert!(agreed.response().headers().contains_key(header::SEC_WEBSOCKET_EXTENSIONS));
-        let refused = Handshake::of(&Method::GET, &request(&offer), false).unwrap();
-        assert_eq!((refused.deflate_window, refused.extension), (None, None));
-    }
-
-    #[test]
-    fn a_bearers_token_is_seen_and_not_answered() {
-        let handshake = read(&[(header::SEC_WEBSOCKET_PROTOCOL, "bearer.abc")]).unwrap();
-        assert!(handshake.bearer && !handshake.response().headers().contains_key(header::SEC_WEBSOCKET_PROTOCOL));
-    }
-
-    #[test]
-    fn what_is_no_handshake_is_told_why() {
-        let cases = [
-            (read(&[(header::UPGRADE, "h2c")]), NoHandshake::NotAsked, 426),
-            (read(&[(header::CONNECTION, "close")]), NoHandshake::NotAsked, 426),
-            (read(&[(header::SEC_WEBSOCKET_VERSION, "8")]), NoHandshake::Version, 426),
-            (read(&[(header::SEC_WEBSOCKET_KEY, "short")]), NoHandshake::Key, 400),
-            (Handshake::of(&Method::POST, &request(&[]), true), NoHandshake::NotAsked, 426),
-        ];
-        for (found, expected, status) in cases {
-            assert_eq!(found.as_ref().unwrap_err(), &expected);
-            let response = found.unwrap_err().response();
-            assert_eq!(response.status().as_u16(), status);
-            assert_eq!(response.headers()[header::SEC_WEBSOCKET_VERSION], "13");
-        }
-    }
 }

@@ -1,3 +1,4 @@
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use protocol::{CloseCode, Draining, RoomName, ServerFrame, SessionId, Welcome};
@@ -7,22 +8,30 @@ use super::event_loop::Conversation;
 use super::mailbox::Address;
 use super::outbox::Outbox;
 use super::requests::Requests;
-use super::{Admission, Connections};
+use super::{Admission, Connections, Place};
 use crate::auth::Identity;
 use crate::rooms::Session;
 
 /// What a connection begins with.
 #[derive(Debug)]
 pub(super) enum Opening {
-    /// A session.
-    Session(Arc<Connections>, Identity, Place),
-    /// A goodbye: the client learns why it may not stay, by a text of its own where the code says too little.
-    Refusal(CloseCode, Option<Box<str>>),
+    /// A session, of a client at this address.
+    Session(Arc<Connections>, Identity, IpAddr, SessionPlace),
+    /// A goodbye: the client learns why it may not stay. Until it has gone its connection keeps its place.
+    Refusal(Refusal, Arc<Place>),
+}
+
+/// Why a client may not stay.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    pub(super) code: CloseCode,
+    /// For people; the close code's own text if it is empty.
+    pub(super) reason: Box<str>,
 }
 
 /// What a session takes of its node as long as it lasts.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct SessionPlace {
     pub(super) _admission: Admission,
     /// A drain waits for it.
     pub(super) _session: TaskTrackerToken,
@@ -31,30 +40,35 @@ pub(super) struct Place {
 /// One connection's conversation.
 pub(super) enum Visit {
     /// A client that is served.
-    Session { requests: Requests, _place: Place },
+    Session { requests: Requests, _place: SessionPlace },
     /// One that is sent away.
-    Refused(Outbox),
+    Refused { outbox: Outbox, _place: Arc<Place> },
+}
+
+impl Refusal {
+    pub(super) fn new(code: CloseCode, reason: &str) -> Self {
+        Self { code, reason: reason.into() }
+    }
 }
 
 impl Conversation for Visit {
     type Opening = Opening;
 
     fn begin(opening: Opening, address: Address) -> Self {
-        let (connections, identity, place) = match opening {
-            Opening::Session(connections, identity, place) => (connections, identity, place),
-            Opening::Refusal(code, reason) => {
+        let (connections, identity, client, place) = match opening {
+            Opening::Session(connections, identity, client, place) => (connections, identity, client, place),
+            Opening::Refusal(Refusal { code, reason }, place) => {
                 let outbox = Outbox::new(0, address);
-                match reason {
-                    Some(reason) => outbox.close_because(code, &reason),
-                    None => outbox.close(code),
-                }
-                return Self::Refused(outbox);
+                match &*reason {
+                    "" => outbox.close(code),
+                    reason => outbox.close_because(code, reason),
+                };
+                return Self::Refused { outbox, _place: place };
             }
         };
         let limits = &connections.limits;
+        let allowance = connections.limiter.session(&identity.user, Some(client));
         let id = SessionId::from_random(fastrand::u64(..));
-        // Where the client is, is not told yet: rates of addresses bind nothing.
-        let allowance = connections.limiter.session(&identity.user, None);
         let outbox = Outbox::new(limits.outbox_bytes, address);
         let session = Arc::new(Session::new(id, identity.user, identity.name, outbox, allowance));
         session.send(&ServerFrame::Welcome(Welcome {
@@ -70,7 +84,7 @@ impl Conversation for Visit {
     fn outbox(&self) -> &Outbox {
         match self {
             Self::Session { requests, .. } => requests.outbox(),
-            Self::Refused(outbox) => outbox,
+            Self::Refused { outbox, .. } => outbox,
         }
     }
 
@@ -78,7 +92,7 @@ impl Conversation for Visit {
         match self {
             Self::Session { requests, .. } => requests.handle(text),
             // It is on its way out.
-            Self::Refused(_) => Ok(()),
+            Self::Refused { .. } => Ok(()),
         }
     }
 
@@ -113,14 +127,14 @@ impl Conversation for Visit {
     fn must_wait(&self) -> bool {
         match self {
             Self::Session { requests, .. } => requests.must_wait(),
-            Self::Refused(_) => false,
+            Self::Refused { .. } => false,
         }
     }
 
     fn settle(&mut self) -> bool {
         match self {
             Self::Session { requests, .. } => requests.settle(),
-            Self::Refused(_) => true,
+            Self::Refused { .. } => true,
         }
     }
 }

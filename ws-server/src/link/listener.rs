@@ -30,14 +30,19 @@ pub(crate) struct LinkBounds(Bounds);
 
 impl Default for LinkBounds {
     fn default() -> Self {
-        Self(Bounds { connections: CONNECTIONS, first_head: HEAD_WITHIN, next_head: HEAD_WITHIN })
+        Self(Bounds {
+            connections: CONNECTIONS,
+            first_head: HEAD_WITHIN,
+            next_head: HEAD_WITHIN,
+            write_within: HEAD_WITHIN,
+        })
     }
 }
 
 #[cfg(test)]
 impl LinkBounds {
     pub(crate) fn tight(connections: usize, head_within: Duration) -> Self {
-        Self(Bounds { connections, first_head: head_within, next_head: head_within })
+        Self(Bounds::all_within(connections, head_within))
     }
 }
 

@@ -13,7 +13,7 @@ use super::StartError;
 use crate::backplane::count;
 use crate::config::NetworkConfig;
 use crate::connection::Connections;
-use crate::listener::{self, Bounds};
+use crate::listener::{self, Bounds, Routes as _};
 use crate::router::{self, PublicRoutes, Routed};
 
 /// Between a connection's beginning and its first request: who opens connections and asks for nothing is closed.
@@ -75,22 +75,26 @@ impl Ports {
         };
         let Bound { listener, address } = self.public;
         let listener = listener.into_std().map_err(|error| StartError::Listen(address, error))?;
-        let most = connections.limits.http_connections;
-        let callers = connections.listen(listener, most, FIRST_HEAD_WITHIN);
+        let (most, write_ms) = (connections.limits.http_connections, connections.limits.http.write_ms);
+        let bounds = |connections| Bounds {
+            connections,
+            first_head: FIRST_HEAD_WITHIN,
+            next_head: NEXT_HEAD_WITHIN,
+            write_within: Duration::from_millis(write_ms),
+        };
+        let routes = public.clone();
+        let pool_of = Arc::new(move |path: &str| routes.pool(path));
+        let callers = connections.listen(listener, most, FIRST_HEAD_WITHIN, pool_of);
         let mut tasks = vec![tokio::spawn(listener::serve_callers(callers, public, bounds(most), stop.clone()))];
         if let Some((bound, routes)) = operations {
             tracing::info!(address = %bound.address, "serving operations");
             let counted = Arc::clone(connections);
-            let refused = move || count(&counted.stats.refused);
+            let refused = move || count(&counted.stats.places.refused);
             let bounds = bounds(OPERATIONS);
             tasks.push(tokio::spawn(listener::serve(bound.listener, routes, bounds, refused, stop.clone())));
         }
         Ok(Serving { connections: Arc::clone(connections), stop, tasks })
     }
-}
-
-fn bounds(connections: usize) -> Bounds {
-    Bounds { connections, first_head: FIRST_HEAD_WITHIN, next_head: NEXT_HEAD_WITHIN }
 }
 
 impl Bound {

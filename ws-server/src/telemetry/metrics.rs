@@ -43,9 +43,21 @@ impl Instruments {
     fn exposition(&self, now: Instant) -> String {
         let mut text = Exposition::default();
         text.gauge("sessions", "Connections of clients that are open", self.connections.open());
+        text.gauge("sessions_limit", "Sessions that the node takes", self.connections.limits.sessions);
         let stats = &self.connections.stats;
+        let places = &stats.places;
         for (name, what, counter) in [
-            ("connections_refused", "Connections closed because there were too many", &stats.refused),
+            ("connections_refused", "Connections and requests without a session that found no place", &places.refused),
+            ("connections_evicted", "Connections that had waited longest and made place for others", &places.evicted),
+            ("connections_refused_address", "Connections beyond those of one address", &places.address_refused),
+            ("connections_without_file", "Connections closed because no open file was left", &places.without_file),
+            ("heads_refused", "Connections ended because long heads took too much memory", &places.heads_refused),
+            ("http_writes_stuck", "Responses that their clients did not read in time", &places.writes_stuck),
+            ("bodies_refused", "SNS posts put off because there was no memory for their bodies", &stats.bodies_refused),
+            ("handshakes_refused", "Handshakes that broke a rule", &stats.handshakes_refused),
+            ("origins_refused", "Handshakes of pages whose origin is not allowed", &stats.origins_refused),
+            ("sessions_refused", "Sessions beyond those that the node takes", &stats.sessions_refused),
+            ("sessions_refused_address", "Sessions beyond those of one address", &stats.sessions_refused_address),
             ("sessions_closed_slow", "Sessions closed with 4008 because their clients read too slowly", &stats.slow),
             ("sessions_closed_flooding", "Sessions closed with 4029 because of pings or empty frames", &stats.floods),
         ] {

@@ -2,30 +2,49 @@
 //! WebSocket. Everybody else is passed on as they came: what was looked at has not been read.
 
 use std::collections::VecDeque;
+use std::fs::File;
 use std::io::{self, ErrorKind};
+use std::net::IpAddr;
 use std::sync::Arc;
+use std::task::{Wake, Waker};
 use std::time::{Duration, Instant};
 
 use mio::net::{TcpListener, TcpStream};
 use mio::{Interest, Registry, Token};
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use rustix::io::Errno;
+use tokio::sync::oneshot;
+
+use crate::connection::{Address, Place};
 
 /// The port, among the tokens.
 pub(super) const PORT: Token = Token(usize::MAX - 1);
 /// After an accept that failed, for want of open files most likely.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(50);
 
-/// Who decides on those that come.
+/// Who decides on new connections.
 pub(in crate::connection) trait Doorkeeper<O>: Send + Sync {
-    /// A place for one more connection that has not said what it wants; `None`: there are too many, and it is closed.
-    fn place(&self) -> Option<OwnedSemaphorePermit>;
+    /// A place for one more connection that has not said what it wants, and whether another one has to go for it; `None`:
+    /// there are too many, and it is closed.
+    fn place(&self, peer: IpAddr) -> Option<(Arc<Place>, bool)>;
 
-    /// Judges the beginning of what somebody has sent. `None`: it is no request for a WebSocket, or none that is whole and
-    /// right.
-    fn look(&self, bytes: &[u8]) -> Option<Opener<O>>;
+    /// Judges the beginning of what a connection has sent.
+    fn look(&self, bytes: &[u8], place: &Arc<Place>) -> Look<O>;
 
-    /// Takes somebody who was not let in, and who has been here since then.
-    fn pass_on(&self, socket: std::net::TcpStream, place: OwnedSemaphorePermit, since: Instant);
+    /// Takes a connection that is no WebSocket, and that was accepted then.
+    fn pass_on(&self, socket: std::net::TcpStream, place: Arc<Place>, since: Instant);
+
+    /// A connection was closed because the process had no file left for it.
+    fn note_no_file(&self);
+}
+
+/// What becomes of a connection that has sent something.
+pub(in crate::connection) enum Look<O> {
+    /// It is a WebSocket.
+    Open(Opener<O>),
+    /// It is no request for a WebSocket, or none that is whole and right.
+    PassOn,
+    /// There is no place for it.
+    Close,
 }
 
 /// A request for a WebSocket that is granted.
@@ -51,7 +70,7 @@ pub(in crate::connection) struct Port<O> {
 pub(super) struct Stranger<O> {
     pub(super) token: Token,
     pub(super) socket: TcpStream,
-    pub(super) place: OwnedSemaphorePermit,
+    pub(super) place: Arc<Place>,
     pub(super) since: Instant,
     pub(super) keeper: Arc<dyn Doorkeeper<O>>,
     pub(super) patience: Duration,
@@ -72,6 +91,8 @@ pub(super) enum Arrival<O> {
 /// What calls at the port. Those that are refused count, too: a flood of them must not hold the loop.
 pub(super) enum Call<O> {
     Stranger(Box<Stranger<O>>),
+    /// The same, in the place of another one, which has to go before there are more.
+    Last(Box<Stranger<O>>),
     Refused,
     Nobody,
 }
@@ -82,6 +103,8 @@ pub(super) struct Door<O> {
     /// Somebody may wait to be accepted.
     has_callers: bool,
     accept_again: Option<Instant>,
+    /// A file that is given up to accept, and close, a connection when the process has no other left.
+    spare: Option<File>,
     /// They have sent something, or have gone.
     pub(super) knocking: VecDeque<Token>,
     /// They have said nothing yet; by the end of their time. Some have been decided on meanwhile.
@@ -91,7 +114,7 @@ pub(super) struct Door<O> {
 impl<O> Door<O> {
     pub(super) fn new() -> Self {
         let (knocking, silent) = (VecDeque::new(), VecDeque::new());
-        Self { port: None, has_callers: false, accept_again: None, knocking, silent }
+        Self { port: None, has_callers: false, accept_again: None, spare: None, knocking, silent }
     }
 
     /// Begins to accept.
@@ -102,6 +125,7 @@ impl<O> Door<O> {
         let mut listener = TcpListener::from_std(port.listener);
         registry.register(&mut listener, PORT, Interest::READABLE)?;
         self.port = Some((listener, port.keeper, port.patience));
+        self.spare = spare_file();
         self.has_callers = true;
         Ok(())
     }
@@ -135,18 +159,29 @@ impl<O> Door<O> {
             return Call::Nobody;
         };
         match listener.accept() {
-            Ok((socket, _)) => {
-                let Some(place) = keeper.place() else { return Call::Refused };
+            Ok((socket, peer)) => {
+                let Some((place, is_crowded)) = keeper.place(peer.ip()) else { return Call::Refused };
                 // Small frames leave at once: coalescing is done by the connections themselves.
                 if let Err(error) = socket.set_nodelay(true) {
                     tracing::debug!(%error, "no TCP_NODELAY");
                 }
                 let (keeper, patience) = (Arc::clone(keeper), *patience);
                 let token = Token(0);
-                Call::Stranger(Box::new(Stranger { token, socket, place, since: now, keeper, patience }))
+                let stranger = Box::new(Stranger { token, socket, place, since: now, keeper, patience });
+                if is_crowded { Call::Last(stranger) } else { Call::Stranger(stranger) }
             }
             // They have gone before they were accepted.
             Err(error) if matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::ConnectionAborted) => {
+                Call::Refused
+            }
+            Err(error) if is_out_of_files(&error) && self.spare.take().is_some() => {
+                // Better closed at once than left waiting for an answer.
+                let closed = listener.accept().is_ok();
+                keeper.note_no_file();
+                self.spare = spare_file();
+                if !closed || self.spare.is_none() {
+                    (self.accept_again, self.has_callers) = (Some(now + ACCEPT_AGAIN), false);
+                }
                 Call::Refused
             }
             Err(error) => {
@@ -173,7 +208,32 @@ impl<O> Door<O> {
     }
 }
 
+fn is_out_of_files(error: &io::Error) -> bool {
+    let errno = Errno::from_io_error(error);
+    errno == Some(Errno::MFILE) || errno == Some(Errno::NFILE)
+}
+
+fn spare_file() -> Option<File> {
+    File::open("/dev/null").ok()
+}
+
+/// Tells a loop that a connection's place was given to another one.
+struct Evicted(Address);
+
+impl Wake for Evicted {
+    fn wake(self: Arc<Self>) {
+        self.0.tell();
+        self.0.mailbox().ring();
+    }
+}
+
 impl<O> Stranger<O> {
+    /// Has this loop told when the place is given to another connection. Returns whether it is still there.
+    pub(super) fn settle(&self, address: Address) -> bool {
+        self.place.wake_when_gone(&Waker::from(Arc::new(Evicted(address))));
+        !self.place.is_gone()
+    }
+
     /// Looks at what has come, without reading it. `Ok(None)`: nothing yet.
     ///
     /// # Errors

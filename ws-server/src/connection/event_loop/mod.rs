@@ -30,7 +30,7 @@ use tokio::sync::oneshot;
 use super::mailbox::{Address, Mailbox, Mailboxes};
 use super::outbox::Outbox;
 use door::{Arrival, Stranger};
-pub(super) use door::{Doorkeeper, Opener, Port};
+pub(super) use door::{Doorkeeper, Look, Opener, Port};
 pub(crate) use listeners::{Listeners, Step};
 use turn::Opened;
 

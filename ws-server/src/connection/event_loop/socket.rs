@@ -460,7 +460,7 @@ mod tests {
     fn a_connection_that_says_nothing_is_small() {
         let sizes = (size_of::<Connection<Visit>>(), size_of::<Session>(), size_of::<Reader>(), size_of::<Visit>());
         eprintln!("{sizes:?}");
-        // With the two counts of its `Arc` a session is 280 bytes.
-        assert!(sizes.0 <= 232 && sizes.1 <= 264, "{sizes:?}");
+        // The allocator has sizes of 256, 288 and 320 bytes: what it rounds up is what every session costs.
+        assert!(sizes.0 <= 288 && sizes.1 + 16 <= 288, "{sizes:?}");
     }
 }

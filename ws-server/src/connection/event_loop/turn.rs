@@ -173,6 +173,9 @@ impl<C: Conversation> EventLoop<C> {
             if let Some(connection) = self.seats.connection(token) {
                 connection.is_told = true;
                 self.ready.push_back(token);
+            } else if self.seats.stranger(token).is_some() {
+                // Its place was given to another connection.
+                self.door.knocking.push_back(token);
             }
         }
         self.listeners.take(&mut self.mail);

@@ -244,17 +244,20 @@ async fn a_connection_that_was_used_and_is_idle_is_closed() {
 }
 
 #[tokio::test]
-async fn more_connections_than_there_are_places_for_are_closed_at_once() {
+async fn the_connection_that_has_waited_longest_makes_place_for_a_new_one() {
     let served = Served::start_bounded("b", keys(), LinkBounds::tight(2, Duration::from_secs(60))).await;
     let mut sockets = Vec::new();
     for _ in 0..3 {
         sockets.push(TcpStream::connect(&served.address).await.unwrap());
     }
     until(|| served.stats.counts().refused_connections == 1).await;
-    let mut refused = sockets.pop().unwrap();
-    let read = timeout(Duration::from_secs(10), refused.read(&mut [0; 1])).await.expect("closed in time");
+    let read = timeout(Duration::from_secs(10), sockets[0].read(&mut [0; 1])).await.expect("closed in time");
     assert!(matches!(read, Ok(0) | Err(_)));
+    sockets[2].write_all(b"GET / HTTP/1.1\r\nhost: b\r\n\r\n").await.unwrap();
+    let mut answer = [0; 12];
+    timeout(Duration::from_secs(10), sockets[2].read_exact(&mut answer)).await.expect("answered in time").unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 404");
     served.stop.cancel();
-    let read = timeout(Duration::from_secs(10), sockets[0].read(&mut [0; 1])).await.expect("closed at the end");
+    let read = timeout(Duration::from_secs(10), sockets[1].read(&mut [0; 1])).await.expect("closed at the end");
     assert!(matches!(read, Ok(0) | Err(_)));
 }

@@ -8,7 +8,7 @@ use mio::net::TcpStream;
 use mio::{Interest, Token};
 
 use super::EventLoop;
-use crate::connection::event_loop::door::{Arrival, Call, Opener, Stranger};
+use crate::connection::event_loop::door::{Arrival, Call, Look, Opener, Stranger};
 use crate::connection::event_loop::seats::Seat;
 use crate::connection::event_loop::socket::Connection;
 use crate::connection::event_loop::{Conversation, Entrant};
@@ -57,6 +57,11 @@ impl<C: Conversation> EventLoop<C> {
             return self.end(token);
         }
         self.begin(token, now);
+        // What it is told first comes before the answers to what it has said already.
+        if let Some(connection) = self.seats.connection(token) {
+            let outcome = connection.pump(&mut self.lent);
+            self.act(token, outcome, now);
+        }
         if !read_ahead.is_empty()
             && let Some(connection) = self.seats.connection(token)
         {
@@ -89,13 +94,17 @@ impl<C: Conversation> EventLoop<C> {
     /// Accepts connections and spreads them over all loops.
     pub(super) fn accept(&mut self, now: Instant) {
         for _ in 0..ADOPTED {
-            let stranger = match self.door.accept(now) {
-                Call::Stranger(stranger) => stranger,
+            let (stranger, is_last) = match self.door.accept(now) {
+                Call::Stranger(stranger) => (stranger, false),
+                Call::Last(stranger) => (stranger, true),
                 Call::Refused => continue,
                 Call::Nobody => return,
             };
             if let Some(stranger) = self.neighbours.give(stranger, &self.mailbox) {
                 self.seat_stranger(stranger);
+            }
+            if is_last {
+                return;
             }
         }
     }
@@ -106,6 +115,9 @@ impl<C: Conversation> EventLoop<C> {
         stranger.token = token;
         let registered = self.poll.registry().register(&mut stranger.socket, token, BOTH);
         self.door.wait_for(&stranger);
+        if !stranger.settle(Address::new(&self.mailbox, token)) {
+            self.door.knocking.push_back(token);
+        }
         self.seats.take(Seat::Stranger(stranger));
         if let Err(error) = registered {
             tracing::warn!(%error, "a connection cannot be watched");
@@ -131,10 +143,14 @@ impl<C: Conversation> EventLoop<C> {
         let Some(stranger) = self.seats.stranger(token) else { return };
         let peeked = match stranger.peek(&mut self.lent.buffer) {
             Ok(Some(count)) => count,
-            Ok(None) => return,
-            Err(_) => return self.end(token),
+            Ok(None) if !stranger.place.is_gone() => return,
+            Ok(None) | Err(_) => return self.end(token),
         };
-        let Some(opener) = stranger.keeper.look(&self.lent.buffer[..peeked]) else { return self.pass_on(token) };
+        let opener = match stranger.keeper.look(&self.lent.buffer[..peeked], &stranger.place) {
+            Look::Open(opener) => opener,
+            Look::PassOn => return self.pass_on(token),
+            Look::Close => return self.end(token),
+        };
         let Opener { request, answer, deflate_window, opening } = opener;
         // It was there when it was looked at.
         let read = (&stranger.socket).read(&mut self.lent.buffer[..request]);
