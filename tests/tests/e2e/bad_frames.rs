@@ -69,6 +69,8 @@ async fn frames_that_make_no_sense_get_an_error_each_and_the_session_goes_on() {
         r#"{"type":"join","room":"lobby","after":7}"#,
         r#"{"type":"join","room":"lobby","after":{"epoch":"EPOCH","seq":1}}"#,
         r#"{"type":"join","room":"lobby","after":{"seq":1}}"#,
+        r#"{"type":"join","room":"lobby","after":["",0]}"#,
+        r#"{"type":"join","room":"lobby","after":{"epoch":"","seq":4}}"#,
         r#"{"type":"leave"}"#,
         r#"{"type":"history","room":"lobby","limit":0}"#,
         r#"{"type":"history","room":"lobby","limit":1001}"#,
@@ -123,7 +125,7 @@ async fn whoever_has_not_joined_can_do_nothing_in_a_room() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn bodies_that_are_too_long_or_too_deep_are_refused_by_their_id() {
+async fn bodies_that_cannot_be_taken_are_refused_by_their_id_and_all_others_are_passed_on() {
     let stack = Stack::start(StackOptions::default()).await;
     let bystanders = Bystanders::meet([&stack.ws(0), &stack.ws(1)], &room("lobby")).await;
     let mut socket = greeted(&stack.ws(0)).await;
@@ -138,12 +140,17 @@ async fn bodies_that_are_too_long_or_too_deep_are_refused_by_their_id() {
         ("3", nested(8_000), ErrorCode::BadFrame),
         ("4", nested(65), ErrorCode::BadFrame),
         ("5", format!("{}1{}", r#"{"a":"#.repeat(2_000), "}".repeat(2_000)), ErrorCode::BadFrame),
+        ("half a pair", r#""\ud83d""#.to_owned(), ErrorCode::BadFrame),
+        ("half a pair in a key", r#"{"\ud800":1}"#.to_owned(), ErrorCode::BadFrame),
+        ("no double", "1e999".to_owned(), ErrorCode::BadFrame),
+        ("no double either", "7".repeat(401), ErrorCode::BadFrame),
     ] {
         let error = refusal(&mut socket, &publish("elsewhere", id, &body)).await;
         assert_eq!((error.code, error.id.unwrap().as_str()), (code, id), "{}", error.message);
         goes_on(&mut socket).await;
     }
-    for (id, body) in [("6", text_of(16 * 1024)), ("7", nested(64))] {
+    let passed_on = r#"{"a":1,"a":2,"b":"\ud83d\ude00","c":1.50e1}"#.to_owned();
+    for (id, body) in [("6", text_of(16 * 1024)), ("7", nested(64)), ("8", passed_on)] {
         socket.send_text(publish("elsewhere", id, &body)).await.unwrap();
         // Its message and its ack, in either order.
         let (mut acked, mut seen) = (false, false);

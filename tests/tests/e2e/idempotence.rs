@@ -38,6 +38,23 @@ async fn an_id_that_is_sent_again_is_one_message_on_either_node() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_body_in_another_spelling_is_the_same_message_on_either_node() {
+    let stack = Stack::start(StackOptions::default()).await;
+    let (crowd, lobby) = (Crowd::new(), room("lobby"));
+    let here = the_same_user(&crowd, &stack.ws(0), &lobby).await;
+    let there = the_same_user(&crowd, &stack.ws(1), &lobby).await;
+    let spelled = |text: &str| protocol::Body::parse(text).unwrap();
+    let id = fresh_id();
+    let first = here.publish(&lobby, id.clone(), spelled(r#"{"a":1,"b":"é"}"#)).await;
+    for spelling in [r#"{"b":"é","a":1}"#, r#"{ "a" : 1.0, "b" : "\u00e9" }"#, r#"{"a":2,"a":10e-1,"b":"é"}"#] {
+        assert_eq!(here.publish(&lobby, id.clone(), spelled(spelling)).await, first, "{spelling}");
+        assert_eq!(there.publish(&lobby, id.clone(), spelled(spelling)).await, first, "{spelling}");
+    }
+    assert_eq!(logged(&there, &lobby, &id).await, [first.get()]);
+    stack.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_id_that_is_sent_to_both_nodes_at_once_is_one_message() {
     let stack = Stack::start(StackOptions::default()).await;
     let (crowd, lobby) = (Crowd::new(), room("lobby"));
@@ -69,7 +86,9 @@ async fn an_id_with_another_body_is_a_conflict_on_either_node() {
     there.has_seen(&lobby, 1).await;
     for guest in [&here, &there] {
         match guest.client.publish(&lobby, id.clone(), text_body("another body")).await {
-            Err(RequestError::Publish(PublishFailure::Refused { code: ErrorCode::IdConflict, .. })) => {}
+            Err(RequestError::Publish(PublishFailure::Refused { code: ErrorCode::IdConflict, seq, .. })) => {
+                assert_eq!(seq.map(protocol::Seq::get), Some(1), "it names the message that has the id");
+            }
             other => panic!("{other:?}"),
         }
     }
