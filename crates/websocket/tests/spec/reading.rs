@@ -203,7 +203,7 @@ fn hear_within(stream: &[u8], frames: u32) -> (Vec<Heard>, u32) {
         overhead += budget.overhead();
         rest.drain(..taken);
     }
-    assert_eq!(rest, [], "everything is taken in the end");
+    assert!(rest.is_empty(), "everything is taken in the end");
     (heard, overhead)
 }
 
