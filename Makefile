@@ -10,7 +10,7 @@ INSTALL = STREAM_PUBLISHER=$(abspath $(TARGET))/debug/stream-publisher tests/par
 
 .PHONY: test tools format lint build unit web browser browser-firefox infra foreign soak e2e-aws-local test-autobahn test-dynamodb-local test-sns-moto \
 	test-lambda-runtime test-redis templates publisher lambda deploy cost image-size image-check lambda-figures release measure \
-	replay bench-append bench-jitter bench-deflate bench bench-quick bench-programs peers bench-micro hunt fuzz
+	replay bench-append bench-jitter bench-deflate bench bench-quick bench-pairs bench-programs peers bench-micro hunt fuzz
 
 ## Everything that must hold before a change lands. Installs what it needs, into the user's cargo folder.
 test: tools format lint build unit web browser infra foreign
@@ -208,6 +208,11 @@ bench: bench-programs
 ## What the goals depend on, once; writes nothing.
 bench-quick: bench-programs
 	$(BENCH_FANOUT) --quick $(ARGS)
+
+## What a change costs or gains: this commit's node and another one's, in turn, nine times and more, at every point that a
+## goal depends on: `make bench-pairs BEFORE=/path/to/ws-server`, built with `cargo build --profile dist`. Writes nothing.
+bench-pairs: bench-programs
+	$(BENCH_FANOUT) --before $(BEFORE) --quick --repeat 9 $(ARGS)
 
 bench-programs:
 	$(CARGO) build --release --workspace

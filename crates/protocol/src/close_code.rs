@@ -26,7 +26,7 @@ pub enum CloseCode {
     SlowConsumer = 4008,
     /// Two heartbeats went unanswered: reconnect and resume.
     HeartbeatMissed = 4009,
-    /// Too many requests.
+    /// The client sends too much: reconnect after at least 15 seconds and resume, nothing is lost.
     TooManyRequests = 4029,
 }
 
@@ -62,7 +62,10 @@ impl CloseCode {
     /// Whether a client should reconnect (with full-jitter backoff) and resume.
     #[must_use]
     pub fn reconnect(self) -> bool {
-        matches!(self, Self::Restart | Self::TryLater | Self::SlowConsumer | Self::HeartbeatMissed)
+        matches!(
+            self,
+            Self::Restart | Self::TryLater | Self::SlowConsumer | Self::HeartbeatMissed | Self::TooManyRequests
+        )
     }
 
     /// A short reason for people; the number decides.

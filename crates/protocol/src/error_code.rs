@@ -26,11 +26,13 @@ pub enum ErrorCode {
     TooManyRooms,
     /// The frame's `type` is none that this server knows.
     UnknownType,
+    /// Another `join` or `leave` of the same room overtook this one: the later request gets the answer that counts.
+    Superseded,
 }
 
 impl ErrorCode {
     /// All codes, in the order of the protocol's list.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::BadFrame,
         Self::TooLarge,
         Self::BadRoom,
@@ -42,6 +44,7 @@ impl ErrorCode {
         Self::IdConflict,
         Self::TooManyRooms,
         Self::UnknownType,
+        Self::Superseded,
     ];
 
     /// Whether the same request may succeed later.
@@ -65,6 +68,7 @@ impl ErrorCode {
             Self::IdConflict => "id_conflict",
             Self::TooManyRooms => "too_many_rooms",
             Self::UnknownType => "unknown_type",
+            Self::Superseded => "superseded",
         }
     }
 }

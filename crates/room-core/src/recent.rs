@@ -11,13 +11,26 @@ pub struct Recent<T> {
     bytes: usize,
     max_items: usize,
     max_bytes: usize,
+    /// Bytes that a message takes beside its own.
+    overhead: usize,
 }
 
 impl<T: AsRef<[u8]>> Recent<T> {
     /// An empty window of at most so many messages and bytes.
     #[must_use]
     pub fn new(max_items: usize, max_bytes: usize) -> Self {
-        Self { start: Seq::FIRST, items: VecDeque::new(), bytes: 0, max_items, max_bytes }
+        Self { start: Seq::FIRST, items: VecDeque::new(), bytes: 0, max_items, max_bytes, overhead: 0 }
+    }
+
+    /// The same, where each message takes `overhead` bytes beside its own: they count, too.
+    #[must_use]
+    pub fn with_overhead(mut self, overhead: usize) -> Self {
+        self.overhead = overhead;
+        self
+    }
+
+    fn cost(&self, item: &T) -> usize {
+        item.as_ref().len() + self.overhead
     }
 
     /// Takes the message with this number. One that does not follow the last starts the window anew.
@@ -25,11 +38,11 @@ impl<T: AsRef<[u8]>> Recent<T> {
         if seq != self.end() {
             self.clear(seq);
         }
-        self.bytes += item.as_ref().len();
+        self.bytes += self.cost(&item);
         self.items.push_back(item);
         while self.items.len() > self.max_items || self.bytes > self.max_bytes {
             let Some(oldest) = self.items.pop_front() else { break };
-            self.bytes -= oldest.as_ref().len();
+            self.bytes -= self.cost(&oldest);
             self.start = self.start.next();
         }
     }
@@ -38,7 +51,7 @@ impl<T: AsRef<[u8]>> Recent<T> {
     /// where the bounds or the order do.
     pub fn extend_back(&mut self, older: impl IntoIterator<Item = (Seq, T)>) {
         for (seq, item) in older {
-            let bytes = self.bytes + item.as_ref().len();
+            let bytes = self.bytes + self.cost(&item);
             if seq.next() != self.start || self.items.len() >= self.max_items || bytes > self.max_bytes {
                 return;
             }
@@ -67,7 +80,7 @@ impl<T: AsRef<[u8]>> Recent<T> {
         self.start.plus(self.items.len() as u64)
     }
 
-    /// Bytes of all messages kept.
+    /// Bytes of all messages kept, with what each takes beside its own.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.bytes
@@ -128,6 +141,17 @@ mod tests {
         recent.extend_back([5, 4, 3].map(|number| (seq(number), number.to_string())));
         assert_eq!(texts(&recent, 5, 9), Some(vec!["5".into(), "6".into(), "7".into(), "8".into()]));
         assert_eq!((recent.start(), recent.bytes()), (seq(5), 4));
+    }
+
+    #[test]
+    fn what_a_message_takes_beside_its_own_bytes_counts() {
+        let mut recent = Recent::new(10, 100).with_overhead(30);
+        for number in 1..=4 {
+            recent.push(seq(number), "x".to_owned());
+        }
+        assert_eq!((recent.start(), recent.bytes()), (seq(2), 93), "three of 31 bytes fit");
+        recent.extend_back([(seq(1), "y".to_owned())]);
+        assert_eq!((recent.start(), recent.bytes()), (seq(2), 93));
     }
 
     #[test]

@@ -24,7 +24,7 @@ pub use handshake::{accept_key, is_key};
 pub use header::Opcode;
 pub use inflate::Inflater;
 pub use negotiate::{Agreed, negotiate_deflate};
-pub use reader::{Incoming, Reader};
+pub use reader::{Incoming, ReadBudget, Reader};
 pub use run::{ServerFrame, frames};
 pub use violation::Violation;
 pub use write::{LONGEST_HEADER, PING, push_binary, push_close, push_pong, push_text, push_text_with};

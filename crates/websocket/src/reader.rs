@@ -1,3 +1,5 @@
+use std::cell::Cell;
+
 use crate::header::{Context, HEADER_BYTES, Header, Opcode};
 use crate::inflate::deflated_bound;
 use crate::mask::unmask;
@@ -31,9 +33,49 @@ pub struct Reader {
 
 const _: () = assert!(size_of::<Reader>() <= 48);
 
+/// How many frames a [`Reader`] may take at a time, and how many of them carried no text. A frame costs its reader time,
+/// however short it is.
+#[derive(Debug)]
+pub struct ReadBudget {
+    left: Cell<u32>,
+    overhead: Cell<u32>,
+}
+
+impl ReadBudget {
+    /// Allows this many frames.
+    #[must_use]
+    pub fn frames(frames: u32) -> Self {
+        Self { left: Cell::new(frames), overhead: Cell::new(0) }
+    }
+
+    /// Allows no frame after the one that is being handled.
+    pub fn end(&self) {
+        self.left.set(0);
+    }
+
+    /// Frames that carried nothing: pings, pongs, and empty parts of messages that go on.
+    #[must_use]
+    pub fn overhead(&self) -> u32 {
+        self.overhead.get()
+    }
+
+    fn is_spent(&self) -> bool {
+        self.left.get() == 0
+    }
+
+    fn take(&self, header: &Header) {
+        self.left.set(self.left.get().saturating_sub(1));
+        let is_empty_part = !header.fin && header.payload == 0;
+        if header.opcode.is_control() || is_empty_part {
+            self.overhead.set(self.overhead.get().saturating_add(1));
+        }
+    }
+}
+
 /// What a [`Reader`] works with while it is fed.
 struct Feed<'a, E> {
     max_message: usize,
+    budget: &'a ReadBudget,
     inflater: &'a mut Inflater,
     handle: &'a mut dyn FnMut(Incoming<'_>) -> Result<(), E>,
 }
@@ -74,18 +116,35 @@ impl Reader {
         inflater: &mut Inflater,
         handle: &mut dyn FnMut(Incoming<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
-        let mut feed = Feed { max_message, inflater, handle };
-        let mut rest = input;
-        while !rest.is_empty() && !self.ended {
-            match self.step(rest, &mut feed) {
-                Ok(taken) => rest = &mut rest[taken..],
+        self.feed_within(input, &ReadBudget::frames(u32::MAX), max_message, inflater, handle).map(|_| ())
+    }
+
+    /// The same, but takes no more frames than a budget allows. Returns how many bytes of `input` were taken; the others
+    /// are as they were, and must come first the next time.
+    ///
+    /// # Errors
+    /// As [`Reader::feed`].
+    pub fn feed_within<E: From<Violation>>(
+        &mut self,
+        input: &mut [u8],
+        budget: &ReadBudget,
+        max_message: usize,
+        inflater: &mut Inflater,
+        handle: &mut dyn FnMut(Incoming<'_>) -> Result<(), E>,
+    ) -> Result<usize, E> {
+        let mut feed = Feed { max_message, budget, inflater, handle };
+        let mut done = 0;
+        while done < input.len() && !self.ended && !budget.is_spent() {
+            match self.step(&mut input[done..], &mut feed) {
+                Ok(taken) => done += taken,
                 Err(error) => {
                     self.end();
                     return Err(error);
                 }
             }
         }
-        Ok(())
+        // What follows the end of a conversation is ignored.
+        Ok(if self.ended { input.len() } else { done })
     }
 
     fn end(&mut self) {
@@ -99,6 +158,7 @@ impl Reader {
             return Ok(taken);
         }
         let Some((header, taken)) = self.header(input, feed.max_message)? else { return Ok(input.len()) };
+        feed.budget.take(&header);
         let rest = &mut input[taken..];
         match usize::try_from(header.payload).ok().and_then(|length| rest.get_mut(..length)) {
             Some(payload) => {

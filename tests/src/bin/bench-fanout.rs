@@ -15,12 +15,15 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 #[derive(Parser)]
 #[command(name = "bench-fanout", version)]
 struct Cli {
-    /// Only what goals depend on, once
+    /// Only what goals depend on, once unless --repeat says more
     #[arg(long)]
     quick: bool,
-    /// Runs of everything
-    #[arg(long, default_value_t = 3, value_name = "N", value_parser = clap::value_parser!(u8).range(1..))]
-    repeat: u8,
+    /// Runs of everything: 3 unless given
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..))]
+    repeat: Option<u8>,
+    /// Another commit's node: both are measured in turn, and nothing else; with --quick and --repeat 9 or more
+    #[arg(long, value_name = "FILE", conflicts_with = "out")]
+    before: Option<PathBuf>,
     /// How long each load is measured
     #[arg(long, default_value_t = 2_000, value_name = "MS", value_parser = clap::value_parser!(u64).range(200..=600_000))]
     measure_ms: u64,
@@ -60,8 +63,9 @@ async fn main() -> ExitCode {
         },
         _ => {
             let settings = settings(&cli);
-            if !settings.node.is_file() {
-                eprintln!("bench-fanout: no program at {}", settings.node.display());
+            let programs = [Some(&settings.node), settings.before.as_ref()];
+            if let Some(missing) = programs.into_iter().flatten().find(|program| !program.is_file()) {
+                eprintln!("bench-fanout: no program at {}", missing.display());
                 return ExitCode::from(2);
             }
             run(&settings).await
@@ -80,12 +84,13 @@ async fn main() -> ExitCode {
 fn settings(cli: &Cli) -> Settings {
     Settings {
         quick: cli.quick,
-        repeat: if cli.quick { 1 } else { cli.repeat.into() },
+        repeat: cli.repeat.map_or(if cli.quick { 1 } else { 3 }, usize::from),
         time: Duration::from_millis(if cli.quick { cli.measure_ms.min(1_000) } else { cli.measure_ms }),
         only: cli.only.clone(),
         servers: cli.servers.clone(),
         server_cores: cli.server_cores.clone(),
         node: cli.node.clone().unwrap_or_else(|| tests::process::program("ws-server")),
+        before: cli.before.clone(),
         elsewhere: cli.elsewhere.clone(),
         command: if cli.quick { "make bench-quick" } else { "make bench" }.to_owned(),
     }

@@ -9,6 +9,7 @@ mod goals;
 mod log_cost;
 mod measure;
 mod page;
+mod pairs;
 mod pictures;
 mod point;
 mod profile;

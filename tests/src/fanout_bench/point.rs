@@ -89,7 +89,7 @@ impl Point {
     #[must_use]
     pub(super) fn is_for(&self, kind: Kind) -> bool {
         // It loses the order of what comes close together, and the place in the room of who comes in a crowd.
-        if kind == Kind::WithoutIoUring {
+        if matches!(kind, Kind::Before | Kind::WithoutIoUring) {
             return self.goal;
         }
         let order = kind.keeps_order() || (self.pace == FeedPace::InFlight(1) && self.rooms == 1);

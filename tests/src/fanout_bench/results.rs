@@ -58,6 +58,12 @@ impl Results {
         median(runs.iter().filter_map(|run| run.get(metric).copied()).collect())
     }
 
+    /// All runs of a server at a point.
+    #[must_use]
+    pub fn runs(&self, point: &str, server: &str) -> &[Metrics] {
+        self.rows.get(&(point.to_owned(), server.to_owned())).map_or(&[], Vec::as_slice)
+    }
+
     /// How many times the second row's number the first one's is: the median of what it was in each repetition. What comes
     /// and goes on a machine that others use does not count for one of two that were measured at different times.
     #[must_use]

@@ -1,7 +1,7 @@
 //! All measurements, server by server and again.
 
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use client::{Client, ClientOptions, JoinFrom};
@@ -12,6 +12,7 @@ use super::elsewhere;
 use super::goals::verdicts;
 use super::log_cost::log_cost;
 use super::measure::{Outcome, Times, connects, fan_out, idle as idle_clients, sweep, vanish};
+use super::pairs::pairs;
 use super::point::{POINTS, Point};
 use super::results::Results;
 use super::server::{Kind, Server};
@@ -68,6 +69,8 @@ pub struct Settings {
     pub server_cores: String,
     /// The node that is measured.
     pub node: PathBuf,
+    /// Another commit's, which is measured beside it instead of other servers.
+    pub before: Option<PathBuf>,
     /// What runs this same program where more files may be open.
     pub elsewhere: Option<PathBuf>,
     /// How this was called.
@@ -93,7 +96,8 @@ pub async fn run(settings: &Settings) -> Results {
     let most = load_generator::open_files::connections_of(MOST + SPARE).saturating_sub(SPARE);
     let results = Results::new(settings.command.clone());
     let mut bench = Bench { settings, stack: &stack, rooms, results, most };
-    let kinds: Vec<Kind> = Kind::ALL.into_iter().filter(|kind| bench.wants_server(*kind)).collect();
+    let all: &[Kind] = if settings.before.is_some() { &Kind::PAIR } else { &Kind::ALL };
+    let kinds: Vec<Kind> = all.iter().copied().filter(|kind| bench.wants_server(*kind)).collect();
     let (here, missing): (Vec<Kind>, Vec<Kind>) = kinds.into_iter().partition(|kind| kind.missing().is_none());
     bench.results.missing = missing.into_iter().filter_map(Kind::missing).collect();
     bench.say_in_every_room().await;
@@ -104,12 +108,18 @@ pub async fn run(settings: &Settings) -> Results {
         }
         say(&format!("-- {repetition} of {}: loads", settings.repeat));
         bench.loads(&here).await;
-        bench.cores().await;
-        bench.log().await;
+        for &kind in here.iter().filter(|kind| Kind::PAIR.contains(kind)) {
+            bench.cores(kind).await;
+            bench.log(kind).await;
+        }
     }
     bench.more_than_fit(&here);
     let Bench { results, .. } = bench;
     stack.stop().await;
+    if settings.before.is_some() {
+        pairs(&results).iter().for_each(|pair| say(&pair.to_string()));
+        return results;
+    }
     for verdict in verdicts(&results) {
         let word = verdict.met().map_or("not measured", |met| if met { "met" } else { "MISSED" });
         say(&format!("{word}: {} {:.3} ({})", verdict.what, verdict.judged.unwrap_or(f64::NAN), verdict.goal()));
@@ -134,7 +144,12 @@ impl<'a> Bench<'a> {
     }
 
     async fn server(&self, kind: Kind, cores: &str) -> Server<'a> {
-        Server::start(kind, self.stack, cores, &self.settings.node).await
+        Server::start(kind, self.stack, cores, self.program(kind)).await
+    }
+
+    fn program(&self, kind: Kind) -> &'a Path {
+        let before = self.settings.before.as_deref().filter(|_| kind == Kind::Before);
+        before.unwrap_or(&self.settings.node)
     }
 
     fn times(&self) -> Times {
@@ -177,6 +192,8 @@ impl<'a> Bench<'a> {
             _ if self.settings.quick => &[],
             kind if of_crowds(kind) => &IDLE,
             Kind::RawCoalesce | Kind::WithoutIoUring => &[],
+            // A goal depends on this one.
+            Kind::Before => &[10_000],
             _ => &IDLE[..2],
         };
         let fitting = self.most;
@@ -245,35 +262,35 @@ impl<'a> Bench<'a> {
 
     /// The same load with one core and with two, of which the load needs its part; and a message to clients who sleep, where it
     /// needs none.
-    async fn cores(&mut self) {
+    async fn cores(&mut self, kind: Kind) {
         let point = Point { clients: 5_000, rooms: 1, pace: FeedPace::InFlight(4), all: false, goal: true };
         let both = "0-1".to_owned();
         for (name, cores) in [(ONE_CORE, self.settings.server_cores.clone()), (TWO_CORES, both)] {
-            if self.wants(name) && self.wants_server(Kind::Roomcast) {
-                let server = self.server(Kind::Roomcast, &cores).await;
+            if self.wants(name) {
+                let server = self.server(kind, &cores).await;
                 let outcome = fan_out(&server, &self.rooms, &point, self.times(), false).await;
-                self.note(name, Kind::Roomcast, outcome);
+                self.note(name, kind, outcome);
                 server.stop().await;
             }
         }
         for (name, cores) in [(SWEEP_ONE, self.settings.server_cores.clone()), (SWEEP_TWO, "0-1".to_owned())] {
-            if self.wants(name) && self.wants_server(Kind::Roomcast) {
-                let server = self.server(Kind::Roomcast, &cores).await;
+            if self.wants(name) {
+                let server = self.server(kind, &cores).await;
                 let outcome = sweep(&server, &self.rooms, SLEEPERS, self.times()).await;
-                self.note(name, Kind::Roomcast, outcome);
+                self.note(name, kind, outcome);
                 server.stop().await;
             }
         }
     }
 
     /// What a publish costs on its way through the log, alone and in company.
-    async fn log(&mut self) {
+    async fn log(&mut self, kind: Kind) {
         for publishers in [1, 20] {
             let name = log(publishers);
-            if self.wants(&name) && self.wants_server(Kind::Roomcast) {
-                let place = (self.settings.server_cores.as_str(), self.settings.node.as_path());
+            if self.wants(&name) {
+                let place = (self.settings.server_cores.as_str(), self.program(kind));
                 let outcome = log_cost(self.stack, place, publishers, self.settings.time).await;
-                self.note(&name, Kind::Roomcast, outcome);
+                self.note(&name, kind, outcome);
             }
         }
     }
@@ -281,7 +298,7 @@ impl<'a> Bench<'a> {
 
 /// Servers that the largest crowds come to.
 fn of_crowds(kind: Kind) -> bool {
-    matches!(kind, Kind::Roomcast | Kind::RawWrite)
+    matches!(kind, Kind::Roomcast | Kind::Before | Kind::RawWrite)
 }
 
 /// What is going on, for people.

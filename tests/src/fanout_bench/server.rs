@@ -20,6 +20,8 @@ const BODY: usize = 128;
 pub enum Kind {
     /// This repository's node, fed as by SNS.
     Roomcast,
+    /// The same of another commit: what a change costs or gains.
+    Before,
     /// The same where io_uring is forbidden, as it is in most containers.
     WithoutIoUring,
     /// The least that a server without a queue can do.
@@ -35,7 +37,10 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// All of them, in the order in which they take turns.
+    /// This commit's node and another one's, in the order in which they take turns.
+    pub const PAIR: [Self; 2] = [Self::Roomcast, Self::Before];
+
+    /// All that are compared on the page, in the order in which they take turns.
     pub const ALL: [Self; 7] = [
         Self::Roomcast,
         Self::WithoutIoUring,
@@ -51,6 +56,7 @@ impl Kind {
     pub fn name(self) -> &'static str {
         match self {
             Self::Roomcast => "roomcast",
+            Self::Before => "before",
             Self::WithoutIoUring => "without io_uring",
             Self::RawWrite => "raw-write",
             Self::RawCoalesce => "raw-coalesce",
@@ -64,7 +70,7 @@ impl Kind {
     #[must_use]
     pub fn dialect(self) -> Dialect {
         match self {
-            Self::Roomcast | Self::WithoutIoUring => Dialect::Roomcast,
+            Self::Roomcast | Self::Before | Self::WithoutIoUring => Dialect::Roomcast,
             Self::RawWrite | Self::RawCoalesce | Self::Ws => Dialect::Raw,
             Self::SocketIo | Self::Socketioxide => Dialect::SocketIo,
         }
@@ -79,17 +85,18 @@ impl Kind {
     /// Whether it is this repository's.
     #[must_use]
     pub fn is_ours(self) -> bool {
-        matches!(self, Self::Roomcast | Self::WithoutIoUring)
+        matches!(self, Self::Roomcast | Self::Before | Self::WithoutIoUring)
     }
 
     /// Why it cannot run here; `None`: it can.
     #[must_use]
     pub fn missing(self) -> Option<String> {
         let needed = match self {
-            Self::Roomcast | Self::WithoutIoUring | Self::RawWrite | Self::RawCoalesce => return None,
+            ours if ours.is_ours() => return None,
+            Self::RawWrite | Self::RawCoalesce => return None,
             Self::Ws => peers().join("node/node_modules/ws"),
             Self::SocketIo => peers().join("node/node_modules/socket.io"),
-            Self::Socketioxide => socketioxide(),
+            _ => socketioxide(),
         };
         (!needed.exists()).then(|| format!("{} was not measured: `make peers` has not built it", self.name()))
     }
@@ -129,8 +136,8 @@ impl<'a> Server<'a> {
         let node = |script: &str| vec![peers().join("node").join(script).display().to_string(), port.to_string()];
         let raw = |mode: &str| vec![text(mode), text("--listen"), format!("127.0.0.1:{port}")];
         let process = match kind {
-            Kind::Roomcast | Kind::WithoutIoUring => {
-                let io_uring = if kind == Kind::Roomcast { "auto" } else { "off" };
+            Kind::Roomcast | Kind::Before | Kind::WithoutIoUring => {
+                let io_uring = if kind == Kind::WithoutIoUring { "off" } else { "auto" };
                 let node =
                     Node::start_on(cores, program, stack, &["--sessions", "200000", "--io-uring", io_uring]).await;
                 return Self { kind, stack, running: Running::Node(node) };

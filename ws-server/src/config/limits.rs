@@ -4,10 +4,13 @@ use protocol::{
 };
 use room_core::{AppendLimits, RoomLimits, TimelineLimits};
 
+use super::ClientsConfig;
+
 /// A live member must have room for two of the largest segments, encoded as frames.
 const MIN_OUTBOX: u64 = 2 * (MAX_SEGMENT_BYTES + MAX_SEGMENT_MESSAGES * FRAME_EXTRA) as u64;
-/// What a message is longer as a frame than in a segment, in bytes: its type, the room's name, its number.
-const FRAME_EXTRA: usize = 256;
+/// What a message is longer as a frame than in a segment, in bytes: its type, the room's name, its number, and what a frame
+/// takes beside its text.
+const FRAME_EXTRA: usize = 384;
 
 /// Longest drain window, in milliseconds: what follows it has to end within the two minutes that Fargate gives.
 pub(crate) const MAX_DRAIN_MS: u64 = 90_000;
@@ -73,6 +76,9 @@ pub struct LimitsConfig {
     /// Milliseconds that a missing message is waited for before the log is read
     #[arg(long, env = "ROOMCAST_GAP_MS", default_value_t = 150, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..=60_000))]
     pub gap_ms: u64,
+    /// What clients may cost the node.
+    #[command(flatten)]
+    pub clients: ClientsConfig,
 }
 
 /// When io_uring is used.
@@ -95,6 +101,10 @@ pub struct Limits {
     pub heartbeat_ms: u64,
     /// Bytes that may wait for one connection.
     pub outbox_bytes: usize,
+    /// Bytes that may wait for all connections together.
+    pub outbox_total_bytes: usize,
+    /// Frames without text a second of one connection; 0: no limit.
+    pub control_frames_per_second: u32,
     /// Rooms a session.
     pub rooms_per_session: usize,
     /// Rooms a node.
@@ -153,6 +163,9 @@ pub enum LimitsError {
     /// The largest message does not fit a segment twice.
     #[error("--max-body {0} is more than half a segment of {MAX_SEGMENT_BYTES} bytes less its overhead")]
     Body(usize),
+    /// All outboxes together are smaller than one.
+    #[error("--outbox-total-bytes {0} is less than --outbox-bytes {1}")]
+    OutboxTotal(u64, u64),
 }
 
 impl LimitsConfig {
@@ -167,12 +180,18 @@ impl LimitsConfig {
         if max_body + FRAME_OVERHEAD > MAX_SEGMENT_BYTES / 2 {
             return Err(LimitsError::Body(max_body));
         }
+        let outbox_total = self.clients.outbox_total(self.outbox_bytes);
+        if outbox_total < self.outbox_bytes {
+            return Err(LimitsError::OutboxTotal(outbox_total, self.outbox_bytes));
+        }
         let queue = count(self.room_queue);
         Ok(Limits {
             max_body,
             max_frame: max_body + FRAME_OVERHEAD,
             heartbeat_ms: self.heartbeat_ms,
             outbox_bytes,
+            outbox_total_bytes: size(outbox_total),
+            control_frames_per_second: self.clients.control_frames_per_second,
             rooms_per_session: count(self.rooms_per_session),
             rooms: count(self.rooms),
             sessions: count(self.sessions),

@@ -1,8 +1,10 @@
 //! What a node is told at its start: flags, each with an environment variable.
 
 mod aws;
+mod clients;
 mod limits;
 mod link;
+mod memory;
 mod network;
 mod parse;
 #[cfg(test)]
@@ -14,6 +16,7 @@ use clap::Parser;
 
 pub use self::redis::{RedisConfig, RedisConfigError};
 pub use aws::AwsConfig;
+pub use clients::ClientsConfig;
 pub(crate) use limits::MAX_DRAIN_MS;
 pub use limits::{IoUring, Limits, LimitsConfig, LimitsError};
 pub use link::{LinkConfig, LinkConfigError, LinkMode, PeerHints};

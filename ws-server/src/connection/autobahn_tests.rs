@@ -60,6 +60,10 @@ impl Conversation for Echo {
 
     fn handle_end(&mut self) {}
 
+    fn must_wait(&self) -> bool {
+        false
+    }
+
     fn settle(&mut self) -> bool {
         true
     }
@@ -113,6 +117,8 @@ async fn echo() -> SocketAddr {
         // Everything is compressed, whether it becomes shorter or not: kosoku cannot look at a plain answer to a
         // compressed text, which RFC 7692 (6) leaves to the sender, and calls the case failed.
         deflate_above: Some(0),
+        control_frames: 0,
+        outbox_total: usize::MAX,
         io_uring: true,
     };
     let loops = Arc::new(Loops::start::<Echo>(&Mailboxes::new(2), settings).unwrap());

@@ -52,6 +52,11 @@ async fn connect(address: std::net::SocketAddr) -> TcpStream {
     stream
 }
 
+/// Where a text ends, if it is there.
+fn find(bytes: &[u8], text: &[u8]) -> Option<usize> {
+    bytes.windows(text.len()).position(|part| part == text).map(|at| at + text.len())
+}
+
 /// A masked frame (with a mask of zeros).
 fn frame(opcode: u8, payload: &[u8]) -> Vec<u8> {
     let mut bytes = vec![0x80 | opcode];
@@ -99,6 +104,34 @@ async fn a_connection_whose_write_is_stuck_misses_its_heartbeats() {
     connections.drain();
     tokio::time::sleep(Duration::from_secs(2)).await;
     assert_eq!((open, connections.open()), (0, 0), "closed by its heartbeat; and by the drain");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_asks_for_more_than_its_outbox_holds_gets_it_all_if_it_reads() {
+    let (address, connections) = node(&["--publishes-per-second", "0"]).await;
+    let mut stream = connect(address).await;
+    stream.write_all(&frame(1, br#"{"type":"join","room":"r"}"#)).await.unwrap();
+    // As much as fills a fourth of an outbox.
+    for id in 0..40 {
+        let text = format!(r#"{{"type":"publish","room":"r","id":"m{id}","body":"{}"}}"#, "x".repeat(8_000));
+        stream.write_all(&frame(1, text.as_bytes())).await.unwrap();
+    }
+    let request = |number| format!(r#"{{"type":"history","room":"r","limit":1000,"ref":"answer {number}"}}"#);
+    let asked: Vec<u8> = (0..20).flat_map(|number| frame(1, request(number).as_bytes())).collect();
+    stream.write_all(&asked).await.unwrap();
+    let (mut seen, mut answers) = (Vec::new(), 0);
+    while answers < 20 {
+        let mut bytes = vec![0; 256 * 1024];
+        let read = timeout(Duration::from_secs(20), stream.read(&mut bytes)).await.expect("it is answered").unwrap();
+        assert!(read > 0, "{answers} answers, then it was closed");
+        seen.extend_from_slice(&bytes[..read]);
+        let mark = |number| format!(r#""ref":"answer {number}"}}"#);
+        while let Some(at) = find(&seen, mark(answers).as_bytes()) {
+            seen.drain(..at);
+            answers += 1;
+        }
+    }
+    assert_eq!(connections.open(), 1, "and stays");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,7 +1,19 @@
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use websocket::{Deflater, LONGEST_HEADER};
+
+/// Bytes that a frame takes beside its payload: its header, its own fields, and what the allocator adds to both.
+pub(crate) const FRAME_BYTES: usize = 128;
+
+/// Bytes of all frames that are alive in this process.
+static ALIVE: AtomicUsize = AtomicUsize::new(0);
+
+/// Bytes that all frames of this process take, each counted once, however many clients wait for it.
+pub(crate) fn frame_memory() -> usize {
+    ALIVE.load(Ordering::Relaxed)
+}
 
 /// What is sent to clients: one frame, or the frames of a whole segment, encoded once with their WebSocket headers and
 /// shared by everybody who gets them. A clone is a reference.
@@ -12,6 +24,8 @@ pub struct Frame(Arc<Encoded>);
 struct Encoded {
     /// Ready for the wire.
     wire: Bytes,
+    /// The run whose memory `wire` is a part of.
+    run: Option<Frame>,
     /// Bytes of all payloads.
     payload: usize,
     /// The longest of the payloads.
@@ -84,7 +98,7 @@ impl Frame {
         }
         let mut start = 0;
         for (end, bytes) in ends {
-            part(Self::encoded(run.0.wire.slice(start..end), bytes, bytes));
+            part(Self::part_of(&run, run.0.wire.slice(start..end), bytes));
             start = end;
         }
         run
@@ -108,12 +122,27 @@ impl Frame {
     }
 
     fn encoded(wire: Bytes, payload: usize, longest: usize) -> Self {
-        Self(Arc::new(Encoded { wire, payload, longest, forms: OnceLock::new() }))
+        Self::counted(Encoded { wire, run: None, payload, longest, forms: OnceLock::new() })
+    }
+
+    /// One frame of a run, in the run's memory.
+    fn part_of(run: &Self, wire: Bytes, payload: usize) -> Self {
+        Self::counted(Encoded { wire, run: Some(run.clone()), payload, longest: payload, forms: OnceLock::new() })
+    }
+
+    fn counted(encoded: Encoded) -> Self {
+        ALIVE.fetch_add(encoded.memory(), Ordering::Relaxed);
+        Self(Arc::new(encoded))
     }
 
     /// Bytes of text.
     pub(crate) fn len(&self) -> usize {
         self.0.payload
+    }
+
+    /// Bytes that it counts while it waits: however short it is, it takes memory.
+    pub(crate) fn cost(&self) -> usize {
+        self.0.payload + FRAME_BYTES
     }
 
     /// The bytes for a socket.
@@ -128,7 +157,11 @@ impl Frame {
             return self.wire();
         }
         let (deflated, window) = self.0.form(deflate.window);
-        let shorter = deflated.get_or_init(|| deflater.deflate(&self.0.wire, deflate.above, window).map(Into::into));
+        let shorter = deflated.get_or_init(|| {
+            let form: Option<Box<[u8]>> = deflater.deflate(&self.0.wire, deflate.above, window).map(Into::into);
+            ALIVE.fetch_add(form.as_ref().map_or(0, |form| form.len()), Ordering::Relaxed);
+            form
+        });
         shorter.as_deref().unwrap_or(&self.0.wire)
     }
 
@@ -154,6 +187,12 @@ impl Frame {
 }
 
 impl Encoded {
+    /// Bytes that it takes, without its compressed forms. A run's memory is counted for the run.
+    fn memory(&self) -> usize {
+        let own = if self.run.is_some() { 0 } else { self.wire.len() };
+        own + FRAME_BYTES
+    }
+
     /// The compressed form for a client's window, and the window that it is for.
     fn form(&self, window: usize) -> (&Deflated, usize) {
         let forms = self.forms.get_or_init(Box::default);
@@ -162,6 +201,17 @@ impl Encoded {
         }
         let class = NARROW.iter().position(|narrow| *narrow <= window).unwrap_or(NARROW.len() - 1);
         (&forms.narrow.get_or_init(Box::default)[class], NARROW[class])
+    }
+}
+
+impl Drop for Encoded {
+    fn drop(&mut self) {
+        let length = |form: &Deflated| form.get().and_then(Option::as_ref).map_or(0, |form| form.len());
+        let forms = self.forms.get().map_or(0, |forms| {
+            let narrow = forms.narrow.get().map_or(0, |narrow| narrow.iter().map(length).sum());
+            length(&forms.wide) + narrow
+        });
+        ALIVE.fetch_sub(self.memory() + forms, Ordering::Relaxed);
     }
 }
 
@@ -183,6 +233,34 @@ mod tests {
         let mut forms: Vec<&[u8]> = windows.map(|deflate| frame.wire_for(Some(deflate), &mut deflater)).collect();
         forms.dedup_by_key(|form| form.as_ptr());
         forms
+    }
+
+    #[test]
+    fn the_memory_of_frames_is_counted_once_and_comes_back() {
+        let before = frame_memory();
+        let mut parts = Vec::new();
+        let run = Frame::run(
+            ["a".repeat(900), "b".repeat(900)].iter(),
+            1_800,
+            |out, text| out.extend_from_slice(text.as_bytes()),
+            |part| {
+                parts.push(part);
+            },
+        );
+        let taken = frame_memory() - before;
+        assert!((1_800..1_800 + 4 * FRAME_BYTES).contains(&taken), "{taken}");
+        let clones = vec![run.clone(); 100];
+        assert_eq!(frame_memory() - before, taken, "a reference is no further memory");
+        drop((clones, run));
+        parts.pop();
+        assert!(frame_memory() - before > 1_800, "one part holds the memory of the whole run");
+        parts.pop();
+        assert_eq!(frame_memory(), before);
+        let frame = Frame::new(&"again and ".repeat(100));
+        let plain = frame_memory();
+        assert!(forms(&frame)[0].len() < frame.len() && frame_memory() > plain, "a compressed form counts, too");
+        drop(frame);
+        assert_eq!(frame_memory(), before);
     }
 
     #[test]

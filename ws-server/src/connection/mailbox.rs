@@ -3,10 +3,12 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use mio::{Token, Waker};
 
-use super::Frame;
+use super::frame::{Frame, frame_memory};
 
 /// Bytes that may wait in a loop's mailbox, and in the loop itself, before shards wait for it.
 const MOST_WAITING: usize = 16 * 1024 * 1024;
+/// Bytes of a frame's place in an outbox, which grows by doubling.
+const PLACE: usize = 48;
 /// What a post counts beside its frame.
 const POST: usize = 64;
 
@@ -44,6 +46,8 @@ pub(crate) struct Mailbox {
     last_post: AtomicU64,
     /// Bytes of posts that connections have not got yet.
     waiting: AtomicUsize,
+    /// Frames that wait in outboxes of the loop's connections.
+    queued: AtomicUsize,
     /// Something is here that the loop has not seen.
     has_mail: AtomicBool,
     /// The loop waits for the kernel, or is about to.
@@ -76,13 +80,18 @@ pub(super) struct Hearing {
 pub struct Mailboxes {
     boxes: Arc<[Arc<Mailbox>]>,
     rooms: Arc<AtomicU64>,
+    /// Bytes of recent messages that rooms keep.
+    recent: Arc<AtomicUsize>,
+    /// Connections that were closed because the memory for slow readers was used up.
+    shed: Arc<AtomicU64>,
 }
 
 impl Mailboxes {
     /// For so many loops.
     #[must_use]
     pub fn new(loops: usize) -> Self {
-        Self { boxes: (0..loops.max(1)).map(|_| Arc::default()).collect(), rooms: Arc::default() }
+        let boxes = (0..loops.max(1)).map(|_| Arc::default()).collect();
+        Self { boxes, rooms: Arc::default(), recent: Arc::default(), shed: Arc::default() }
     }
 
     /// For one loop on each core.
@@ -102,6 +111,28 @@ impl Mailboxes {
     /// Whether a loop is so far behind that rooms must wait for it.
     pub(crate) fn are_full(&self) -> bool {
         self.boxes.iter().any(|mailbox| mailbox.waiting.load(Ordering::Relaxed) > MOST_WAITING)
+    }
+
+    /// Bytes that wait for clients on this node: frames that no room keeps, and their places in outboxes.
+    pub(crate) fn waiting_bytes(&self) -> usize {
+        let places: usize = self.boxes.iter().map(|mailbox| mailbox.queued.load(Ordering::Relaxed)).sum();
+        (frame_memory() + places * PLACE).saturating_sub(self.recent.load(Ordering::Relaxed))
+    }
+
+    /// A connection is closed because the memory for slow readers is used up.
+    pub(super) fn count_shed(&self) {
+        self.shed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Connections that were closed for that, since the node began.
+    pub(crate) fn shed(&self) -> u64 {
+        self.shed.load(Ordering::Relaxed)
+    }
+
+    /// Takes note of how many bytes of recent messages rooms keep now, and kept before.
+    pub(crate) fn note_recent(&self, before: usize, now: usize) {
+        self.recent.fetch_add(now, Ordering::Relaxed);
+        self.recent.fetch_sub(before, Ordering::Relaxed);
     }
 
     /// A key that no other room has had.
@@ -154,6 +185,15 @@ impl Mailbox {
     /// So many bytes of posts wait no more.
     pub(crate) fn settle(&self, bytes: usize) {
         self.waiting.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// Some frames more, or less, wait in outboxes.
+    pub(super) fn count_queued(&self, before: usize, now: usize) {
+        if now > before {
+            self.queued.fetch_add(now - before, Ordering::Relaxed);
+        } else if before > now {
+            self.queued.fetch_sub(before - now, Ordering::Relaxed);
+        }
     }
 
     /// Tells that there is something else than tokens, and wakes the loop.

@@ -37,6 +37,7 @@ pub(crate) use conflation::{EncodedSignal, Slot};
 pub(crate) use entrance::{Caller, WEBSOCKETS};
 pub(crate) use event_loop::{Listeners, Step};
 use event_loop::{LoopSettings, Loops};
+pub(crate) use frame::FRAME_BYTES;
 pub use frame::Frame;
 pub use mailbox::Mailboxes;
 pub(crate) use mailbox::{Address, Mail, Mailbox, Post, RoomKey};
@@ -57,6 +58,8 @@ pub struct Connections {
     /// The sessions: each has a token.
     pub(crate) sessions: TaskTracker,
     pub(crate) stats: ConnectionStats,
+    /// How the loops are reached.
+    pub(crate) mailboxes: Mailboxes,
     loops: Loops<Opening>,
     open: AtomicUsize,
 }
@@ -70,6 +73,10 @@ pub(crate) struct ConnectionStats {
     pub(crate) publishes_limited: AtomicU64,
     /// Signals beyond a session's rate.
     pub(crate) signals_limited: AtomicU64,
+    /// Sessions that were closed because their clients read too slowly.
+    pub(crate) slow: AtomicU64,
+    /// Sessions that were closed because of frames without text.
+    pub(crate) floods: AtomicU64,
 }
 
 impl Connections {
@@ -84,6 +91,8 @@ impl Connections {
             max_message: limits.max_frame,
             deflate_above: limits.deflate_above,
             io_uring: limits.io_uring,
+            control_frames: limits.control_frames_per_second,
+            outbox_total: limits.outbox_total_bytes,
         };
         Ok(Arc::new(Self {
             node,
@@ -92,6 +101,7 @@ impl Connections {
             draining: CancellationToken::new(),
             sessions: TaskTracker::new(),
             stats: ConnectionStats::default(),
+            mailboxes: mailboxes.clone(),
             loops: Loops::start::<Visit>(mailboxes, settings)?,
             open: AtomicUsize::new(0),
         }))

@@ -34,11 +34,16 @@ pub struct Outbox {
 struct State {
     /// In the order of the posts that they come after.
     frames: VecDeque<Queued>,
+    /// What all of them cost: payload, and the memory of each frame beside it.
     bytes: usize,
+    /// Answers under way, for which space is kept.
+    answers: u16,
     /// Frames that were taken out, ever.
     taken: u64,
     signals: SignalPlaces,
     closing: Option<CloseCode>,
+    /// The text of the close frame, where it says more than the code does. Rare, so it takes no space of its own.
+    reason: Option<Box<Box<str>>>,
     /// Rooms that wait for space to go on with a replay.
     waiting: Vec<RoomName>,
     /// The loop has been told that there is something, and has not taken it all.
@@ -92,10 +97,11 @@ impl Outbox {
         if state.closing.is_some() {
             return false;
         }
-        if self.has_space(&mut state, frame.len()) {
+        if self.has_space(&mut state, frame.cost()) {
             let after = self.address.last_post();
-            state.bytes += frame.len();
+            state.bytes += frame.cost();
             state.frames.push_back(Queued { frame, after });
+            self.address.mailbox().count_queued(0, 1);
         }
         let open = state.closing.is_none();
         self.tell(state);
@@ -108,9 +114,10 @@ impl Outbox {
         if state.closing.is_some() {
             return;
         }
-        if self.has_space(&mut state, frame.len()) {
-            state.bytes += frame.len();
+        if self.has_space(&mut state, frame.cost()) {
+            state.bytes += frame.cost();
             state.insert(Queued { frame, after: number - 1 });
+            self.address.mailbox().count_queued(0, 1);
         }
         self.tell(state);
     }
@@ -118,11 +125,11 @@ impl Outbox {
     /// Whether there is space, without signals if need be. If there is not the connection is given up.
     fn has_space(&self, state: &mut State, bytes: usize) -> bool {
         if state.bytes + bytes > self.max_bytes {
-            state.drop_signals();
+            self.drop_signals(state);
         }
         let enough = state.bytes + bytes <= self.max_bytes;
         if !enough {
-            state.give_up(CloseCode::SlowConsumer);
+            self.empty(state, CloseCode::SlowConsumer);
         }
         enough
     }
@@ -131,9 +138,67 @@ impl Outbox {
     pub(crate) fn give_up(&self) {
         let mut state = self.lock();
         if state.closing.is_none() {
-            state.give_up(CloseCode::SlowConsumer);
+            self.empty(&mut state, CloseCode::SlowConsumer);
         }
         self.tell(state);
+    }
+
+    /// The same, because all slow readers together take more memory than the node has for them.
+    pub(super) fn shed(&self) {
+        let mut state = self.lock();
+        if state.closing.is_none() {
+            let reason = "the node has no more memory for slow readers, reconnect and resume";
+            state.reason = Some(Box::new(reason.into()));
+            self.empty(&mut state, CloseCode::SlowConsumer);
+        }
+        self.tell(state);
+    }
+
+    fn empty(&self, state: &mut State, code: CloseCode) {
+        let frames = state.give_up(code);
+        self.address.mailbox().count_queued(frames, 0);
+    }
+
+    /// Makes space for what must not be lost. Rare: the queue is full.
+    fn drop_signals(&self, state: &mut State) {
+        let dropped = state.drop_signals();
+        self.address.mailbox().count_queued(dropped, 0);
+    }
+
+    /// Keeps space for an answer under way: a quarter of the queue, which is what the longest answer takes.
+    pub(crate) fn keep_space(&self) {
+        let mut state = self.lock();
+        state.answers = state.answers.saturating_add(1);
+    }
+
+    /// The answer has been queued, or there is none.
+    pub(crate) fn free_space(&self) {
+        let mut state = self.lock();
+        state.answers = state.answers.saturating_sub(1);
+        self.tell(state);
+    }
+
+    /// Whether what the client asks for must wait until it has read: half of the queue is full, or kept for answers.
+    pub(super) fn is_half_full(&self) -> bool {
+        let state = self.lock();
+        self.spoken_for(&state) >= self.max_bytes / 2 && state.closing.is_none() && self.max_bytes > 0
+    }
+
+    /// Whether the client may be read again after it had to wait.
+    pub(super) fn has_emptied(&self) -> bool {
+        let state = self.lock();
+        self.spoken_for(&state) <= self.max_bytes / 4 || state.closing.is_some()
+    }
+
+    /// Bytes that wait, and those that answers under way may take.
+    fn spoken_for(&self, state: &State) -> usize {
+        state.bytes + usize::from(state.answers) * (self.max_bytes / 4)
+    }
+
+    /// Bytes that wait; 0 once the connection is being closed.
+    pub(super) fn waiting_bytes(&self) -> usize {
+        let state = self.lock();
+        if state.closing.is_none() { state.bytes } else { 0 }
     }
 
     /// Closes the connection. The first reason counts.
@@ -144,6 +209,23 @@ impl Outbox {
             state.closing = Some(code);
         }
         self.tell(state);
+    }
+
+    /// Closes the connection, with a text for the close frame. The first reason counts.
+    pub(crate) fn close_because(&self, code: CloseCode, reason: &str) {
+        let mut state = self.lock();
+        if state.closing.is_none() {
+            state.reason = Some(Box::new(reason.into()));
+        }
+        drop(state);
+        self.close(code);
+    }
+
+    /// The text of a close frame with this code.
+    pub(super) fn reason(&self, code: CloseCode) -> Box<str> {
+        let state = self.lock();
+        let own = state.reason.as_ref().filter(|_| state.closing == Some(code));
+        own.map_or_else(|| code.reason().into(), |reason| (**reason).clone())
     }
 
     /// How many more bytes a replay may queue now: half of the bound is for live traffic.
@@ -187,15 +269,16 @@ impl Outbox {
                 more = More::Later;
                 break;
             }
-            if count > 0 && bytes + frame.len() > most_bytes {
+            if count > 0 && bytes + frame.cost() > most_bytes {
                 break;
             }
-            bytes += frame.len();
+            bytes += frame.cost();
             count += 1;
             frames.extend(state.frames.pop_front().map(|queued| queued.frame));
         }
         state.bytes -= bytes;
         state.taken += count;
+        self.address.mailbox().count_queued(usize::try_from(count).unwrap_or(usize::MAX), 0);
         let taken = state.taken;
         state.signals.advance(taken);
         if !state.frames.is_empty() {
@@ -234,12 +317,21 @@ impl State {
         self.frames.insert(index, queued);
     }
 
-    fn give_up(&mut self, code: CloseCode) {
+    /// Returns how many frames have gone.
+    fn give_up(&mut self, code: CloseCode) -> usize {
         self.closing = Some(code);
-        self.frames = VecDeque::new();
+        let frames = std::mem::take(&mut self.frames).len();
         self.signals = SignalPlaces::default();
         self.bytes = 0;
         self.waiting = Vec::new();
+        frames
+    }
+}
+
+impl Drop for Outbox {
+    fn drop(&mut self) {
+        let frames = self.lock().frames.len();
+        self.address.mailbox().count_queued(frames, 0);
     }
 }
 

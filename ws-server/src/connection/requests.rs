@@ -9,7 +9,7 @@ use protocol::{
 use super::rate::Rate;
 use super::{Connections, Outbox};
 use crate::backplane::count;
-use crate::rooms::{Command, Session};
+use crate::rooms::{AnswerSpace, Command, Session};
 
 /// What a session asks for, and the rooms that it is in.
 pub(super) struct Requests {
@@ -48,6 +48,12 @@ impl Requests {
 
     /// Keeps record of why the session ends.
     pub(super) fn note_close(&self, code: CloseCode) {
+        let stats = &self.connections.stats;
+        match code {
+            CloseCode::SlowConsumer => count(&stats.slow),
+            CloseCode::TooManyRequests => count(&stats.floods),
+            _ => {}
+        }
         tracing::debug!(session = %self.session.id, %code, "closing");
     }
 
@@ -92,6 +98,11 @@ impl Requests {
         // Most sessions never park anything: it takes no memory of theirs.
         self.parked = VecDeque::new();
         true
+    }
+
+    /// Whether nothing more may be taken in now: something is not passed on yet, or the client has to read first.
+    pub(super) fn must_wait(&self) -> bool {
+        !self.parked.is_empty() || self.session.outbox.is_half_full()
     }
 
     /// A room for which there was no space may go on with a replay.
@@ -147,7 +158,8 @@ impl Requests {
                 if !self.rooms.contains(&room) {
                     return self.refuse(not_joined(room, None, reference));
                 }
-                self.send(Command::History { room, session, range, limit, reference });
+                let space = AnswerSpace::of(&session);
+                self.send(Command::History { room, session, range, limit, reference, space });
             }
             ClientFrame::Ping { reference } => {
                 self.session.send(&ServerFrame::Pong(Pong { reference }));

@@ -108,6 +108,13 @@ impl Conversation for Visit {
         }
     }
 
+    fn must_wait(&self) -> bool {
+        match self {
+            Self::Session { requests, .. } => requests.must_wait(),
+            Self::Refused(_) => false,
+        }
+    }
+
     fn settle(&mut self) -> bool {
         match self {
             Self::Session { requests, .. } => requests.settle(),

@@ -5,7 +5,7 @@ use protocol::{
 };
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use super::members::Session;
+use super::members::{AnswerSpace, Session};
 
 /// What a shard is asked to do.
 #[derive(Debug)]
@@ -21,7 +21,14 @@ pub(crate) enum Command {
     /// A member says something in passing.
     Signal { room: RoomName, session: Arc<Session>, key: Option<SignalKey>, body: Body },
     /// A member reads back.
-    History { room: RoomName, session: Arc<Session>, range: HistoryRange, limit: u32, reference: Option<Ref> },
+    History {
+        room: RoomName,
+        session: Arc<Session>,
+        range: HistoryRange,
+        limit: u32,
+        reference: Option<Ref>,
+        space: AnswerSpace,
+    },
     /// A member's outbox is empty: its replay may go on.
     Drained { room: RoomName, session: SessionId },
     /// Somebody says that these were committed, to any rooms of a shard. The permit is for the bytes that they take while

@@ -6,7 +6,7 @@ use room_core::still_there;
 
 use super::fanout;
 use super::hosted::{Hosted, Scene};
-use super::members::{Request, Session};
+use super::members::{AnswerSpace, Request, Session};
 use crate::connection::Frame;
 use crate::message_log::LogError;
 
@@ -16,6 +16,8 @@ pub(crate) struct HistoryRequest {
     pub(crate) session: Arc<Session>,
     pub(crate) reference: Option<Ref>,
     pub(crate) window: HistoryWindow,
+    /// Given back when the answer is queued.
+    _space: AnswerSpace,
     /// What the numbers count in.
     epoch: Epoch,
 }
@@ -57,6 +59,7 @@ impl Hosted {
         range: HistoryRange,
         limit: u32,
         reference: Option<Ref>,
+        space: AnswerSpace,
         scene: &Scene<'_>,
     ) {
         if !self.machine.is_open() {
@@ -64,7 +67,7 @@ impl Hosted {
         }
         let window = self.history_window(range, limit, scene.limits.outbox_bytes / 4);
         let epoch = self.machine.position().epoch;
-        let request = HistoryRequest { session, reference, window, epoch };
+        let request = HistoryRequest { session, reference, window, _space: space, epoch };
         let limit = u64::from(limit);
         let (from, to) = match window.forward {
             true => (window.from, window.from.plus(limit).min(window.to)),

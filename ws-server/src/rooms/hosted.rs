@@ -15,7 +15,7 @@ use super::replay::{PageRead, Replay};
 use super::signals::CurrentValues;
 use super::waiting::Waiting;
 use crate::config::Limits;
-use crate::connection::{Frame, RoomKey};
+use crate::connection::{FRAME_BYTES, Frame, RoomKey};
 
 /// One room as this node hosts it: the machine that decides, and the sessions that it decides for.
 pub(crate) struct Hosted {
@@ -82,7 +82,7 @@ impl Hosted {
             replay_numbers: 0,
             page_reads: HashMap::new(),
             catch_up_due: None,
-            recent: Recent::new(limits.recent_messages, limits.recent_bytes),
+            recent: Recent::new(limits.recent_messages, limits.recent_bytes).with_overhead(FRAME_BYTES),
             burst: 0,
             values: CurrentValues::default(),
             publishers: HashMap::new(),

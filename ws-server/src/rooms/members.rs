@@ -41,6 +41,25 @@ impl Session {
     }
 }
 
+/// Space in a session's outbox for an answer that is being made. While half of the outbox is full, or kept for answers, the
+/// session's loop reads nothing more: so a client that reads gets all its answers.
+#[derive(Debug)]
+pub(crate) struct AnswerSpace(Arc<Session>);
+
+impl AnswerSpace {
+    /// Kept until it is dropped.
+    pub(crate) fn of(session: &Arc<Session>) -> Self {
+        session.outbox.keep_space();
+        Self(Arc::clone(session))
+    }
+}
+
+impl Drop for AnswerSpace {
+    fn drop(&mut self) {
+        self.0.outbox.free_space();
+    }
+}
+
 /// What a failed request is known by.
 #[derive(Debug)]
 pub(crate) enum Request {
@@ -128,7 +147,7 @@ mod tests {
             id: SessionId::from_random(number),
             user: UserId::new("u").unwrap(),
             name: DisplayName::new("u").unwrap(),
-            outbox: Outbox::of_nobody(100),
+            outbox: Outbox::of_nobody(1_000),
         })
     }
 
@@ -158,7 +177,7 @@ mod tests {
         members.send(&Frame::new("2"));
         members.remove(&ada.id);
         members.send(&Frame::new("3"));
-        let got = |session: &Session| match session.outbox.take(100) {
+        let got = |session: &Session| match session.outbox.take(1_000) {
             Some(Outbound::Frames(frames, _)) => frames.iter().map(|frame| frame.text().to_owned()).collect(),
             nothing => vec![format!("{nothing:?}")],
         };

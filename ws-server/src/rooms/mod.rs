@@ -53,6 +53,7 @@ use crate::message_log::MessageLog;
 #[doc(hidden)]
 pub use audience::Audience;
 pub(crate) use command::Command;
+pub(crate) use members::AnswerSpace;
 pub use members::Session;
 
 /// The way to all rooms of this node.

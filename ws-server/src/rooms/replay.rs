@@ -257,7 +257,7 @@ impl Hosted {
             if space == 0 {
                 break;
             }
-            space = space.saturating_sub(frame.len());
+            space = space.saturating_sub(frame.cost());
             replay.session.outbox.push(frame.clone());
             replay.next = replay.next.next();
         }

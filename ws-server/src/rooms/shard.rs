@@ -165,12 +165,12 @@ impl Shard {
                 self.with_room(&room, |hosted, scene| hosted.handle_signal(said, scene));
                 self.departures.send(room, from, key, body, self.work.peers());
             }
-            Command::History { room, session, range, limit, reference } => {
+            Command::History { room, session, range, limit, reference, space } => {
                 if !self.has(&room, &session) {
                     return not_joined(&session, &room, Request::Other(reference));
                 }
                 self.with_room(&room, |hosted, scene| {
-                    hosted.handle_history(session, range, limit, reference, scene);
+                    hosted.handle_history(session, range, limit, reference, space, scene);
                 });
             }
             Command::Drained { room, session } => {
@@ -263,7 +263,7 @@ impl Shard {
         let Some(hosted) = self.rooms.at(slot) else { return };
         let scene = Scene { now, wall: self.wall, work: &self.work, answers: &self.answers, limits: &self.limits };
         hosted.begin_turn(now);
-        let before = hosted.recent.bytes();
+        let (before, total_before) = (hosted.recent.bytes(), self.recent_bytes);
         if self.timers.is_due(slot, now) {
             // Or it would be put off: what has been due is not told as a time to come.
             hosted.handle_timeout(&scene);
@@ -280,6 +280,9 @@ impl Shard {
         }
         if self.recent_bytes > self.max_recent_bytes {
             self.forget_recent();
+        }
+        if self.recent_bytes != total_before {
+            self.mailboxes.note_recent(total_before, self.recent_bytes);
         }
     }
 

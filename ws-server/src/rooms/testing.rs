@@ -10,7 +10,7 @@ use protocol::{
 };
 use tokio::time::timeout;
 
-use super::{Command, Rooms, Session};
+use super::{AnswerSpace, Command, Rooms, Session};
 use crate::config::{Config, Limits};
 use crate::connection::{Frame, Mailboxes, Outbound, Outbox};
 use crate::link::{NoPeers, Peers};
@@ -96,7 +96,8 @@ impl Client {
 
     pub(super) async fn history(&self, range: HistoryRange, limit: u32) {
         let (room, session) = (room(), Arc::clone(&self.session));
-        self.rooms.send(Command::History { room, session, range, limit, reference: None }).await;
+        let space = AnswerSpace::of(&session);
+        self.rooms.send(Command::History { room, session, range, limit, reference: None, space }).await;
     }
 
     /// Everything that comes, portion by portion as a connection's task takes it, until `enough`.

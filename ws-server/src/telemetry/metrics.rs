@@ -48,9 +48,15 @@ impl Instruments {
             ("connections_refused", "Connections closed because there were too many", &stats.refused),
             ("publishes_limited", "Publishes refused because their session sends too many", &stats.publishes_limited),
             ("signals_limited", "Signals dropped because their session sends too many", &stats.signals_limited),
+            ("sessions_closed_slow", "Sessions closed with 4008 because their clients read too slowly", &stats.slow),
+            ("sessions_closed_flooding", "Sessions closed with 4029 because of pings or empty frames", &stats.floods),
         ] {
             text.counter(name, what, counter.load(Ordering::Relaxed));
         }
+        let mailboxes = &self.connections.mailboxes;
+        let what = "Sessions closed with 4008 because all slow readers together took too much memory";
+        text.counter("sessions_shed", what, mailboxes.shed());
+        text.gauge("outbox_bytes", "Memory of frames that wait for clients", mailboxes.waiting_bytes());
         if let Some(directory) = &self.directory {
             text.gauge("nodes", "Nodes that live, this one included", directory.view().others() + 1);
         }

@@ -1,6 +1,6 @@
 //! Frames and messages, without compression.
 
-use websocket::{Incoming, Inflater, Reader, Violation};
+use websocket::{Incoming, Inflater, ReadBudget, Reader, Violation};
 
 use crate::client::*;
 
@@ -187,4 +187,54 @@ fn a_message_that_comes_byte_by_byte_takes_time_by_its_length_alone() {
     }
     conversation.feed(&frame(FIN | CONTINUATION, b"")).unwrap();
     assert_eq!(conversation.heard, [Heard::Binary(vec![b'x'; MAX])]);
+}
+
+/// What is heard of a stream that is taken a few frames at a time, and the frames without text.
+fn hear_within(stream: &[u8], frames: u32) -> (Vec<Heard>, u32) {
+    let (mut reader, mut inflater) = (Reader::new(false), Inflater::new());
+    let (mut heard, mut overhead, mut rest) = (Vec::new(), 0, stream.to_vec());
+    for _ in 0..=stream.len() {
+        let budget = ReadBudget::frames(frames);
+        let mut handle = |incoming: Incoming<'_>| {
+            heard.push(Heard::from(incoming));
+            Ok::<_, Violation>(())
+        };
+        let taken = reader.feed_within(&mut rest, &budget, MAX, &mut inflater, &mut handle).unwrap();
+        overhead += budget.overhead();
+        rest.drain(..taken);
+    }
+    assert_eq!(rest, [], "everything is taken in the end");
+    (heard, overhead)
+}
+
+#[test]
+fn a_budget_of_frames_changes_when_they_are_read_and_nothing_else() {
+    let parts = [
+        frame(TEXT, b"Hel"),
+        frame(FIN | PING, b"a ping"),
+        frame(CONTINUATION, b""),
+        frame(FIN | CONTINUATION, b"lo"),
+        text("two"),
+        frame(FIN | PONG, b""),
+        frame(FIN | BINARY, &[7; 300]),
+        text(""),
+    ]
+    .concat();
+    let (whole, _) = hear(&parts);
+    for frames in [1, 2, 3, 100] {
+        assert_eq!(hear_within(&parts, frames), (whole.clone(), 3), "{frames}: a ping, a pong, an empty part");
+    }
+}
+
+#[test]
+fn a_budget_that_its_handler_ends_leaves_the_rest_as_it_came() {
+    let (mut reader, mut inflater) = (Reader::new(false), Inflater::new());
+    let (first, rest) = (text("one"), [text("two"), text("three")].concat());
+    let mut stream = [first.clone(), rest.clone()].concat();
+    let budget = ReadBudget::frames(100);
+    let taken = reader.feed_within(&mut stream, &budget, MAX, &mut inflater, &mut |_| {
+        budget.end();
+        Ok::<_, Violation>(())
+    });
+    assert_eq!((taken, &stream[first.len()..]), (Ok(first.len()), &rest[..]));
 }

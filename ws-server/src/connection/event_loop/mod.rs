@@ -5,6 +5,7 @@
 //! comes leaves in one write.
 
 mod clock;
+mod control_rate;
 mod door;
 mod listeners;
 mod seats;
@@ -68,6 +69,9 @@ pub(super) trait Conversation: Sized + 'static {
     /// The connection ends, or has ended: nothing is said any more. May come twice.
     fn handle_end(&mut self);
 
+    /// Whether nothing more may be read of the client now: what it said is not all passed on, or it has to read first.
+    fn must_wait(&self) -> bool;
+
     /// Passes on what could not be passed on before. Returns whether nothing is left: until then the loop reads no more of
     /// this connection.
     fn settle(&mut self) -> bool;
@@ -86,6 +90,10 @@ pub(super) struct LoopSettings {
     pub(super) deflate_above: Option<usize>,
     /// Whether messages to many go to the kernel together where they can.
     pub(super) io_uring: bool,
+    /// Frames without text that a client may send a second; 0: no limit.
+    pub(super) control_frames: u32,
+    /// Bytes that may wait for all connections together before the fullest are closed.
+    pub(super) outbox_total: usize,
 }
 
 /// A WebSocket whose handshake is done.
@@ -130,7 +138,8 @@ impl<O: Send + 'static> Loops<O> {
         let ways: Arc<[Way<O>]> = ways.into();
         for (number, (arrivals, (_, mailbox))) in arrivals.into_iter().zip(ways.iter()).enumerate() {
             let neighbours = Neighbours(Arc::clone(&ways));
-            let this = Opened::<C>::new(Arc::clone(mailbox), arrivals, neighbours, settings)?;
+            let own = (Arc::clone(mailbox), mailboxes.clone());
+            let this = Opened::<C>::new(own, arrivals, neighbours, settings)?;
             // What the thread owns is made in it: conversations stay where they begin.
             thread::Builder::new().name(format!("sockets-{number}")).spawn(move || this.run())?;
         }

@@ -7,15 +7,20 @@ use std::io::{ErrorKind, Read};
 use mio::Token;
 use mio::net::TcpStream;
 use protocol::{CloseCode, RoomName};
-use websocket::{Deflater, Incoming, Inflater, Reader, Violation};
+use websocket::{Deflater, Incoming, Inflater, ReadBudget, Reader, Violation};
 
 use super::Conversation;
+use super::control_rate::ControlRate;
 use super::unwritten::{Sent, Unwritten, send};
 use crate::connection::frame::{Deflate, Frame};
 use crate::connection::outbox::{More, Next};
 
-/// Bytes that are read at a time.
-const READ: usize = 64 * 1024;
+/// Bytes of a request that are looked at before it is taken.
+const HEAD: usize = 64 * 1024;
+/// Bytes that are read at a time: what a client sends costs the others no more than this in a turn.
+const READ: usize = 16 * 1024;
+/// Frames that are taken at a time, however short they are.
+const FRAMES: u32 = 64;
 /// Bytes that are taken from an outbox at a time.
 const PORTION: usize = 64 * 1024;
 /// Bytes that are read, and not looked at, of a connection that is to go.
@@ -28,11 +33,14 @@ pub(super) struct Lent {
     pub(super) max_message: usize,
     /// The last post up to which all posts are written: what was said to somebody after it must wait.
     pub(super) written: u64,
+    /// Milliseconds since the loop began.
+    pub(super) now_ms: u32,
+    /// Frames without text that a client may send a second; 0: no limit.
+    pub(super) control_frames: u32,
     pub(super) buffer: Box<[u8]>,
     inflater: Inflater,
     deflater: Deflater,
     frames: Vec<Frame>,
-    pongs: Vec<Frame>,
 }
 
 /// One connection, as its loop has it.
@@ -45,6 +53,10 @@ pub(super) struct Connection<C> {
     /// Frames that the socket did not take yet.
     unwritten: Option<Box<Unwritten>>,
     phase: Phase,
+    /// Bytes that were read in a turn that had no time for them.
+    unread: Option<Box<Unread>>,
+    /// What it may still say without a text.
+    controls: ControlRate,
     /// Bytes that came when it was to go.
     unheard: u32,
     /// Heartbeats since it was last heard of.
@@ -63,6 +75,14 @@ pub(super) struct Connection<C> {
     pub(super) is_leaving: bool,
     /// What it said could not all be passed on: until it is, nothing more is read.
     pub(super) is_stalled: bool,
+    /// Half of its outbox is full, or kept for answers: until it has read, nothing more is read of it.
+    pub(super) is_paused: bool,
+}
+
+/// Bytes of a client, of which some have been taken.
+struct Unread {
+    bytes: Vec<u8>,
+    taken: usize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,6 +109,8 @@ pub(super) enum Outcome {
     More,
     /// What it said could not all be passed on.
     Stalled,
+    /// It has to read what it asked for before anything more is read of it.
+    Paused,
     /// It must be closed with this code.
     Close(CloseCode),
     /// The client has broken the rules of WebSockets.
@@ -100,15 +122,16 @@ pub(super) enum Outcome {
 }
 
 impl Lent {
-    pub(super) fn new(max_message: usize) -> Self {
+    pub(super) fn new(max_message: usize, control_frames: u32) -> Self {
         Self {
             max_message,
             written: 0,
-            buffer: vec![0; READ].into(),
+            now_ms: 0,
+            control_frames,
+            buffer: vec![0; HEAD].into(),
             inflater: Inflater::new(),
             deflater: Deflater::new(),
             frames: Vec::new(),
-            pongs: Vec::new(),
         }
     }
 }
@@ -137,6 +160,8 @@ impl<C: Conversation> Connection<C> {
             conversation,
             unwritten: None,
             phase: Phase::Open,
+            unread: None,
+            controls: ControlRate::default(),
             unheard: 0,
             silent: 0,
             stuck: 0,
@@ -146,6 +171,7 @@ impl<C: Conversation> Connection<C> {
             is_hungry: false,
             is_leaving: false,
             is_stalled: false,
+            is_paused: false,
         }
     }
 
@@ -154,15 +180,37 @@ impl<C: Conversation> Connection<C> {
         self.phase == Phase::Open
     }
 
+    /// Whether nothing is read of it for now.
+    pub(super) fn is_held(&self) -> bool {
+        self.is_stalled || self.is_paused
+    }
+
     /// Whether something waits that the socket did not take.
     pub(super) fn is_blocked(&self) -> bool {
         self.unwritten.is_some()
     }
 
-    /// Reads once.
+    /// Takes a portion of what the client has sent.
     pub(super) fn read(&mut self, lent: &mut Lent) -> Outcome {
+        if self.conversation.must_wait() {
+            if !self.conversation.settle() {
+                return Outcome::Stalled;
+            }
+            if self.conversation.must_wait() {
+                return Outcome::Paused;
+            }
+        }
+        if let Some(mut unread) = self.unread.take() {
+            let (outcome, taken) = self.hear_some(&mut unread.bytes[unread.taken..], lent);
+            unread.taken += taken;
+            if unread.taken < unread.bytes.len() {
+                self.unread = Some(unread);
+            }
+            // Behind it the socket may have more, of which the kernel does not tell again.
+            return if outcome == Outcome::Rest { Outcome::More } else { outcome };
+        }
         let count = loop {
-            match self.socket.read(&mut lent.buffer) {
+            match self.socket.read(&mut lent.buffer[..READ]) {
                 Ok(0) => return Outcome::Gone,
                 Ok(count) => break count,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Outcome::Nothing,
@@ -180,47 +228,78 @@ impl<C: Conversation> Connection<C> {
         }
     }
 
-    /// Takes what has been read.
+    /// Takes a portion of what has been read. The connection keeps the rest: then there is more.
     pub(super) fn hear(&mut self, bytes: &mut [u8], lent: &mut Lent) -> Outcome {
         self.silent = 0;
-        let open = self.phase == Phase::Open;
         // Never more than is read at a time.
-        self.unheard += if open { 0 } else { u32::try_from(bytes.len()).unwrap_or(UNHEARD) };
+        self.unheard += if self.is_open() { 0 } else { u32::try_from(bytes.len()).unwrap_or(UNHEARD) };
         if self.unheard > UNHEARD {
             return Outcome::Gone;
         }
+        let (outcome, taken) = self.hear_some(bytes, lent);
+        if taken < bytes.len() {
+            self.unread = Some(Box::new(Unread { bytes: bytes[taken..].to_vec(), taken: 0 }));
+        }
+        outcome
+    }
+
+    /// Takes frames, as many as a turn has time for. Returns how many bytes they had, too.
+    fn hear_some(&mut self, bytes: &mut [u8], lent: &mut Lent) -> (Outcome, usize) {
+        let (open, all) = (self.is_open(), bytes.len());
         if self.phase == Phase::Deaf {
-            return Outcome::Rest;
+            return (Outcome::Rest, all);
         }
         let Self { reader, conversation, .. } = self;
-        let Lent { max_message, inflater, pongs, .. } = lent;
+        let budget = ReadBudget::frames(FRAMES);
+        let mut pong = Vec::new();
         let mut handle = |incoming: Incoming<'_>| match incoming {
             Incoming::Close(reason) => Err(Outcome::Goodbye(reason.map(|(code, _)| code))),
             _ if !open => Ok(()),
-            Incoming::Text(text) => conversation.handle_text(text).map_err(Outcome::Close),
+            Incoming::Text(text) => {
+                conversation.handle_text(text).map_err(Outcome::Close)?;
+                if conversation.must_wait() {
+                    budget.end();
+                }
+                Ok(())
+            }
             Incoming::Binary(bytes) => conversation.handle_binary(bytes).map_err(Outcome::Close),
             Incoming::Ping(payload) => {
-                let mut wire = Vec::new();
-                websocket::push_pong(&mut wire, payload);
-                pongs.push(Frame::of_wire(wire));
+                // The newest ping is the only one that needs an answer (RFC 6455, 5.5.3).
+                pong.clear();
+                websocket::push_pong(&mut pong, payload);
                 Ok(())
             }
             Incoming::Pong(_) => Ok(()),
         };
-        let heard = reader.feed(bytes, *max_message, inflater, &mut handle);
-        let mut pongs = std::mem::take(&mut lent.pongs);
-        for pong in pongs.drain(..) {
-            if self.control(pong, lent) == Outcome::Gone {
-                return Outcome::Gone;
-            }
+        let heard = reader.feed_within(bytes, &budget, lent.max_message, &mut lent.inflater, &mut handle);
+        if !pong.is_empty() && self.control(Frame::of_wire(pong), lent) == Outcome::Gone {
+            return (Outcome::Gone, all);
         }
-        lent.pongs = pongs;
         match heard {
-            Err(Outcome::Broken(_) | Outcome::Goodbye(_)) if !open => Outcome::Gone,
-            Err(outcome) => outcome,
-            Ok(()) if self.conversation.settle() => Outcome::Rest,
-            Ok(()) => Outcome::Stalled,
+            Err(Outcome::Broken(_) | Outcome::Goodbye(_)) if !open => (Outcome::Gone, all),
+            Err(outcome) => (outcome, all),
+            Ok(_) if open && !self.controls.admit(budget.overhead(), lent.control_frames, lent.now_ms) => {
+                let code = CloseCode::TooManyRequests;
+                let reason = format!("more than {} pings, pongs and empty frames a second", lent.control_frames);
+                self.conversation.outbox().close_because(code, &reason);
+                (Outcome::Close(code), all)
+            }
+            Ok(taken) if !self.conversation.settle() => (Outcome::Stalled, taken),
+            Ok(taken) if self.conversation.must_wait() => (Outcome::Paused, taken),
+            Ok(taken) if taken < all => (Outcome::More, taken),
+            Ok(taken) => (Outcome::Rest, taken),
         }
+    }
+
+    /// Whether a client that had to read first may be read again.
+    pub(super) fn may_be_read(&self) -> bool {
+        self.is_paused && self.conversation.outbox().has_emptied()
+    }
+
+    /// Bytes that wait for the client here, in its outbox and beyond it.
+    pub(super) fn waiting_bytes(&self) -> usize {
+        let unwritten = self.unwritten.as_ref().map_or(0, |unwritten| unwritten.frames.iter().map(Frame::cost).sum());
+        self.conversation.outbox().waiting_bytes() + unwritten
     }
 
     /// Writes the answer that opens the WebSocket, and in the same call what its client is told first.
@@ -311,7 +390,8 @@ impl<C: Conversation> Connection<C> {
         self.phase = match outcome {
             Outcome::Close(code) | Outcome::Broken(code) => {
                 self.conversation.handle_close(code);
-                websocket::push_close(&mut wire, Some(code.code()), code.reason());
+                let reason = self.conversation.outbox().reason(code);
+                websocket::push_close(&mut wire, Some(code.code()), &reason);
                 if matches!(outcome, Outcome::Broken(_)) { Phase::Deaf } else { Phase::Ending }
             }
             Outcome::Goodbye(code) => {
@@ -319,7 +399,7 @@ impl<C: Conversation> Connection<C> {
                 Phase::Over
             }
             Outcome::Gone => return true,
-            Outcome::Rest | Outcome::Nothing | Outcome::More | Outcome::Stalled => return false,
+            Outcome::Rest | Outcome::Nothing | Outcome::More | Outcome::Stalled | Outcome::Paused => return false,
         };
         self.conversation.handle_end();
         if let Some(unwritten) = &mut self.unwritten {
@@ -380,6 +460,7 @@ mod tests {
     fn a_connection_that_says_nothing_is_small() {
         let sizes = (size_of::<Connection<Visit>>(), size_of::<Session>(), size_of::<Reader>(), size_of::<Visit>());
         eprintln!("{sizes:?}");
-        assert!(sizes.0 <= 280 && sizes.1 <= 192, "{sizes:?}");
+        // With the two counts of its `Arc` a session is 224 bytes, which is a size that the allocator has.
+        assert!(sizes.0 <= 280 && sizes.1 <= 208, "{sizes:?}");
     }
 }

@@ -1,5 +1,6 @@
 //! A loop over real sockets, with a conversation that gives back what it gets.
 
+mod fairness;
 mod fan_out;
 
 use std::io::{Read, Write};
@@ -74,6 +75,10 @@ impl Conversation for Echo {
         }
     }
 
+    fn must_wait(&self) -> bool {
+        !self.parked.is_empty() && self.stage.held.load(Ordering::SeqCst) || self.outbox.is_half_full()
+    }
+
     fn settle(&mut self) -> bool {
         if self.stage.held.load(Ordering::SeqCst) {
             return self.parked.is_empty();
@@ -98,6 +103,8 @@ impl World {
             max_message: 1 << 20,
             deflate_above: None,
             io_uring: true,
+            control_frames: 50,
+            outbox_total: usize::MAX,
         };
         let mut stage = Stage { outbox_bytes: 1 << 20, times: 1, ..Stage::default() };
         change(&mut settings, &mut stage);

@@ -1,6 +1,7 @@
 mod arrivals;
 mod burst;
 mod fan_out;
+mod shed;
 
 use std::collections::VecDeque;
 use std::io;
@@ -19,7 +20,7 @@ use super::seats::{Seat, Seats};
 use super::socket::{Connection, Lent, Outcome};
 use super::{Conversation, LoopSettings, Neighbours};
 use crate::connection::frame::Frame;
-use crate::connection::mailbox::{Mail, Mailbox};
+use crate::connection::mailbox::{Mail, Mailbox, Mailboxes};
 use burst::Burst;
 pub(super) use fan_out::Batch;
 
@@ -34,6 +35,10 @@ const FAREWELLS: usize = 16;
 const DUES: usize = 256;
 /// How long a connection that is being closed may take to go.
 const CLOSE_WAIT: Duration = Duration::from_secs(1);
+/// The same of a slow consumer: its socket takes the close frame only when the client reads again.
+const SLOW_CLOSE_WAIT: Duration = Duration::from_secs(10);
+/// Between two looks at the memory that waits for clients.
+const WEIGH_EVERY: Duration = Duration::from_millis(10);
 /// Heartbeats that may go unanswered, or without the socket taking anything.
 const MISSED_HEARTBEATS: u8 = 2;
 /// Until what could not be passed on is tried again.
@@ -44,9 +49,14 @@ pub(super) struct EventLoop<C: Conversation> {
     poll: Poll,
     events: Events,
     mailbox: Arc<Mailbox>,
+    /// Those of all loops.
+    mailboxes: Mailboxes,
     arrivals: Receiver<Arrival<C::Opening>>,
     neighbours: Neighbours<C::Opening>,
     settings: LoopSettings,
+    started: Instant,
+    /// When the memory that waits for clients is to be looked at.
+    weigh_at: Instant,
     seats: Seats<C>,
     door: Door<C::Opening>,
     lent: Lent,
@@ -88,6 +98,7 @@ impl<C: Conversation> EventLoop<C> {
             }
             self.mailbox.wake_up();
             let now = Instant::now();
+            self.lent.now_ms = self.now_ms(now);
             self.sort_events();
             self.take_mail(now);
             self.adopt(now);
@@ -99,7 +110,13 @@ impl<C: Conversation> EventLoop<C> {
             self.write_ready(now);
             self.let_go(now);
             self.watch(now);
+            self.weigh(now);
         }
+    }
+
+    /// Milliseconds since the loop began; they begin anew after seven weeks.
+    fn now_ms(&self, now: Instant) -> u32 {
+        (now.saturating_duration_since(self.started).as_millis() & u128::from(u32::MAX)) as u32
     }
 
     /// How long the loop may sleep. Whoever has mail for it from now on wakes it.
@@ -136,11 +153,11 @@ impl<C: Conversation> EventLoop<C> {
                 unblocked.push(token);
             }
             if event.is_error() || event.is_read_closed() || event.is_write_closed() {
-                if !std::mem::replace(&mut connection.is_leaving, true) && !connection.is_stalled {
+                if !std::mem::replace(&mut connection.is_leaving, true) && !connection.is_held() {
                     leaving.push_back(token);
                 }
             } else if event.is_readable()
-                && !connection.is_stalled
+                && !connection.is_held()
                 && !std::mem::replace(&mut connection.is_hungry, true)
             {
                 hungry.push_back(token);
@@ -166,20 +183,48 @@ impl<C: Conversation> EventLoop<C> {
     }
 
     fn read_hungry(&mut self, now: Instant) {
-        for _ in 0..READS {
+        // Each has one portion: then the next has its turn.
+        for _ in 0..READS.min(self.hungry.len()) {
             let Some(token) = self.hungry.pop_front() else { return };
             let Some(connection) = self.seats.connection(token) else { continue };
             connection.is_hungry = false;
-            if connection.is_stalled {
+            if connection.is_held() {
                 continue;
             }
             let outcome = connection.read(&mut self.lent);
-            if outcome == Outcome::More {
-                connection.is_hungry = true;
-                self.hungry.push_back(token);
-            } else {
-                self.act(token, outcome, now);
+            self.act_on_read(token, outcome, now);
+        }
+    }
+
+    /// Does what has come of reading.
+    fn act_on_read(&mut self, token: Token, outcome: Outcome, now: Instant) {
+        let Some(connection) = self.seats.connection(token) else { return };
+        match outcome {
+            Outcome::More => {
+                if !std::mem::replace(&mut connection.is_hungry, true) {
+                    self.hungry.push_back(token);
+                }
             }
+            Outcome::Paused => {
+                connection.is_paused = true;
+                // It may have read meanwhile.
+                self.resume(token);
+            }
+            outcome => self.act(token, outcome, now),
+        }
+    }
+
+    /// Reads on where a client had to read first, if it has.
+    fn resume(&mut self, token: Token) {
+        let Some(connection) = self.seats.connection(token) else { return };
+        if !connection.may_be_read() {
+            return;
+        }
+        connection.is_paused = false;
+        if connection.is_leaving {
+            self.leaving.push_back(token);
+        } else if !std::mem::replace(&mut connection.is_hungry, true) {
+            self.hungry.push_back(token);
         }
     }
 
@@ -188,6 +233,7 @@ impl<C: Conversation> EventLoop<C> {
             let Some(connection) = self.seats.connection(token) else { continue };
             let outcome = connection.unblock(&mut self.lent);
             self.act(token, outcome, now);
+            self.resume(token);
         }
     }
 
@@ -199,7 +245,11 @@ impl<C: Conversation> EventLoop<C> {
             let Some(token) = self.ready.pop_front() else { return };
             let Some(connection) = self.seats.connection(token) else { continue };
             let outcome = connection.pump(&mut self.lent);
+            let paused = connection.is_paused;
             self.act(token, outcome, now);
+            if paused {
+                self.resume(token);
+            }
         }
     }
 
@@ -207,12 +257,12 @@ impl<C: Conversation> EventLoop<C> {
     fn let_go(&mut self, now: Instant) {
         for _ in 0..FAREWELLS {
             let Some(token) = self.leaving.pop_front() else { return };
-            let still_read = |connection: &&mut Connection<C>| !connection.is_stalled;
+            let still_read = |connection: &&mut Connection<C>| !connection.is_held();
             let Some(connection) = self.seats.connection(token).filter(still_read) else { continue };
             match connection.read(&mut self.lent) {
                 Outcome::Nothing => connection.is_leaving = false,
                 Outcome::Rest | Outcome::More => self.leaving.push_back(token),
-                outcome => self.act(token, outcome, now),
+                outcome => self.act_on_read(token, outcome, now),
             }
         }
     }
@@ -247,7 +297,9 @@ impl<C: Conversation> EventLoop<C> {
         let Some(connection) = self.seats.connection(token).filter(|connection| connection.is_open()) else {
             return;
         };
-        if connection.silent >= MISSED_HEARTBEATS || connection.stuck >= MISSED_HEARTBEATS {
+        // A client that has to read first may have answered: the loop has not read it.
+        let silent = connection.silent >= MISSED_HEARTBEATS && !connection.is_paused;
+        if silent || connection.stuck >= MISSED_HEARTBEATS {
             return self.act(token, Outcome::Close(CloseCode::HeartbeatMissed), now);
         }
         connection.silent += 1;
@@ -273,7 +325,7 @@ impl<C: Conversation> EventLoop<C> {
     /// Does what has come of a connection's turn.
     fn act(&mut self, token: Token, outcome: Outcome, now: Instant) {
         match outcome {
-            Outcome::Rest | Outcome::Nothing => {}
+            Outcome::Rest | Outcome::Nothing | Outcome::Paused => {}
             Outcome::More => self.ready.push_back(token),
             Outcome::Stalled => {
                 let here = self.seats.connection(token);
@@ -294,7 +346,8 @@ impl<C: Conversation> EventLoop<C> {
                 if connection.close(outcome, &mut self.lent) {
                     self.end(token);
                 } else {
-                    self.clock.set(token, Due::GiveUp, now + CLOSE_WAIT);
+                    let slow = outcome == Outcome::Close(CloseCode::SlowConsumer);
+                    self.clock.set(token, Due::GiveUp, now + if slow { SLOW_CLOSE_WAIT } else { CLOSE_WAIT });
                 }
             }
         }
@@ -316,6 +369,7 @@ impl<C: Conversation> EventLoop<C> {
 pub(super) struct Opened<C: Conversation> {
     poll: Poll,
     mailbox: Arc<Mailbox>,
+    mailboxes: Mailboxes,
     arrivals: Receiver<Arrival<C::Opening>>,
     neighbours: Neighbours<C::Opening>,
     settings: LoopSettings,
@@ -327,28 +381,32 @@ impl<C: Conversation> Opened<C> {
     /// # Errors
     /// The system gives no more files.
     pub(super) fn new(
-        mailbox: Arc<Mailbox>,
+        (mailbox, mailboxes): (Arc<Mailbox>, Mailboxes),
         arrivals: Receiver<Arrival<C::Opening>>,
         neighbours: Neighbours<C::Opening>,
         settings: LoopSettings,
     ) -> io::Result<Self> {
         let poll = Poll::new()?;
         mailbox.open(Waker::new(poll.registry(), BELL)?);
-        Ok(Self { poll, mailbox, arrivals, neighbours, settings })
+        Ok(Self { poll, mailbox, mailboxes, arrivals, neighbours, settings })
     }
 
     /// Serves until nobody is left to serve.
     pub(super) fn run(self) {
-        let Self { poll, mailbox, arrivals, neighbours, settings } = self;
+        let Self { poll, mailbox, mailboxes, arrivals, neighbours, settings } = self;
+        let started = Instant::now();
         let this = EventLoop::<C> {
             poll,
             events: Events::with_capacity(EVENTS),
             mailbox,
+            mailboxes,
             arrivals,
             neighbours,
+            started,
+            weigh_at: started,
             seats: Seats::new(),
             door: Door::new(),
-            lent: Lent::new(settings.max_message),
+            lent: Lent::new(settings.max_message, settings.control_frames),
             clock: Clock::new(settings.heartbeat),
             ping: Frame::of_wire(websocket::PING.to_vec()),
             settings,

@@ -22,6 +22,7 @@ impl Outbox {
     fn push_signal_within(&self, signal: &EncodedSignal, most: usize) {
         let mut state = self.lock();
         if state.closing.is_none() && state.queue_signal(signal, most, self.address.last_post()) {
+            self.address.mailbox().count_queued(0, 1);
             self.tell(state);
         }
     }
@@ -34,33 +35,35 @@ impl State {
         let place = slot.as_ref().and_then(|slot| self.signals.find(slot));
         let waiting = place.and_then(|place| usize::try_from(place - self.taken).ok());
         if let Some(Queued { frame: older, .. }) = waiting.and_then(|index| self.frames.get_mut(index)) {
-            let bytes = self.bytes - older.len() + frame.len();
+            let bytes = self.bytes - older.cost() + frame.cost();
             // What is no longer takes nothing from anybody.
-            if frame.len() <= older.len() || bytes <= most {
+            if frame.cost() <= older.cost() || bytes <= most {
                 *older = frame.clone();
                 self.bytes = bytes;
             }
             return false;
         }
-        if self.bytes + frame.len() > most {
+        if self.bytes + frame.cost() > most {
             return false;
         }
         self.signals.push(self.taken + self.frames.len() as u64, slot.clone());
-        self.bytes += frame.len();
+        self.bytes += frame.cost();
         self.frames.push_back(Queued { frame: frame.clone(), after });
         true
     }
 
-    /// Makes space for what must not be lost. Rare: the queue is full.
-    pub(super) fn drop_signals(&mut self) {
+    /// Returns how many have gone.
+    pub(super) fn drop_signals(&mut self) -> usize {
+        let before = self.frames.len();
         let mut signals = self.signals.take().peekable();
         let (mut place, mut freed) = (self.taken, 0);
         self.frames.retain(|queued| {
             let is_signal = signals.next_if_eq(&place).is_some();
             place += 1;
-            freed += if is_signal { queued.frame.len() } else { 0 };
+            freed += if is_signal { queued.frame.cost() } else { 0 };
             !is_signal
         });
         self.bytes -= freed;
+        before - self.frames.len()
     }
 }

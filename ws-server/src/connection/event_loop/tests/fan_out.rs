@@ -227,3 +227,22 @@ fn each_client_sees_of_each_room_what_it_should(manner: Manner, io_uring: bool) 
         }
     }
 }
+
+#[test]
+fn a_room_whose_members_never_read_keeps_no_other_room_waiting() {
+    let world = World::new(|_, stage| stage.outbox_bytes = 1 << 20);
+    let [slow, other] = [world.mailboxes.new_room(), world.mailboxes.new_room()];
+    let members: Vec<_> = (0..20).map(|_| connect(&world, None)).collect();
+    members.iter().for_each(|(_, outbox)| enter(outbox, slow));
+    let (mut reader, to_reader) = connect(&world, None);
+    enter(&to_reader, other);
+    let long = "x".repeat(100_000);
+    for number in 0..300 {
+        fan(&world, slow, &long);
+        fan(&world, other, &number.to_string());
+        world.mailboxes.wake();
+        assert_eq!(text(&mut reader), number.to_string());
+    }
+    // 30 MB were posted, twice what may wait in a loop: it waits in outboxes, or its members are closed.
+    world.eventually("nothing waits in the loop", |_| !world.mailboxes.are_full());
+}

@@ -61,7 +61,7 @@ impl<C: Conversation> EventLoop<C> {
             && let Some(connection) = self.seats.connection(token)
         {
             let outcome = connection.hear(&mut read_ahead.to_vec(), &mut self.lent);
-            self.act(token, outcome, now);
+            self.act_on_read(token, outcome, now);
         }
     }
 

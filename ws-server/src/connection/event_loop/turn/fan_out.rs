@@ -55,6 +55,7 @@ impl<C: Conversation> EventLoop<C> {
             self.send_burst(now);
         }
         let Some(connection) = self.seats.connection(token) else { return };
+        let paused = connection.is_paused;
         let outcome = match connection.deliver(batch, &mut self.lent) {
             Delivery::Done(outcome) => outcome,
             Delivery::AsItIs(outcome) if burst => {
@@ -67,6 +68,9 @@ impl<C: Conversation> EventLoop<C> {
             Delivery::AsItIs(outcome) => outcome.and(connection.write_from(&batch.joined, 0, &mut self.lent)),
         };
         self.act(token, outcome, now);
+        if paused {
+            self.resume(token);
+        }
     }
 
     fn send_burst(&mut self, now: Instant) {
