@@ -34,9 +34,9 @@ pub enum Transition {
     },
     /// A client says once more that it joins a room that it is in.
     JoinAgain {
-        /// Who.
+        /// The client.
         client: usize,
-        /// Where.
+        /// The room.
         room: usize,
     },
     /// A client leaves a room.

@@ -244,7 +244,7 @@ mod tests {
         forms
     }
 
-    /// A run of so many parts, and these.
+    /// A run of `count` parts, and the parts.
     fn parts(count: usize, len: usize) -> (Frame, Vec<Frame>) {
         let (text, mut parts) = ("x".repeat(len), Vec::new());
         let write = |wire: &mut Vec<u8>, number: usize| {

@@ -121,7 +121,7 @@ impl Limiter {
 }
 
 impl Allowance {
-    /// Whether the session may do this now; counts it if not. Who is refused has used nothing up: neither of its own, nor
+    /// Whether the session may do this now; counts a refusal. A refusal uses nothing up, neither of the session's own rate nor
     /// of its user's or its address's.
     pub(crate) fn admits(&self, act: Act) -> bool {
         self.admits_at(act, self.limiter.now())

@@ -98,7 +98,7 @@ async fn signals_beyond_the_rate_are_dropped_and_that_is_said_once() {
     assert!((50..=90).contains(&dropped), "{dropped}");
 }
 
-/// Frames until so many are of a kind.
+/// Frames until `count` of them are of a kind.
 async fn until(world: &mut World, count: usize, is_it: impl Fn(&ServerFrame) -> bool) -> Vec<ServerFrame> {
     let mut frames = Vec::new();
     while frames.iter().filter(|frame| is_it(frame)).count() < count {

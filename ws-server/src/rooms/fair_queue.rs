@@ -1,4 +1,4 @@
-//! A queue that is fair among those who fill it.
+//! A queue that is fair among the sessions that fill it.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -7,17 +7,17 @@ use protocol::SessionId;
 
 use crate::connection::RoomKey;
 
-/// Who has a turn of a fair queue.
+/// The owner of a turn in a fair queue.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Turn {
     /// A session.
     Session(SessionId),
-    /// A room of this node, for what it needs whoever is in it.
+    /// A room of this node, for its own upkeep.
     Room(RoomKey),
 }
 
-/// So many jobs at a time; the others wait. Whose turn it is goes around: however many jobs one session has, the first job of
-/// another waits for one of each session only. One session's jobs keep their order.
+/// Runs a bounded number of jobs at a time; the others wait. Turns go round robin: however many jobs one session has, the first
+/// job of another session waits for one job of each session only. One session's jobs keep their order.
 #[derive(Debug)]
 pub(crate) struct FairQueue<T> {
     most: usize,
@@ -28,9 +28,9 @@ pub(crate) struct FairQueue<T> {
 struct State<T> {
     running: usize,
     waiting: usize,
-    /// How many have jobs that wait.
+    /// Owners that have jobs waiting.
     with_jobs: usize,
-    /// The order of the next turns. It holds those whose jobs were all taken out, too, until their turn comes.
+    /// The order of the next turns. An owner whose jobs were all taken out stays here until its turn comes.
     turns: VecDeque<Turn>,
     jobs: HashMap<Turn, VecDeque<T>>,
 }
@@ -98,7 +98,7 @@ impl<T> FairQueue<T> {
         job
     }
 
-    /// Jobs that wait, and how many have such jobs.
+    /// Jobs that wait, and how many owners they have.
     pub(crate) fn waiting(&self) -> (usize, usize) {
         let state = self.lock();
         (state.waiting, state.with_jobs)
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn who_takes_a_job_out_and_puts_another_in_has_one_turn() {
+    fn a_session_that_takes_a_job_out_and_puts_another_in_has_one_turn() {
         let queue = FairQueue::new(1);
         queue.enter(session(0), 0);
         assert!((1..=3).all(|job| queue.enter(session(1), job).is_none()));

@@ -25,7 +25,7 @@ pub(crate) struct Hosted {
     key: RoomKey,
     _place: RoomPlace,
     pub(super) machine: Room,
-    /// Whose turn the comparison with the log waits for that the machine has asked for.
+    /// The owner of the comparison with the log that the machine has asked for.
     check_turn: Option<Turn>,
     /// Members at the head.
     pub(super) live: Members,
@@ -147,7 +147,7 @@ impl Hosted {
         }
     }
 
-    /// Has the room compared with the log, at the cost of the session that has waited the longest for it.
+    /// Has the room compared with the log, in the turn of the session that has waited the longest.
     fn check(&mut self, ticket: Ticket, scene: &Scene<'_>) {
         let first = self.waiting.first().map(|session| Turn::Session(session.clone()));
         let turn = first.unwrap_or(Turn::Room(self.key));
@@ -155,7 +155,7 @@ impl Hosted {
         scene.work.check(turn, self.key, ticket, scene.to(self));
     }
 
-    /// Whoever wanted the comparison may have left: then it is for the next who waits.
+    /// The session that wanted the comparison may have left: then the next waiting session owns it.
     pub(crate) fn pass_check_on(&mut self, work: &Work) {
         let Some(Turn::Session(session)) = &self.check_turn else { return };
         if self.waiting.contains(session) {

@@ -30,9 +30,9 @@ pub(crate) struct Answer {
 pub(crate) enum Permit {
     /// It had none.
     None,
-    /// Of those who read for replays.
+    /// A read for a replay.
     Replay { _permit: Option<OwnedSemaphorePermit> },
-    /// Of those who read for `history`: its task waits until this is dropped.
+    /// A read for `history`: its task waits until this is dropped.
     History { _taken: oneshot::Sender<()> },
 }
 
@@ -58,9 +58,9 @@ pub(crate) struct Work {
     node: NodeId,
     pub(super) log: Arc<dyn MessageLog>,
     peers: Arc<dyn Peers>,
-    /// Replays and repairs. What one member does not get others wait for as well.
+    /// Reads for replays and repairs.
     reads: Arc<Semaphore>,
-    /// The ids of rooms that are about to be written.
+    /// Reads of the ids of rooms that are about to be written.
     id_reads: Arc<Semaphore>,
     commits: Arc<Semaphore>,
     pub(super) queues: Arc<Queues>,

@@ -8,7 +8,7 @@ use room_core::Time;
 pub(crate) struct Lingering {
     /// Slot, hosting, and since when.
     rooms: VecDeque<(usize, u64, Time)>,
-    /// Entries at which those that mean nothing are thrown out.
+    /// Entries at which the stale ones are thrown out.
     trim_at: usize,
 }
 
@@ -20,7 +20,7 @@ impl Lingering {
         self.rooms.push_back((slot, hosting, since));
     }
 
-    /// The room that has lingered the longest, of those that still do.
+    /// The room that has lingered the longest and still does.
     pub(crate) fn pop(&mut self, mut lingers: impl FnMut(usize, u64, Time) -> bool) -> Option<usize> {
         while let Some((slot, hosting, since)) = self.rooms.pop_front() {
             if lingers(slot, hosting, since) {
@@ -30,7 +30,7 @@ impl Lingering {
         None
     }
 
-    /// Throws out what means nothing when there may be much of it.
+    /// Throws out stale entries when there may be many.
     pub(crate) fn trim(&mut self, mut lingers: impl FnMut(usize, u64, Time) -> bool) {
         if self.rooms.len() > self.trim_at.max(FEW) {
             self.rooms.retain(|(slot, hosting, since)| lingers(*slot, *hosting, *since));

@@ -90,7 +90,7 @@ pub(crate) struct RoomCounts {
     pub(crate) refused: u64,
     /// Openings given up before the log was asked.
     pub(crate) given_up: u64,
-    /// Signals that were not told because their room tells so many.
+    /// Signals dropped because their room had used up its deliveries.
     pub(crate) signals_shed: u64,
 }
 

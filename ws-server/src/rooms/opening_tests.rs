@@ -114,7 +114,7 @@ async fn a_room_that_all_leave_before_it_opens_is_neither_read_nor_kept() {
 }
 
 #[tokio::test]
-async fn a_room_that_somebody_else_waits_for_is_opened_although_the_first_has_left() {
+async fn a_room_that_another_session_waits_for_is_opened_although_the_first_has_left() {
     let log = held_log();
     let rooms = node(&log, &limits(&["--opens-in-flight", "1"]));
     let (eve, ada) = (Client::new(&rooms, 1, 1 << 20), Client::new(&rooms, 2, 1 << 20));
@@ -147,13 +147,13 @@ async fn rooms_that_linger_give_their_places_to_rooms_that_are_wanted() {
     ada.receive(40).await;
     ada.leave_rooms(0..38).await;
     ada.receive(38).await;
-    assert_eq!(rooms.counts().rooms, 40, "they linger, in case somebody comes back");
+    assert_eq!(rooms.counts().rooms, 40, "they linger, in case a session comes back");
     // As many of each shard as it has lingering rooms: at least one has half of them.
     ben.join_rooms(100..119).await;
     let frames = ben.receive(19).await;
     let joined = count_joined(&frames);
     assert!(joined > 5 && rooms.counts().rooms == 40, "{joined}");
-    // Those that are in use stay.
+    // Rooms in use stay.
     let (room, session) = (named(39), Arc::clone(&ada.session));
     let message = ada.message("m", "1");
     rooms.send(Command::Publish { room, session, message }).await;
@@ -195,7 +195,7 @@ async fn rooms_that_outlive_a_rush_go_on_when_their_shard_has_made_its_tables_sm
     eve.receive_until(|frames| count_joined(frames) == 20_000).await;
     eve.leave_rooms(0..20_000).await;
     until("ten are left", || rooms.counts().rooms == 10).await;
-    // Those that are left have got other places, and work there.
+    // The remaining rooms have other places, and work there.
     ada.receive(10).await;
     for number in 30_000..30_010 {
         let (room, session, message) = (named(number), Arc::clone(&ada.session), ada.message("m", "1"));
@@ -205,7 +205,7 @@ async fn rooms_that_outlive_a_rush_go_on_when_their_shard_has_made_its_tables_sm
     ada.receive_until(|frames| acks(frames) == 10).await;
 }
 
-/// One in three reads finds no capacity, as when everybody comes back to a table that is too small.
+/// One in three reads finds no capacity, as when all clients come back to a table that is too small.
 #[tokio::test(flavor = "multi_thread")]
 async fn all_who_come_back_at_once_get_in_although_the_log_throttles() {
     const CLIENTS: u64 = 5_000;

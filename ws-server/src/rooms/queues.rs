@@ -1,5 +1,5 @@
 //! What rooms ask of the log that waits for its turn: comparisons, fair among the sessions that want to enter, and `history`,
-//! fair among those who read back and apart from all other reads.
+//! fair among the sessions that ask for it and apart from all other reads.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -50,12 +50,12 @@ impl Queues {
 }
 
 impl Work {
-    /// Compares a room with the log when it is the turn of who wants it.
+    /// Compares a room with the log when its owner's turn comes.
     pub(crate) fn check(&self, turn: Turn, key: RoomKey, ticket: Ticket, to: Return) {
         self.enter_check(turn, Check { ticket, key, to });
     }
 
-    /// A room that waits to be compared is wanted by somebody else now.
+    /// A comparison that waits has another owner now.
     pub(crate) fn move_check(&self, from: &Turn, turn: Turn, key: RoomKey) {
         if let Some(check) = self.queues.checks.remove(from, |check| check.key == key) {
             self.enter_check(turn, check);
@@ -75,7 +75,7 @@ impl Work {
         tokio::spawn(async move {
             let mut next = Some(first);
             while let Some(Check { ticket, to, .. }) = next {
-                // One that panics must not take the place of all that come after it along.
+                // A comparison that panics must give its place back.
                 let checked = AssertUnwindSafe(work.compare(ticket, &to.room)).catch_unwind().await;
                 if let Ok(checked) = checked {
                     to.send(checked).await;

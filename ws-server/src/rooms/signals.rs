@@ -97,7 +97,7 @@ pub(crate) struct SignalBudget {
 const BURST_MICROS: u64 = 2_000_000;
 
 impl SignalBudget {
-    /// Whether a signal may be told to so many members now. It may be more than the room has left, which it owes then.
+    /// Whether a signal may go to this many members now. One signal may take more than is left: the room owes the rest.
     fn admits(&mut self, members: usize, scene: &Scene<'_>) -> bool {
         let per_second = u64::from(scene.limits.rates.signal_deliveries);
         if per_second == 0 {

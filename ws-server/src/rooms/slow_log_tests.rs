@@ -193,7 +193,7 @@ async fn a_room_that_all_come_back_to_is_read_a_few_times_not_once_a_session() {
 }
 
 #[tokio::test]
-async fn those_who_read_back_take_turns_and_nobody_else_waits_for_them() {
+async fn sessions_that_read_back_take_turns_and_no_other_work_waits_for_them() {
     let (log, rooms) = slow_node(&[]).await;
     let readers: Vec<_> = (0..50).map(|number| Client::new(&rooms, number, 1 << 20)).collect();
     for reader in &readers {
@@ -221,7 +221,7 @@ async fn those_who_read_back_take_turns_and_nobody_else_waits_for_them() {
     rooms.send(Command::Publish { room, session, message }).await;
     ada.receive_until(|frames| frames.iter().any(|frame| matches!(frame, ServerFrame::Ack(_)))).await;
     assert_eq!(log.back_most.load(Ordering::SeqCst), 32, "as many as may read back at a time");
-    // Those that came first are under way; then each has one answer before anybody's next.
+    // Those that came first are under way; then each session has one answer before any has its next.
     log.permits.add_permits(32 + 50);
     for reader in &readers[1..] {
         reader.receive(1).await;

@@ -7,9 +7,9 @@ pub(crate) struct RoomStats {
     hosted: AtomicUsize,
     /// Joins refused because the node hosts as many rooms as it may.
     pub(crate) refused: AtomicU64,
-    /// Openings that were given up before the log was asked, because all who waited had left.
+    /// Openings given up before the log was asked, because all waiting sessions had left.
     pub(crate) given_up: AtomicU64,
-    /// Signals that were not told because their room had told so many.
+    /// Signals dropped because their room had used up its deliveries.
     pub(crate) signals_shed: AtomicU64,
 }
 

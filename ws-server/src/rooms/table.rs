@@ -91,7 +91,7 @@ impl RoomTable {
         self.rooms.iter().map(|(_, room)| &**room)
     }
 
-    /// Those that linger without a session: since when, slot and hosting; the longest first.
+    /// The rooms that linger without a session: since when, slot and hosting; the longest first.
     pub(crate) fn lingering(&self) -> Vec<(Time, usize, u64)> {
         let lingering = self.rooms.iter().filter_map(|(slot, room)| Some((room.empty_since()?, slot, room.hosting)));
         let mut rooms: Vec<_> = lingering.collect();

@@ -63,7 +63,7 @@ impl Table {
 }
 
 impl Shard {
-    /// Keeps what a session holds, and what is not full yet: else who comes back would begin anew.
+    /// Keeps the buckets that a session holds, and those that are not full yet: else a user that comes back would begin anew.
     fn sweep(&mut self, now: u64) {
         self.buckets.retain(|_, buckets| Arc::strong_count(buckets) > 1 || !buckets.are_full(now));
         self.sweep_at = 2 * self.buckets.len();

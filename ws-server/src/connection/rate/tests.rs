@@ -11,7 +11,7 @@ fn user(name: &str) -> UserId {
     UserId::new(name).unwrap()
 }
 
-/// How many of so many pass at this moment.
+/// How many of `tries` pass at this moment.
 fn admitted(allowance: &Allowance, now: u64, tries: u32) -> u32 {
     (0..tries).map(|_| u32::from(allowance.admits_at(Act::Publish, now))).sum()
 }
@@ -96,7 +96,7 @@ fn users_without_sessions_are_forgotten_and_their_memory_comes_back() {
     let sessions: Vec<Allowance> = (0..20_000).map(|n| limiter.session(&user(&format!("u{n}")), None)).collect();
     assert_eq!(users.len_and_capacity().0, 20_000);
     drop(sessions);
-    // Others come and go: what is idle never piles up.
+    // Other users come and go: idle entries never pile up.
     for number in 0..100_000 {
         limiter.session(&user(&format!("v{number}")), None);
     }
