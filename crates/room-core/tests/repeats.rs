@@ -214,7 +214,7 @@ fn what_cannot_be_read_leaves_the_outcome_open() {
 }
 
 #[test]
-fn nobody_waits_for_ever_for_an_answer_that_does_not_come() {
+fn a_publisher_does_not_wait_for_ever_for_an_answer_that_does_not_come() {
     let mut open = Open::new(3);
     let token = open.publish("m1", "1.0");
     open.pass(9_999, 60_000, in_log);

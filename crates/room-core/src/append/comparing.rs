@@ -11,7 +11,7 @@ use crate::turn::{Time, Turn};
 
 /// Most repeats of a room that wait to be compared.
 const MAX_HELD: usize = 256;
-/// Messages that a room may ask for, one after the other: one every so many milliseconds, and some at once after a pause.
+/// A room asks for one message in this many milliseconds, and for this many at once after a pause.
 const ASK_EVERY_MS: u64 = 20;
 const ASK_AT_ONCE: u64 = 32;
 
@@ -51,7 +51,7 @@ impl Comparisons {
         Time(self.spent_until.0.saturating_sub(ASK_AT_ONCE * ASK_EVERY_MS))
     }
 
-    /// When something is due: the next question, or the end of somebody's patience.
+    /// When something is due: the next question, or the end of a publisher's patience.
     pub(super) fn poll_timeout(&self, now: Time) -> Option<Time> {
         let ask = (self.asked.is_none() && !self.held.is_empty()).then(|| self.may_ask_at()).filter(|at| *at > now);
         let deadline = self.held.iter().map(|comparison| comparison.deadline).min();
@@ -114,7 +114,7 @@ impl Append {
                 }
                 Some(_) => self.reject(tokens, Rejection::IdConflict(Some(seq))),
                 None => {
-                    // It has expired: its id is free, and whoever sends the publish again will find it so.
+                    // It has expired: its id is free for the publisher's next attempt.
                     if let Window::Ready(ids) = &mut self.window {
                         ids.forget(&key, seq);
                     }
