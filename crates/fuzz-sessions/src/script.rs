@@ -27,7 +27,7 @@ const NONSENSE: [&str; 10] = [
     "null",
     "[]",
     r#"{"type":"ping","ref":{}}"#,
-    r#"{"type":"nothing","ref":1}"#,
+    r#"{"type":"nothing","ref":"none"}"#,
     r#"{"type":"join","room":"no room"}"#,
     r#"{"type":"join","room":"a","after":["",0]}"#,
     r#"{"type":"history","room":"a","limit":0}"#,

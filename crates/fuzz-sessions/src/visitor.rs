@@ -189,9 +189,11 @@ impl Visitor {
     }
 
     fn end(&mut self, how: u8, verifier: &mut Verifier, places: &mut Places) -> bool {
-        self.broken = true;
+        // Behind an unfinished frame a close frame is that frame's payload.
+        let is_read = !std::mem::replace(&mut self.broken, true);
         let ending = match how {
-            0 => self.connection.send(&frames::close(1000)),
+            0 if is_read => self.connection.send(&frames::close(1000)),
+            0 => self.connection.send(&frames::close(1000)).and_then(|()| self.connection.shut_writing()),
             1 => self.connection.shut_writing(),
             _ => {
                 self.gone(verifier);

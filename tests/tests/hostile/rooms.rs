@@ -66,7 +66,7 @@ fn churn(address: SocketAddr, at_once: bool) -> Told {
             }
             ("left", _) | ("error", "superseded") => {}
             ("error", "not_joined") if leaving => {}
-            ("error", "rate_limited") => told.limited += 1,
+            ("error", "rate_limited" | "too_many_rooms") => told.limited += 1,
             _ => drop(told.other.insert(text)),
         }
     }
