@@ -31,7 +31,7 @@ async fn a_node_with_few_open_files_keeps_some_for_itself_and_tells_clients_that
     for number in 0..CLIENTS {
         match knock(address, number) {
             Ok((connection, Incoming::Text(_))) => {
-                welcomed.push(Guest { connection, welcome: serde_json::Value::Null })
+                welcomed.push(Guest { connection, welcome: serde_json::Value::Null });
             }
             Ok((_, Incoming::End(End::Close(1013, _)))) => told += 1,
             Ok((_, came)) => other.push(format!("{came:?}")),
