@@ -36,8 +36,8 @@ impl<C: Conversation> EventLoop<C> {
                 return;
             }
             if let Some(connection) = self.seats.connection(token) {
-                connection.conversation.outbox().shed();
                 self.mailboxes.count_shed();
+                connection.conversation.outbox().shed();
                 freed += bytes;
             }
         }
