@@ -1,4 +1,4 @@
-// The room being shown: what the client tells of it becomes rows, and the past is read when somebody looks for it.
+// The room being shown: what the client tells of it becomes rows, and the past is read when the user scrolls to it.
 
 /** Messages that one look into the past brings. */
 export const HISTORY = 50;

@@ -79,12 +79,12 @@ pub(crate) enum Act {
         limit: u8,
     },
     Ping,
-    /// A WebSocket ping (or pong), with a payload of so many bytes.
+    /// A WebSocket ping (or pong), with a payload of this many bytes.
     Control {
         pong: bool,
         length: u8,
     },
-    /// A JSON ping in fragments of so many bytes, with a WebSocket ping between them.
+    /// A JSON ping in fragments of this many bytes, with a WebSocket ping between them.
     Fragments(u8),
     Nonsense(&'static str),
     Broken(&'static [u8]),

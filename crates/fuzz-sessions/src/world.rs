@@ -16,7 +16,7 @@ use crate::visitor::{PATIENCE, Places, Visitor};
 
 /// Rooms linger for a minute, and each script has its own.
 const FLAGS: [&str; 2] = ["--rooms", "1000000"];
-/// After so many scripts the node forgets its messages.
+/// After this number of scripts the node forgets its messages.
 const FORGET: u64 = 1_000;
 /// What the process may hold: nothing of a script stays but rooms, for their minute.
 const MOST_MEMORY: u64 = 1 << 30;

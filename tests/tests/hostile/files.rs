@@ -44,7 +44,7 @@ async fn a_node_with_few_open_files_keeps_some_for_itself_and_tells_clients_that
     eprintln!("{} welcomed, {told} told to come later, others: {other:?}", welcomed.len());
     assert!(other.is_empty() && told > 0, "{other:?}");
     assert!(welcomed.len() >= 4, "some are served");
-    // Whoever is in has a node that reaches its log.
+    // A client that is in has a node that reaches its log.
     for (guest, number) in welcomed.iter_mut().zip(0..) {
         guest.join(&format!("few-{number}"));
         assert_eq!(guest.publish(&format!("few-{number}"), "1", "1")["type"], "ack");

@@ -33,7 +33,7 @@ fn flood(arena: &Arena, first: &[u8], unit: &[u8], rate: Option<u64>) -> FloodSe
     seen
 }
 
-/// Whoever was closed was told so.
+/// Every attacker that was closed was told so.
 fn closed_for_too_much(seen: &FloodSeen) -> u64 {
     let told = |end: &End| matches!(end, End::Close(4029, reason) if !reason.is_empty());
     // A connection that is closed while it sends may lose the close frame to a reset.

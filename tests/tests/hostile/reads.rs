@@ -13,7 +13,7 @@ use crate::guest::Guest;
 /// Messages of a room, and how many of them a node keeps in memory: what is before those is read from the log.
 const MESSAGES: usize = 1_200;
 const BODY: usize = 1_000;
-/// Of these, so many that were not kept are asked for at a time.
+/// How many of those that were not kept are asked for at a time.
 const ASKED: usize = 199;
 const ATTACKERS: usize = 4;
 const TIME: Duration = Duration::from_secs(3);

@@ -6,7 +6,7 @@ use super::mailbox::Post;
 use super::outbox::{More, Next, Outbound};
 use super::{EncodedSignal, FRAME_BYTES, Frame, Mailboxes, Outbox, Slot};
 
-/// Bytes that so many frames take which have so many bytes of text together.
+/// Bytes that frames take which have `text` bytes of text together.
 fn cost(frames: usize, text: usize) -> usize {
     frames * FRAME_BYTES + text
 }

@@ -25,7 +25,7 @@ pub(crate) struct AttackArguments {
     /// What all attackers send together, 0: as much as is taken; unless given what suits the profile
     #[arg(long, value_name = "N", value_parser = megabytes)]
     megabytes_per_second: Option<f64>,
-    /// Needed: an attack disturbs whoever uses the deployment, and is a crime against one that is not yours
+    /// Needed: an attack disturbs all users of the deployment, and is a crime against one that is not yours
     #[arg(long)]
     i_own_this_deployment: bool,
 }

@@ -140,7 +140,7 @@ impl Attack {
     }
 }
 
-/// Joins and leaves of many rooms; there are so many that a room is no longer in memory when it comes again.
+/// Joins and leaves of many rooms: a room is no longer in memory when its turn comes again.
 fn rooms(name: &str) -> Vec<u8> {
     const ROOMS: usize = 50_000;
     let mut bytes = Vec::new();
