@@ -1,4 +1,4 @@
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
@@ -7,12 +7,12 @@ use websocket::{Deflater, LONGEST_HEADER};
 /// Bytes that a frame takes beside its payload: its header, its own fields, and what the allocator adds to both.
 pub(crate) const FRAME_BYTES: usize = 128;
 
-/// Bytes of all frames that are alive in this process.
-static ALIVE: AtomicUsize = AtomicUsize::new(0);
+/// Bytes of all frames of this process that wait for clients.
+static WAITING: AtomicUsize = AtomicUsize::new(0);
 
-/// Bytes that all frames of this process take, each counted once, however many clients wait for it.
-pub(crate) fn frame_memory() -> usize {
-    ALIVE.load(Ordering::Relaxed)
+/// Bytes of all frames of this process that wait for clients, each counted once, however many clients wait for it.
+pub(crate) fn waiting_frames() -> usize {
+    WAITING.load(Relaxed)
 }
 
 /// What is sent to clients: one frame, or the frames of a whole segment, encoded once with their WebSocket headers and
@@ -26,6 +26,8 @@ struct Encoded {
     wire: Bytes,
     /// The run whose memory `wire` is a part of.
     run: Option<Frame>,
+    /// Clients that it waits for.
+    waits: AtomicU32,
     /// Bytes of all payloads.
     payload: usize,
     /// The longest of the payloads.
@@ -131,17 +133,38 @@ impl Frame {
     }
 
     fn encoded(wire: Bytes, payload: usize, longest: usize) -> Self {
-        Self::counted(Encoded { wire, run: None, payload, longest, forms: OnceLock::new() })
+        Self::made(wire, None, payload, longest)
     }
 
     /// One frame of a run, in the run's memory.
     fn part_of(run: &Self, wire: Bytes, payload: usize) -> Self {
-        Self::counted(Encoded { wire, run: Some(run.clone()), payload, longest: payload, forms: OnceLock::new() })
+        Self::made(wire, Some(run.clone()), payload, payload)
     }
 
-    fn counted(encoded: Encoded) -> Self {
-        ALIVE.fetch_add(encoded.memory(), Ordering::Relaxed);
-        Self(Arc::new(encoded))
+    fn made(wire: Bytes, run: Option<Self>, payload: usize, longest: usize) -> Self {
+        Self(Arc::new(Encoded { wire, run, waits: AtomicU32::new(0), payload, longest, forms: OnceLock::new() }))
+    }
+
+    /// It waits for one more client.
+    pub(super) fn begin_wait(&self) {
+        if self.0.waits.fetch_add(1, Relaxed) == 0 {
+            WAITING.fetch_add(self.0.memory(), Relaxed);
+            self.0.run.iter().for_each(Self::begin_wait);
+        }
+    }
+
+    /// It does not wait for one of its clients any more.
+    pub(super) fn end_wait(&self) {
+        if self.0.waits.fetch_sub(1, Relaxed) == 1 {
+            WAITING.fetch_sub(self.0.memory(), Relaxed);
+            self.0.run.iter().for_each(Self::end_wait);
+        }
+    }
+
+    /// The part of its memory that one of the clients it waits for stands for.
+    pub(super) fn share(&self) -> usize {
+        let waits = usize::try_from(self.0.waits.load(Relaxed)).unwrap_or(usize::MAX).max(1);
+        (self.0.memory() + self.0.run.as_ref().map_or(0, Self::share)) / waits
     }
 
     /// Bytes of text.
@@ -166,11 +189,7 @@ impl Frame {
             return self.wire();
         }
         let (deflated, window) = self.0.form(deflate.window);
-        let shorter = deflated.get_or_init(|| {
-            let form: Option<Box<[u8]>> = deflater.deflate(&self.0.wire, deflate.above, window).map(Into::into);
-            ALIVE.fetch_add(form.as_ref().map_or(0, |form| form.len()), Ordering::Relaxed);
-            form
-        });
+        let shorter = deflated.get_or_init(|| deflater.deflate(&self.0.wire, deflate.above, window).map(Into::into));
         shorter.as_deref().unwrap_or(&self.0.wire)
     }
 
@@ -210,17 +229,6 @@ impl Encoded {
         }
         let class = NARROW.iter().position(|narrow| *narrow <= window).unwrap_or(NARROW.len() - 1);
         (&forms.narrow.get_or_init(Box::default)[class], NARROW[class])
-    }
-}
-
-impl Drop for Encoded {
-    fn drop(&mut self) {
-        let length = |form: &Deflated| form.get().and_then(Option::as_ref).map_or(0, |form| form.len());
-        let forms = self.forms.get().map_or(0, |forms| {
-            let narrow = forms.narrow.get().map_or(0, |narrow| narrow.iter().map(length).sum());
-            length(&forms.wide) + narrow
-        });
-        ALIVE.fetch_sub(self.memory() + forms, Ordering::Relaxed);
     }
 }
 
@@ -268,31 +276,25 @@ mod tests {
     }
 
     #[test]
-    fn the_memory_of_frames_is_counted_once_and_comes_back() {
-        let before = frame_memory();
+    fn the_memory_of_frames_that_wait_is_counted_once_and_comes_back() {
+        let before = waiting_frames();
         let mut parts = Vec::new();
-        let run = Frame::run(
-            ["a".repeat(900), "b".repeat(900)].iter(),
-            1_800,
-            |out, text| out.extend_from_slice(text.as_bytes()),
-            |part| {
-                parts.push(part);
-            },
-        );
-        let taken = frame_memory() - before;
-        assert!((1_800..1_800 + 4 * FRAME_BYTES).contains(&taken), "{taken}");
-        let clones = vec![run.clone(); 100];
-        assert_eq!(frame_memory() - before, taken, "a reference is no further memory");
-        drop((clones, run));
-        parts.pop();
-        assert!(frame_memory() - before > 1_800, "one part holds the memory of the whole run");
-        parts.pop();
-        assert_eq!(frame_memory(), before);
-        let frame = Frame::new(&"again and ".repeat(100));
-        let plain = frame_memory();
-        assert!(forms(&frame)[0].len() < frame.len() && frame_memory() > plain, "a compressed form counts, too");
-        drop(frame);
-        assert_eq!(frame_memory(), before);
+        let texts = ["a".repeat(900), "b".repeat(900)];
+        let write = |out: &mut Vec<u8>, text: &String| out.extend_from_slice(text.as_bytes());
+        let run = Frame::run(texts.iter(), 1_800, write, |part| parts.push(part));
+        assert_eq!(waiting_frames(), before, "a frame that waits for no client counts nothing");
+        (0..100).for_each(|_| run.begin_wait());
+        let taken = waiting_frames() - before;
+        assert!((1_800..1_800 + 2 * FRAME_BYTES).contains(&taken), "{taken}: once, for all clients");
+        assert_eq!(run.share(), taken / 100);
+        (0..100).for_each(|_| run.end_wait());
+        assert_eq!(waiting_frames(), before);
+        parts[0].begin_wait();
+        assert!(waiting_frames() - before > 1_800, "one part holds the memory of the whole run");
+        parts[1].begin_wait();
+        assert!(parts[1].share() < 1_800, "and the parts share it");
+        parts.iter().for_each(Frame::end_wait);
+        assert_eq!(waiting_frames(), before);
     }
 
     #[test]

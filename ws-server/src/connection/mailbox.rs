@@ -3,12 +3,12 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use mio::{Token, Waker};
 
-use super::frame::{Frame, frame_memory};
+use super::frame::{Frame, waiting_frames};
 
 /// Bytes that may wait in a loop's mailbox, and in the loop itself, before shards wait for it.
 const MOST_WAITING: usize = 16 * 1024 * 1024;
 /// Bytes of a frame's place in an outbox, which grows by doubling.
-const PLACE: usize = 48;
+pub(super) const PLACE: usize = 48;
 /// What a post counts beside its frame.
 const POST: usize = 64;
 
@@ -80,8 +80,6 @@ pub(super) struct Hearing {
 pub struct Mailboxes {
     boxes: Arc<[Arc<Mailbox>]>,
     rooms: Arc<AtomicU64>,
-    /// Bytes of recent messages that rooms keep.
-    recent: Arc<AtomicUsize>,
     /// Connections that were closed because the memory for slow readers was used up.
     shed: Arc<AtomicU64>,
 }
@@ -91,7 +89,7 @@ impl Mailboxes {
     #[must_use]
     pub fn new(loops: usize) -> Self {
         let boxes = (0..loops.max(1)).map(|_| Arc::default()).collect();
-        Self { boxes, rooms: Arc::default(), recent: Arc::default(), shed: Arc::default() }
+        Self { boxes, rooms: Arc::default(), shed: Arc::default() }
     }
 
     /// For one loop on each core.
@@ -113,10 +111,10 @@ impl Mailboxes {
         self.boxes.iter().any(|mailbox| mailbox.waiting.load(Ordering::Relaxed) > MOST_WAITING)
     }
 
-    /// Bytes that wait for clients on this node: frames that no room keeps, and their places in outboxes.
+    /// Bytes that wait for clients: frames, each counted once, and their places in outboxes.
     pub(crate) fn waiting_bytes(&self) -> usize {
         let places: usize = self.boxes.iter().map(|mailbox| mailbox.queued.load(Ordering::Relaxed)).sum();
-        (frame_memory() + places * PLACE).saturating_sub(self.recent.load(Ordering::Relaxed))
+        waiting_frames() + places * PLACE
     }
 
     /// A connection is closed because the memory for slow readers is used up.
@@ -127,12 +125,6 @@ impl Mailboxes {
     /// Connections that were closed for that, since the node began.
     pub(crate) fn shed(&self) -> u64 {
         self.shed.load(Ordering::Relaxed)
-    }
-
-    /// Takes note of how many bytes of recent messages rooms keep now, and kept before.
-    pub(crate) fn note_recent(&self, before: usize, now: usize) {
-        self.recent.fetch_add(now, Ordering::Relaxed);
-        self.recent.fetch_sub(before, Ordering::Relaxed);
     }
 
     /// A key that no other room has had.

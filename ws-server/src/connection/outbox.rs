@@ -7,7 +7,7 @@ use protocol::{CloseCode, RoomName};
 
 use super::Frame;
 use super::conflation::SignalPlaces;
-use super::mailbox::Address;
+use super::mailbox::{Address, PLACE};
 #[cfg(test)]
 use super::mailbox::{Hearing, Mail, Post};
 
@@ -58,6 +58,19 @@ struct Queued {
     after: u64,
 }
 
+impl Queued {
+    fn new(frame: Frame, after: u64) -> Self {
+        frame.begin_wait();
+        Self { frame, after }
+    }
+}
+
+impl Drop for Queued {
+    fn drop(&mut self) {
+        self.frame.end_wait();
+    }
+}
+
 /// What there is to do for the connection's loop.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Next {
@@ -100,7 +113,7 @@ impl Outbox {
         if self.has_space(&mut state, frame.cost()) {
             let after = self.address.last_post();
             state.bytes += frame.cost();
-            state.frames.push_back(Queued { frame, after });
+            state.frames.push_back(Queued::new(frame, after));
             self.address.mailbox().count_queued(0, 1);
         }
         let open = state.closing.is_none();
@@ -116,7 +129,7 @@ impl Outbox {
         }
         if self.has_space(&mut state, frame.cost()) {
             state.bytes += frame.cost();
-            state.insert(Queued { frame, after: number - 1 });
+            state.insert(Queued::new(frame, number - 1));
             self.address.mailbox().count_queued(0, 1);
         }
         self.tell(state);
@@ -195,10 +208,11 @@ impl Outbox {
         state.bytes + usize::from(state.answers) * (self.max_bytes / 4)
     }
 
-    /// Bytes that wait; 0 once the connection is being closed.
-    pub(super) fn waiting_bytes(&self) -> usize {
+    /// The part of the waiting memory that this connection stands for, in bytes; 0 once it is being closed.
+    pub(super) fn share(&self) -> usize {
         let state = self.lock();
-        if state.closing.is_none() { state.bytes } else { 0 }
+        let frames = state.frames.iter().filter(|_| state.closing.is_none());
+        frames.map(|queued| queued.frame.share() + PLACE).sum()
     }
 
     /// Closes the connection. The first reason counts.
@@ -216,9 +230,9 @@ impl Outbox {
         let mut state = self.lock();
         if state.closing.is_none() {
             state.reason = Some(Box::new(reason.into()));
+            state.closing = Some(code);
         }
-        drop(state);
-        self.close(code);
+        self.tell(state);
     }
 
     /// The text of a close frame with this code.
@@ -274,7 +288,7 @@ impl Outbox {
             }
             bytes += frame.cost();
             count += 1;
-            frames.extend(state.frames.pop_front().map(|queued| queued.frame));
+            frames.extend(state.frames.pop_front().map(|queued| queued.frame.clone()));
         }
         state.bytes -= bytes;
         state.taken += count;

@@ -258,7 +258,7 @@ impl Shard {
         let Some(hosted) = self.rooms.at(slot) else { return };
         let scene = Scene { now, wall: self.wall, work: &self.work, answers: &self.answers, limits: &self.limits };
         hosted.begin_turn(now);
-        let (before, total_before) = (hosted.recent.bytes(), self.recent_bytes);
+        let before = hosted.recent.bytes();
         if self.timers.is_due(slot, now) {
             // Or it would be put off: what has been due is not told as a time to come.
             hosted.handle_timeout(&scene);
@@ -278,9 +278,6 @@ impl Shard {
         }
         if self.recent_bytes > self.max_recent_bytes {
             self.forget_recent();
-        }
-        if self.recent_bytes != total_before {
-            self.mailboxes.note_recent(total_before, self.recent_bytes);
         }
     }
 

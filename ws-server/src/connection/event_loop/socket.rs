@@ -192,7 +192,7 @@ impl<C: Conversation> Connection<C> {
 
     /// Takes a portion of what the client has sent.
     pub(super) fn read(&mut self, lent: &mut Lent) -> Outcome {
-        if self.conversation.must_wait() {
+        if self.is_open() && self.conversation.must_wait() {
             if !self.conversation.settle() {
                 return Outcome::Stalled;
             }
@@ -285,7 +285,7 @@ impl<C: Conversation> Connection<C> {
                 (Outcome::Close(code), all)
             }
             Ok(taken) if !self.conversation.settle() => (Outcome::Stalled, taken),
-            Ok(taken) if self.conversation.must_wait() => (Outcome::Paused, taken),
+            Ok(taken) if open && self.conversation.must_wait() => (Outcome::Paused, taken),
             Ok(taken) if taken < all => (Outcome::More, taken),
             Ok(taken) => (Outcome::Rest, taken),
         }
@@ -296,10 +296,9 @@ impl<C: Conversation> Connection<C> {
         self.is_paused && self.conversation.outbox().has_emptied()
     }
 
-    /// Bytes that wait for the client here, in its outbox and beyond it.
-    pub(super) fn waiting_bytes(&self) -> usize {
-        let unwritten = self.unwritten.as_ref().map_or(0, |unwritten| unwritten.frames.iter().map(Frame::cost).sum());
-        self.conversation.outbox().waiting_bytes() + unwritten
+    /// The part of the waiting memory that this connection stands for, in bytes.
+    pub(super) fn share(&self) -> usize {
+        self.conversation.outbox().share() + self.unwritten.as_ref().map_or(0, |unwritten| unwritten.share())
     }
 
     /// Writes the answer that opens the WebSocket, and in the same call what its client is told first.
@@ -349,7 +348,7 @@ impl<C: Conversation> Connection<C> {
             Sent::All => {
                 self.stuck = 0;
                 match self.phase {
-                    Phase::Open => match self.give_space(unwritten.waiting) {
+                    Phase::Open => match self.give_space(std::mem::take(&mut unwritten.waiting)) {
                         Outcome::Rest => Outcome::More,
                         outcome => outcome,
                     },
@@ -375,7 +374,7 @@ impl<C: Conversation> Connection<C> {
         match &mut self.unwritten {
             Some(unwritten) if unwritten.controls < CONTROLS => {
                 unwritten.controls += 1;
-                unwritten.frames.push(frame);
+                unwritten.push(frame);
                 Outcome::Rest
             }
             Some(_) => Outcome::Rest,
@@ -427,7 +426,7 @@ impl<C: Conversation> Connection<C> {
         match send(&self.socket, frames, 0, self.deflate, deflater) {
             Sent::All => self.give_space(waiting),
             Sent::Part { frames: done, offset } => {
-                self.keep(Unwritten { frames: frames.split_off(done), offset, waiting, ..Unwritten::default() });
+                self.keep(Unwritten::new(frames.split_off(done), offset, waiting));
                 Outcome::Rest
             }
             Sent::Broken => Outcome::Gone,

@@ -127,7 +127,7 @@ impl World {
         client
     }
 
-    fn eventually(&self, what: &str, holds: impl Fn(&Stage) -> bool) {
+    fn eventually(&self, what: &str, mut holds: impl FnMut(&Stage) -> bool) {
         let start = Instant::now();
         while !holds(&self.stage) {
             assert!(start.elapsed() < PATIENCE, "{what}");

@@ -224,6 +224,14 @@ impl<C: Conversation> EventLoop<C> {
             return;
         }
         connection.is_paused = false;
+        // What it has said since is not read yet.
+        connection.silent = 0;
+        self.read_on(token);
+    }
+
+    /// Has a connection read that was held.
+    fn read_on(&mut self, token: Token) {
+        let Some(connection) = self.seats.connection(token) else { return };
         if connection.is_leaving {
             self.leaving.push_back(token);
         } else if !std::mem::replace(&mut connection.is_hungry, true) {
@@ -287,11 +295,7 @@ impl<C: Conversation> EventLoop<C> {
             }
             connection.is_stalled = false;
             self.ready.push_back(token);
-            if connection.is_leaving {
-                self.leaving.push_back(token);
-            } else if !std::mem::replace(&mut connection.is_hungry, true) {
-                self.hungry.push_back(token);
-            }
+            self.read_on(token);
         }
         self.farewells.retain_mut(|conversation| !conversation.settle());
     }
@@ -300,12 +304,11 @@ impl<C: Conversation> EventLoop<C> {
         let Some(connection) = self.seats.connection(token).filter(|connection| connection.is_open()) else {
             return;
         };
-        // A client that has to read first may have answered: the loop has not read it.
-        let silent = connection.silent >= MISSED_HEARTBEATS && !connection.is_paused;
-        if silent || connection.stuck >= MISSED_HEARTBEATS {
+        if connection.silent >= MISSED_HEARTBEATS || connection.stuck >= MISSED_HEARTBEATS {
             return self.act(token, Outcome::Close(CloseCode::HeartbeatMissed), now);
         }
-        connection.silent += 1;
+        // A client that has to read first may have answered: the loop has not read it.
+        connection.silent += u8::from(!connection.is_paused);
         if connection.is_blocked() {
             connection.stuck += 1;
         }
@@ -351,6 +354,10 @@ impl<C: Conversation> EventLoop<C> {
                 } else {
                     let slow = outcome == Outcome::Close(CloseCode::SlowConsumer);
                     self.clock.set(token, Due::GiveUp, now + if slow { SLOW_CLOSE_WAIT } else { CLOSE_WAIT });
+                    // Closing over unread bytes would reset the connection, and the code would be lost.
+                    if self.seats.connection(token).is_some_and(|here| std::mem::take(&mut here.is_paused)) {
+                        self.read_on(token);
+                    }
                 }
             }
         }

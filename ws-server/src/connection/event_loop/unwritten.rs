@@ -26,11 +26,33 @@ pub(super) struct Unwritten {
 }
 
 impl Unwritten {
+    /// Frames of which the first is written up to an offset. Rooms wait for the rest.
+    pub(super) fn new(frames: Vec<Frame>, offset: usize, waiting: Vec<RoomName>) -> Self {
+        frames.iter().for_each(Frame::begin_wait);
+        Self { frames, offset, waiting, ..Self::default() }
+    }
+
+    /// One more, behind the others.
+    pub(super) fn push(&mut self, frame: Frame) {
+        frame.begin_wait();
+        self.frames.push(frame);
+    }
+
+    fn replace(&mut self, frames: Vec<Frame>) {
+        frames.iter().for_each(Frame::begin_wait);
+        std::mem::replace(&mut self.frames, frames).iter().for_each(Frame::end_wait);
+        (self.done, self.offset) = (0, 0);
+    }
+
+    /// The part of the waiting memory that this connection stands for, in bytes.
+    pub(super) fn share(&self) -> usize {
+        self.frames.iter().map(Frame::share).sum()
+    }
+
     /// Leaves nothing but the rest of the WebSocket frame that has been begun.
     pub(super) fn keep_begun(&mut self, deflate: Option<Deflate>, deflater: &mut Deflater) {
         let Some(frame) = self.frames.get(self.done).filter(|_| self.offset > 0) else {
-            (self.frames, self.done) = (Vec::new(), 0);
-            return;
+            return self.replace(Vec::new());
         };
         let run = frame.wire_for(deflate, deflater);
         let mut end = 0;
@@ -40,8 +62,14 @@ impl Unwritten {
                 break;
             }
         }
-        self.frames = vec![Frame::of_wire(run[self.offset..end].to_vec())];
-        (self.done, self.offset) = (0, 0);
+        let rest = Frame::of_wire(run[self.offset..end].to_vec());
+        self.replace(vec![rest]);
+    }
+}
+
+impl Drop for Unwritten {
+    fn drop(&mut self) {
+        self.frames.iter().for_each(Frame::end_wait);
     }
 }
 

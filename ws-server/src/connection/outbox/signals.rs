@@ -34,11 +34,11 @@ impl State {
         let EncodedSignal { frame, slot } = signal;
         let place = slot.as_ref().and_then(|slot| self.signals.find(slot));
         let waiting = place.and_then(|place| usize::try_from(place - self.taken).ok());
-        if let Some(Queued { frame: older, .. }) = waiting.and_then(|index| self.frames.get_mut(index)) {
-            let bytes = self.bytes - older.cost() + frame.cost();
-            // What is no longer takes nothing from anybody.
-            if frame.cost() <= older.cost() || bytes <= most {
-                *older = frame.clone();
+        if let Some(older) = waiting.and_then(|index| self.frames.get_mut(index)) {
+            let bytes = self.bytes - older.frame.cost() + frame.cost();
+            // What is no longer takes nothing from the others.
+            if frame.cost() <= older.frame.cost() || bytes <= most {
+                *older = Queued::new(frame.clone(), older.after);
                 self.bytes = bytes;
             }
             return false;
@@ -48,7 +48,7 @@ impl State {
         }
         self.signals.push(self.taken + self.frames.len() as u64, slot.clone());
         self.bytes += frame.cost();
-        self.frames.push_back(Queued { frame: frame.clone(), after });
+        self.frames.push_back(Queued::new(frame.clone(), after));
         true
     }
 

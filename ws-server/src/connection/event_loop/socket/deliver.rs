@@ -49,7 +49,7 @@ impl<C: Conversation> Connection<C> {
         match send(&self.socket, std::slice::from_ref(frame), offset, None, &mut lent.deflater) {
             Sent::All => Outcome::Rest,
             Sent::Part { offset, .. } => {
-                self.keep(Unwritten { frames: vec![frame.clone()], offset, ..Unwritten::default() });
+                self.keep(Unwritten::new(vec![frame.clone()], offset, Vec::new()));
                 Outcome::Rest
             }
             Sent::Broken => Outcome::Gone,

@@ -138,7 +138,7 @@ fn of_a_client_that_does_not_read_no_more_is_read_than_its_outbox_has_space_for(
     let passed = world.stage.passed.lock().unwrap().len();
     assert!(written < 64 * 1024 * 1024, "the loop reads on: {passed} texts");
     let outbox = Arc::clone(&world.stage.outboxes.lock().unwrap()[0]);
-    assert!(outbox.waiting_bytes() <= 64 * 1024, "{}", outbox.waiting_bytes());
+    assert!(outbox.bytes() <= 64 * 1024, "{}", outbox.bytes());
     assert_eq!(*world.stage.ended.lock().unwrap(), 0, "it is no slow consumer: it has what it asked for to read");
 }
 
@@ -156,6 +156,39 @@ fn what_a_client_said_before_it_went_is_taken_in_however_long_it_takes() {
     asked.join().unwrap();
     world.eventually("it ends", |stage| *stage.ended.lock().unwrap() == 1);
     assert_eq!(world.stage.passed.lock().unwrap().len(), 5_000);
+}
+
+/// Bytes that the kernel has for the loop's side of a connection, as Linux tells; `None`: the connection is over.
+fn unread(client: &TcpStream) -> Option<u64> {
+    let address = |port: u16| format!("0100007F:{port:04X}");
+    let [here, there] = [client.peer_addr(), client.local_addr()].map(|end| address(end.unwrap().port()));
+    let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    let row = table.lines().find(|row| row.contains(&format!(" {here} {there} 01 ")))?;
+    let (_, waiting) = row.split_whitespace().nth(4)?.split_once(':')?;
+    u64::from_str_radix(waiting, 16).ok()
+}
+
+#[test]
+fn a_client_that_had_to_read_first_is_read_again_when_it_is_closed() {
+    let world = World::new(|settings, stage| {
+        (settings.drain, stage.outbox_bytes, stage.times) = (Duration::from_millis(1), 64 * 1024, 8);
+    });
+    let client = world.connect();
+    let mut writer = client.try_clone().unwrap();
+    let long = frame(TEXT, "x".repeat(1_000).as_bytes());
+    // Its answers are more than the kernel takes, and it is less than a loop reads of a client that is to go.
+    let asked = thread::spawn(move || writer.write_all(&long.repeat(3_000)));
+    let mut before = 0;
+    world.eventually("the loop waits for the client to read", |_| {
+        let last = std::mem::replace(&mut before, unread(&client).unwrap());
+        thread::sleep(Duration::from_millis(100));
+        last > 0 && last == before
+    });
+    world.loops.drain();
+    // Closing over unread bytes would reset the connection, and the client would never see the code.
+    world.eventually("the loop reads what it will not hear", |_| unread(&client).is_some_and(|now| now < before / 2));
+    drop(client);
+    _ = asked.join();
 }
 
 #[test]

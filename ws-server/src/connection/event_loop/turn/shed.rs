@@ -1,5 +1,5 @@
 //! When clients that do not read have filled the node's memory, the fullest outboxes go first: their clients resume, and lose
-//! nothing.
+//! nothing. A frame that waits for many clients counts a part for each of them.
 
 use std::time::Instant;
 
@@ -24,21 +24,21 @@ impl<C: Conversation> EventLoop<C> {
         let mut fullest = Vec::new();
         for token in self.seats.connections() {
             let Some(connection) = self.seats.connection(token) else { continue };
-            let bytes = connection.waiting_bytes();
-            if bytes > 0 && connection.is_open() {
-                fullest.push((bytes, token));
+            let share = connection.share();
+            if share > 0 && connection.is_open() {
+                fullest.push((share, token));
             }
         }
         fullest.sort_unstable_by(|(one, _), (other, _)| other.cmp(one));
         let mut freed = 0;
-        for (bytes, token) in fullest.into_iter().take(AT_ONCE) {
+        for (share, token) in fullest.into_iter().take(AT_ONCE) {
             if freed >= excess {
                 return;
             }
             if let Some(connection) = self.seats.connection(token) {
                 self.mailboxes.count_shed();
                 connection.conversation.outbox().shed();
-                freed += bytes;
+                freed += share;
             }
         }
     }
