@@ -145,7 +145,9 @@ impl Room {
 
     /// Takes the answer to [`Action::ReadMessage`].
     pub fn handle_found(&mut self, ticket: Ticket, found: &Found) {
-        self.append.handle_found(ticket, found);
+        if self.append.handle_found(ticket, found) {
+            self.timeline.want_check();
+        }
     }
 
     /// Takes the answer to [`Action::PutHeader`], or `None` if the log did not answer.

@@ -23,7 +23,7 @@ use crate::backoff::Backoff;
 use crate::effects::{Event, Rejection, Ticket};
 use crate::log::{StoredSegment, WallSecs};
 use crate::turn::{Time, Turn};
-use comparing::Comparisons;
+use comparing::{Comparison, Comparisons};
 use course::Course;
 use fairness::Fairness;
 use ids::IdWindow;
@@ -173,7 +173,7 @@ impl Append {
 
     /// Takes a publish in. It ends in exactly one `Acked` or `Rejected`.
     pub(crate) fn handle_publish(&mut self, publish: Publish, next: Seq, turn: &Turn<'_>) {
-        let bytes = self.queue.bytes() + self.comparisons.bytes() + publish.message.envelope_len();
+        let bytes = self.queue.bytes() + publish.message.envelope_len();
         let full = self.queue.len() >= self.limits.queue_messages || bytes > self.limits.queue_bytes;
         let token = publish.token;
         let key = publish.message.key();
@@ -193,7 +193,10 @@ impl Append {
         if let Some((seq, known)) = self.find(&key) {
             match known == body_hash {
                 true => self.events.push_back(Event::Acked { token, seq }),
-                false => self.hold(key, seq, message.body, vec![token], deadline),
+                false => {
+                    let Message { from, body, .. } = message;
+                    self.hold(Comparison { key, from, seq, body, tokens: vec![token], deadline });
+                }
             }
             return;
         }
@@ -414,7 +417,8 @@ impl Append {
         if known == pending.body_hash {
             self.events.extend(tokens.into_iter().map(|token| Event::Acked { token, seq }));
         } else {
-            self.hold(pending.key, seq, pending.message.body.clone(), tokens, pending.deadline);
+            let (from, body) = (pending.message.from.clone(), pending.message.body.clone());
+            self.hold(Comparison { key: pending.key, from, seq, body, tokens, deadline: pending.deadline });
         }
     }
 
