@@ -360,6 +360,20 @@ describe('resuming', () => {
     assert.deepEqual([w.told('error'), w.told('failed')], [[], []]);
   });
 
+  test('errors of publishes that nothing waits for any more are no news', () => {
+    const w = liveWorld(10);
+    const [given, acked] = ['given up', 'acknowledged'].map((text) => w.client.publish(ROOM, text));
+    w.client.discard(ROOM, given);
+    w.socket.tell({ type: 'ack', room: ROOM, id: acked, seq: 11 });
+    for (const id of [given, acked, 'of another life']) {
+      w.socket.tell({ type: 'error', code: 'id_conflict', message: 'used', retry: false, room: ROOM, id, seq: 3 });
+      w.socket.tell({ type: 'error', code: 'unavailable', message: 'later', retry: true, room: ROOM, id });
+    }
+    assert.deepEqual([w.told('error'), w.told('failed')], [[], []]);
+    w.socket.tell({ type: 'error', code: 'rate_limited', message: 'signals', retry: true, room: ROOM });
+    assert.deepEqual(w.told('error').map(({ code }) => code), ['rate_limited'], 'without an id it is of no publish');
+  });
+
   test('a refused join is told; one to be tried later is tried again', () => {
     const w = world();
     w.client.join(ROOM);

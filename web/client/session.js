@@ -190,7 +190,10 @@ export class Session {
   #onError(room, frame) {
     const { code, message, room: name, id, ref } = frame;
     const retry = frame.retry === true;
-    if (room?.publishes.isSent(id)) return this.#publishing.handleRefused(room, frame);
+    // A room and an id name a publish, which may be given up, acknowledged or sent again by now.
+    if (name !== undefined && id !== undefined) {
+      return room?.publishes.isSent(id) ? this.#publishing.handleRefused(room, frame) : undefined;
+    }
     if (this.#answer(ref, { error: Object.assign(new Error(message), { code, retry }) })) return;
     const joining = [...this.#rooms.values()].find((one) => one.phase === 'joining' && one.joinRef === ref);
     if (joining) return this.#onJoinRefused(joining, code, message, retry);
