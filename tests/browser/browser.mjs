@@ -1,12 +1,11 @@
 // The browser under test: Debian's, driven by playwright-core.
 
-import { existsSync, mkdtempSync, realpathSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, realpathSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { chromium, firefox } from 'playwright-core';
 
-import { TARGET } from './processes.mjs';
+import { TARGET, temporaryFolder } from './processes.mjs';
 
 const QUIET = [
   '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
@@ -30,13 +29,7 @@ export function startChromium() {
 /** Firefox with a profile of its own, as one context. */
 export async function startFirefox() {
   const executablePath = programOf('firefox', '/usr/bin/firefox-esr');
-  const profile = mkdtempSync(join(tmpdir(), 'roomcast-firefox-'));
+  const profile = temporaryFolder('firefox');
   const context = await firefox.launchPersistentContext(profile, { channel: 'moz-firefox', executablePath, headless: true });
-  return {
-    context,
-    async close() {
-      await context.close();
-      rmSync(profile, { recursive: true, force: true });
-    },
-  };
+  return { context, close: () => context.close() };
 }

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { describe } from 'node:test';
 
 import { visit } from './chat-page.mjs';
-import { until, wireTo } from './processes.mjs';
+import { until } from './processes.mjs';
 import { stage } from './stage.mjs';
 
 const { scene, at } = stage({ third: true });
@@ -159,35 +159,33 @@ describe('moving', () => {
 });
 
 describe('what breaks', () => {
-  scene('a wire that is cut: what is said waits, is sent once, and what was missed comes', async ({ guest }) => {
-    const wire = await wireTo(at.one);
-    const [ada, grace] = [await guest(wire.url, 'Ada'), await guest(at.two, 'Grace')];
+  scene('a wire that is cut: what is said waits, is sent once, and what was missed comes', async ({ guest, wire }) => {
+    const broken = await wire(at.one);
+    const [ada, grace] = [await guest(broken.url, 'Ada'), await guest(at.two, 'Grace')];
     await ada.say('before');
     await grace.shows('before');
-    await wire.cut();
+    await broken.cut();
     await ada.says(/does not answer, reconnecting/);
     await ada.say('while away');
     await until('a word', async () => /1 message waits to be sent/.test(await ada.page.locator('#unsent').textContent()));
     await grace.say('missed');
     await grace.shows('before', 'missed');
-    await wire.mend();
+    await broken.mend();
     await ada.live(15_000);
     for (const who of [ada, grace]) await who.shows('before', 'missed', 'while away');
-    await wire.close();
   });
 
-  scene('a browser that says it is offline is believed at once, and comes back by itself', async ({ guest }) => {
-    const wire = await wireTo(at.one);
-    const [ada, grace] = [await guest(wire.url, 'Ada'), await guest(at.two, 'Grace')];
-    wire.hold();
+  scene('a browser that says it is offline is believed at once, and comes back by itself', async ({ guest, wire }) => {
+    const broken = await wire(at.one);
+    const [ada, grace] = [await guest(broken.url, 'Ada'), await guest(at.two, 'Grace')];
+    broken.hold();
     await ada.context.setOffline(true);
     await ada.says(/^offline$/, 2_000);
     await grace.say('missed');
     await ada.context.setOffline(false);
-    await wire.mend();
+    await broken.mend();
     await ada.live(15_000);
     await ada.shows('missed');
-    await wire.close();
   });
 
   scene('a node that is killed: its page waits, and has everything within 15 s of its return', async ({ guest }) => {
