@@ -52,6 +52,7 @@ async function live({ on, nth, call, ackFirst }) {
   const complaints = [ROOM, SIDE].flatMap((room) => judgeRoom(record, room, end(room)).map((one) => `${room}: ${one}`));
   complaints.push(...judgeWire(wire));
   if (inner.state.kind !== 'live') complaints.push(`${inner.state.kind} at the end`);
+  if (inner.pending('refused').some(({ state }) => state !== 'failed')) complaints.push('a publish waits for a refused join');
   for (const one of record.filter(({ event }) => event === 'ack')) {
     if (!service.logged.has(one.id)) complaints.push('an ack of what was not logged');
   }
@@ -112,6 +113,7 @@ async function script(client, service, clock) {
   client.leave('refused');
   service.joinFaults.push({ room: 'refused', code: 'forbidden', retry: false });
   client.join('refused');
+  client.publish('refused', 'waits for a join that is refused');
   await wait(1_000);
   client.network(false);
   await wait(6_000);

@@ -190,10 +190,8 @@ export class Session {
   #onError(room, frame) {
     const { code, message, room: name, id, ref } = frame;
     const retry = frame.retry === true;
-    // A room and an id name a publish, which may be given up, acknowledged or sent again by now.
-    if (name !== undefined && id !== undefined) {
-      return room?.publishes.isSent(id) ? this.#publishing.handleRefused(room, frame) : undefined;
-    }
+    if (room?.publishes.isSent(id)) return this.#publishing.handleRefused(room, frame);
+    if (name !== undefined && id !== undefined) return; // of a publish, too, but nothing waits for it
     if (this.#answer(ref, { error: Object.assign(new Error(message), { code, retry }) })) return;
     const joining = [...this.#rooms.values()].find((one) => one.phase === 'joining' && one.joinRef === ref);
     if (joining) return this.#onJoinRefused(joining, code, message, retry);
@@ -203,8 +201,11 @@ export class Session {
   }
 
   #onJoinRefused(room, code, message, retry) {
-    room.phase = 'apart';
-    if (!retry) return this.#work.tell('refused', { room: room.name, code, message }, room);
+    room.handleRefused(retry ? null : { code, message });
+    if (!retry) {
+      this.#work.tell('refused', { room: room.name, code, message }, room);
+      return this.#publishing.consider(room);
+    }
     const delay = backoffDelay(room.joinTries++, this.#random);
     this.#work.arm(`join ${room.name}`, delay, () => this.link.isOpen && this.#sendJoin(room));
   }
