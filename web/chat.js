@@ -28,7 +28,7 @@ const conversation = new Conversation({ list, page: { announce, refresh, toast }
 const typing = new Typing({
   tell: (body) => client?.signal(me.room, { ...body, name: me.name }, typingKey(client.user)),
   show: (line) => ($('typing').textContent = line),
-  nameOf: (user, given) => Object.values(labelOf(user, given)).join(' ').trim(),
+  nameOf: (user, given) => Object.values(names.lookUp(user, given)).join(' ').trim(),
 });
 const frame = new Frame({ $, list, conversation, scroller });
 const setup = new Setup({
