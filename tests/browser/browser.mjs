@@ -18,12 +18,16 @@ function programOf(part, usual) {
   return existsSync(link) ? realpathSync(link) : usual;
 }
 
-/** Chromium, without a window; root needs `--no-sandbox`. */
-export function startChromium() {
+/**
+ * Chromium, without a window; root needs `--no-sandbox`. With `backForwardCache`, going back to a kept page loads nothing:
+ * `goBack` waits for `commit` only.
+ */
+export function startChromium({ backForwardCache = false } = {}) {
   const executablePath = programOf('chromium', '/usr/bin/chromium');
   // Files that do not come from a node (ROOMCAST_WEB) have no address, which Chromium would hold against them.
   const fromDisk = process.env.ROOMCAST_WEB ? ['--disable-features=LocalNetworkAccessChecks'] : [];
-  return chromium.launch({ executablePath, headless: true, args: [...QUIET, ...fromDisk] });
+  const ignoreDefaultArgs = backForwardCache ? ['--disable-back-forward-cache'] : [];
+  return chromium.launch({ executablePath, headless: true, args: [...QUIET, ...fromDisk], ignoreDefaultArgs });
 }
 
 /** Firefox with a profile of its own, as one context. */

@@ -7,7 +7,7 @@ import { visit } from './chat-page.mjs';
 import { until } from './processes.mjs';
 import { stage } from './stage.mjs';
 
-const { scene, at } = stage({ third: true });
+const { scene, at } = stage({ third: true, backForwardCache: true });
 
 describe('coming in', () => {
   scene('by the dialog, which Escape cannot leave, with the keyboard alone; then the composer has the focus', async ({ open, room }) => {
@@ -124,13 +124,16 @@ describe('moving', () => {
     assert.match(ada.page.url(), new RegExp(`#room=${room}-b$`));
   });
 
-  scene('away and back brings what was said meanwhile, once', async ({ guest }) => {
+  scene('away and back, from the cache of the browser, brings what was said meanwhile, once', async ({ guest }) => {
     const [ada, grace] = [await guest(at.one, 'Ada'), await guest(at.two, 'Grace')];
     await ada.say('before');
     await grace.shows('before');
+    await ada.page.evaluate(() => addEventListener('pageshow', ({ persisted }) => (globalThis.wasKept = persisted)));
     await ada.page.goto(`${at.one}/page.json`);
     await grace.say('meanwhile');
-    await ada.page.goBack();
+    await grace.shows('before', 'meanwhile');
+    await ada.page.goBack({ waitUntil: 'commit' }); // nothing is loaded
+    await until('the page from the cache', () => ada.page.evaluate(() => globalThis.wasKept === true), 10_000);
     await ada.live();
     await ada.shows('before', 'meanwhile');
   });
@@ -145,13 +148,20 @@ describe('moving', () => {
     assert.ok((await ada.rows()).every(({ own }) => own));
   });
 
-  scene('a tab that was frozen has everything when it thaws', async ({ guest }) => {
+  // Chromium without a window freezes no tab, because all are visible to it: the debugger stops the page's script instead.
+  scene('a tab whose script stood still has everything when it goes on', async ({ guest }) => {
     const [ada, grace] = [await guest(at.one, 'Ada'), await guest(at.two, 'Grace')];
     const devtools = await ada.context.newCDPSession(ada.page);
-    await devtools.send('Page.setWebLifecycleState', { state: 'frozen' });
+    for (const domain of ['DOM', 'Debugger']) await devtools.send(`${domain}.enable`);
+    const stopped = new Promise((resolve) => devtools.once('Debugger.paused', resolve));
+    await devtools.send('Debugger.pause');
+    await stopped;
     for (const text of ['a', 'b', 'c']) await grace.say(text);
     await grace.shows('a', 'b', 'c');
-    await devtools.send('Page.setWebLifecycleState', { state: 'active' });
+    const { root } = await devtools.send('DOM.getDocument');
+    const { nodeIds } = await devtools.send('DOM.querySelectorAll', { nodeId: root.nodeId, selector: '#log .row' });
+    assert.equal(nodeIds.length, 0, 'it stands still');
+    await devtools.send('Debugger.disable');
     await ada.shows('a', 'b', 'c');
     await ada.say('d');
     await grace.shows('a', 'b', 'c', 'd');
@@ -180,7 +190,7 @@ describe('what breaks', () => {
     const [ada, grace] = [await guest(broken.url, 'Ada'), await guest(at.two, 'Grace')];
     broken.hold();
     await ada.context.setOffline(true);
-    await ada.says(/^offline$/, 2_000);
+    await ada.says(/^offline$/, 5_000);
     await grace.say('missed');
     await ada.context.setOffline(false);
     await broken.mend();
@@ -204,7 +214,7 @@ describe('what breaks', () => {
 
   scene('a node that drains says so, and another in its place goes on', async ({ guest }) => {
     const [ada, grace] = [await guest(at.third.url, 'Ada'), await guest(at.two, 'Grace')];
-    const told = ada.says(/Node 3 restarts, moving on soon|reconnecting|connecting/);
+    const told = ada.says(/^Node 3 restarts, moving on soon$/);
     const gone = at.third.drain();
     await told;
     await grace.say('meanwhile');

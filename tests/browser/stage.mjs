@@ -14,15 +14,16 @@ const HOOK_MS = 120_000;
 /**
  * Starts everything before the tests of a file and ends it behind them. `at` has `browser`, the URLs `one` and `two` of the
  * stack's nodes, and with `third` a node of its own program; `scene` is a test whose visitors and wires are gone afterwards.
+ * `backForwardCache`: a browser that keeps pages for going back to, which playwright otherwise forbids.
  */
-export function stage({ third = false } = {}) {
+export function stage({ third = false, backForwardCache = false } = {}) {
   const at = {};
   let stack;
   let rooms = 0;
 
   before(async () => {
     await allStarted([
-      startChromium().then((browser) => (at.browser = browser)),
+      startChromium({ backForwardCache }).then((browser) => (at.browser = browser)),
       startStack().then((started) => (stack = started)),
     ]);
     [at.one, at.two] = stack.nodes;
