@@ -44,8 +44,10 @@ export class Link {
     else this.#open();
   }
 
+  /** After this nothing but the state is told. */
   handleClose() {
     this.work.disarm('reconnect');
+    this.work.dropRoomEvents();
     this.#letGo();
     this.#enter('idle');
   }

@@ -75,7 +75,7 @@ export class Publishing {
   handleDurable(room, { id, seq }) {
     if (!room.publishes.remove(id)) return;
     this.consider(room);
-    this.#work.tell('ack', { room: room.name, id, seq }, room);
+    this.#work.tellNext('ack', { room: room.name, id, seq }, room);
   }
 
   /** The server refused a publish. A code that this client does not know means what its `retry` says. */

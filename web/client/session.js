@@ -178,7 +178,7 @@ export class Session {
   #endReplay(room) {
     if (!room.endsReplay()) return;
     this.#publishing.consider(room);
-    this.#work.tell('live', { room: room.name }, room);
+    this.#work.tellNext('live', { room: room.name }, room);
   }
 
   #onHistory(room, { messages, more, ref }) {
