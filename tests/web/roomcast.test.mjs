@@ -48,6 +48,24 @@ describe('connecting', () => {
     assert.equal(asked({ url: 'ws://host/ws?x=1', guest: 'g' }), 'ws://host/ws?x=1&guest=g');
   });
 
+  test('an address may be a URL object', () => {
+    const w = world({ url: new URL('ws://host/ws?x=1'), name: undefined });
+    w.client.connect();
+    assert.equal(w.socket.url, 'ws://host/ws?x=1&guest=secret');
+  });
+
+  test('a name that was refused is changed by another one, which connects', () => {
+    const w = world();
+    w.client.connect();
+    w.socket.end(4001, 'the name is taken');
+    w.client.rename('Eve');
+    assert.deepEqual([w.sockets.length, w.client.state.kind], [2, 'connecting']);
+    assert.match(w.socket.url, /name=Eve$/);
+    w.client.close();
+    w.client.rename('Ada');
+    assert.deepEqual([w.sockets.length, w.client.state.kind], [2, 'idle'], 'but not after a close');
+  });
+
   test('an address that no socket can be made of ends it with the reason, and the mistake is reported', () => {
     const w = world({ WebSocket: class { constructor() { throw new SyntaxError('no such scheme'); } } });
     w.client.connect();

@@ -27,13 +27,13 @@ export class Session {
   #requests = new Map();
   #nextRef = 1;
 
-  /** `address` gives the URL for the next connection; `canProbe`: the shell can find out whether the node answers. */
-  constructor({ random, address, canProbe }) {
+  /** `now` gives ms; `address` the URL for the next connection; `canProbe`: the shell can find out whether the node answers. */
+  constructor({ random, now, address, canProbe }) {
     this.#random = random;
     const work = this.#work;
     this.#publishing = new Publishing({ work, random, rejoin: (room) => this.#sendJoin(room) });
     const ping = () => this.#send({ type: 'ping', ref: this.#nextRef++ });
-    this.link = new Link({ work, random, address, canProbe, ping, onLost: () => this.#onLost() });
+    this.link = new Link({ work, random, now, address, canProbe, ping, onLost: () => this.#onLost() });
   }
 
   /**
