@@ -56,6 +56,23 @@ describe('coming in', () => {
     await ada.join('Ada', room);
   });
 
+  scene('by a link while the dialog is open: it offers that room, keeps the name typed, and goes when the link has both', async ({ open, room }) => {
+    const ada = await open(at.one);
+    const [name, offered] = ['Your name', 'Room'].map((label) => ada.dialog.getByLabel(label));
+    const follow = (fields) => ada.page.evaluate((hash) => (location.hash = hash), `${new URLSearchParams(fields)}`);
+    await name.fill('Typed');
+    await follow({ room: 'offered' });
+    await until('the offer', async () => (await offered.inputValue()) === 'offered', 5_000);
+    assert.equal(await name.inputValue(), 'Typed');
+    await follow({ name: 'Ada', room });
+    await ada.live();
+    assert.ok(!(await ada.dialog.isVisible()) && await ada.hasFocus(ada.composer));
+    await ada.page.locator('#room').click();
+    await follow({ room: `${room}-b` });
+    await until('the other room', async () => (await ada.page.title()).startsWith(`${room}-b`), 5_000);
+    assert.ok(!(await ada.dialog.isVisible()) && await ada.hasFocus(ada.composer));
+  });
+
   scene('by a link with another name: who has been here before is asked first', async ({ guest, room }) => {
     const ada = await guest(at.one, 'Ada');
     await ada.page.goto('about:blank');
@@ -165,6 +182,51 @@ describe('moving', () => {
     await ada.shows('a', 'b', 'c');
     await ada.say('d');
     await grace.shows('a', 'b', 'c', 'd');
+  });
+});
+
+describe('what is refused', () => {
+  /** Opens a page whose connections `answer` deals with: it takes the page's end, a frame of it, and sends on what it does not answer. */
+  const withAnswers = async ({ open }, fields, answer, refuses = () => false) => {
+    const visitor = await open(`${at.one}/page.json`);
+    await visitor.page.routeWebSocket(/\/ws\?/, (near) => {
+      if (refuses(near.url())) return near.close({ code: 4001, reason: 'this name is taken' });
+      const far = near.connectToServer();
+      near.onMessage((text) => answer(near, JSON.parse(text)) || far.send(text));
+    });
+    await visitor.page.goto(`${at.one}/#${new URLSearchParams(fields)}`);
+    return visitor;
+  };
+
+  scene('a publish: after Retry and after Discard the composer has the focus', async ({ open, room }) => {
+    let refusing = true;
+    const answer = (near, { type, id }) => {
+      if (type !== 'publish' || !refusing) return false;
+      near.send(JSON.stringify({ type: 'error', code: 'forbidden', message: 'not now', retry: false, room, id }));
+      return true;
+    };
+    const ada = await withAnswers({ open }, { name: 'Ada', room }, answer);
+    await ada.live();
+    const press = async (label) => {
+      await ada.page.getByRole('button', { name: label }).click();
+      assert.ok(await ada.hasFocus(ada.composer), label);
+    };
+    await ada.say('given up');
+    await press('Discard');
+    await ada.say('said after all');
+    await ada.page.getByText('Not sent: not now.').waitFor();
+    refusing = false;
+    await press('Retry');
+    await ada.shows('said after all');
+  });
+
+  scene('a name: another one, chosen in the dialog, connects', async ({ open, room }) => {
+    const ada = await withAnswers({ open }, { name: 'Taken', room }, () => false, (url) => url.includes('name=Taken'));
+    await ada.says(/^This name is taken$/);
+    await ada.page.locator('#me').click();
+    await ada.join('Free', room);
+    await ada.say('here');
+    await ada.shows('here');
   });
 });
 

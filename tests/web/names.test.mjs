@@ -4,7 +4,7 @@ import { describe, test } from 'node:test';
 
 import { pieces } from '../../web/links.js';
 import { cleanName, foldName, NameBook, shownName } from '../../web/names.js';
-import { isLong } from '../../web/rows.js';
+import { isLong, withoutPiles } from '../../web/rows.js';
 
 describe('names', () => {
   test('lose what turns the line around, what cannot be seen and what breaks lines', () => {
@@ -178,6 +178,11 @@ describe('addresses in a text', () => {
   test('end before a thousand brackets that nothing has opened', () => {
     assert.deepEqual(links(`https://a.example/${')'.repeat(16_000)}`), [['https://a.example/', 'https://a.example/']]);
   });
+});
+
+test('a text keeps eight marks on a character, and the marks of scripts', () => {
+  assert.equal(withoutPiles(`Z${'\u0300'.repeat(2_000)}algo`), `Z${'\u0300'.repeat(8)}algo`);
+  for (const text of ['Nguye\u0302\u0303n', 'སྒྲོལ་མ', 'မြို့', '👩‍👧', '1\uFE0F\u20E3']) assert.equal(withoutPiles(text), text);
 });
 
 test('a text is long by its lines or its letters', () => {
