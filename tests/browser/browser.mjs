@@ -1,6 +1,6 @@
 // The browser under test: Debian's, driven by playwright-core.
 
-import { existsSync, realpathSync } from 'node:fs';
+import { existsSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { chromium, firefox } from 'playwright-core';
@@ -15,7 +15,7 @@ const QUIET = [
 /** Where `tests/parts/install.sh` says that a browser is, or where Debian puts it. */
 function programOf(part, usual) {
   const link = join(TARGET, 'parts', part);
-  return existsSync(link) ? realpathSync(link) : usual;
+  return existsSync(link) ? readlinkSync(link) : usual;
 }
 
 /**
