@@ -35,7 +35,7 @@ web:
 	node --test tests/web/*.test.mjs
 
 BROWSER_PACKAGES := tests/browser/node_modules/.package-lock.json
-BROWSER_TESTS = cd tests/browser && ROOMCAST_TARGET=$(abspath $(TARGET)) node --test --test-concurrency=1
+BROWSER_TESTS = cd tests/browser && ROOMCAST_TARGET=$(abspath $(TARGET)) node --test --test-concurrency=1 --test-force-exit
 
 $(BROWSER_PACKAGES): tests/browser/package.json tests/browser/package-lock.json
 	cd tests/browser && npm ci --no-audit --no-fund

@@ -1,6 +1,8 @@
 // The chat page: what the protocol client tells and what the user does, on the screen.
 
 import { readAddress } from './address.js';
+import { listenToBrowser } from './browser.js';
+import { Composer } from './composer.js';
 import { Conversation, HISTORY } from './conversation.js';
 import { Frame } from './frame.js';
 import { remember, remembered, storage } from './kept.js';
@@ -20,7 +22,7 @@ const NEAR_START = 200;
 const PROBE_MS = 4_500;
 
 const $ = (id) => document.getElementById(id);
-const [scroller, text] = ['scroller', 'text'].map($);
+const scroller = $('scroller');
 const names = new NameBook();
 const labelOf = (user, name) => names.labelOf(user, name);
 const list = new MessageList({ log: $('log'), outbox: $('outbox'), scroller, labelOf });
@@ -28,7 +30,10 @@ const conversation = new Conversation({ list, page: { announce, refresh, toast }
 const typing = new Typing({
   tell: (body) => client?.signal(me.room, { ...body, name: me.name }, typingKey(client.user)),
   show: (line) => ($('typing').textContent = line),
-  nameOf: (user, given) => Object.values(labelOf(user, given)).join(' ').trim(),
+  nameOf: (user, given) => Object.values(names.lookUp(user, given)).join(' ').trim(),
+});
+const composer = new Composer({
+  form: $('composer'), field: $('text'), button: $('send'), say, typed: (said) => typing.typed(said),
 });
 const frame = new Frame({ $, list, conversation, scroller });
 const setup = new Setup({
@@ -62,12 +67,18 @@ function announce(aloud) {
 // --- what the client tells ----------------------------------------------------------------------------------------
 
 function onFailed({ room, id, code, message }) {
+  // The button that was pressed goes with its row.
   const discard = () => {
     list.drop(id);
     client.discard(room, id);
+    composer.focus();
+  };
+  const again = () => {
+    client.retry(room, id);
+    composer.focus();
   };
   const tooLong = code === 'too_large';
-  const retry = tooLong ? null : () => client.retry(room, id);
+  const retry = tooLong ? null : again;
   list.fail(id, tooLong ? 'Too long to send.' : `Not sent: ${message}.`, { retry, discard });
   refresh();
 }
@@ -81,7 +92,7 @@ function onState(state) {
 
 function onRefused({ code, message }) {
   toast(code === 'forbidden' ? 'You may not enter this room.' : `The room cannot be entered: ${message}.`);
-  openSetup();
+  if (!setup.isOpen) openSetup();
 }
 
 // --- what the page shows ------------------------------------------------------------------------------------------
@@ -103,7 +114,7 @@ function refresh() {
 function showNames() {
   $('room-name').textContent = me.room || 'Roomcast';
   $('empty-title').textContent = `Nothing said in ${me.room} yet`;
-  text.placeholder = `Message ${me.room}`;
+  composer.hint = `Message ${me.room}`;
   $('me').textContent = me.name && initialOf(me.name);
   $('me').title = `You are ${me.name}. Change name or room`;
   leadTo($('nodes').children, me);
@@ -119,34 +130,25 @@ async function showNodes() {
 
 // --- what the user does -------------------------------------------------------------------------------------------
 
-function say(event) {
-  event.preventDefault();
-  const said = text.value.trim();
-  if (!me.room) return openSetup();
-  if (!said || !client) return;
+/** False: it stays in the composer. */
+function say(said) {
+  if (!me.room) openSetup();
+  if (!me.room || !said || !client) return false;
   const body = { text: said.toWellFormed?.() ?? said };
   if (new TextEncoder().encode(JSON.stringify(body)).length > client.maxBody) {
     toast(`Too long: a message has at most ${client.maxBody.toLocaleString()} bytes.`);
-    return;
+    return false;
   }
   const id = client.publish(me.room, body);
   if (!id) {
     toast('Too many messages wait to be sent.');
-    return;
+    return false;
   }
   list.addPending({ id, name: me.name, at: Date.now(), body });
   typing.stopped();
   list.follow = true;
-  text.value = '';
-  fitText();
-  text.focus();
   refresh();
-}
-
-function fitText() {
-  text.style.height = 'auto';
-  text.style.height = `${text.scrollHeight}px`;
-  $('send').disabled = !text.value.trim();
+  return true;
 }
 
 /** Only moving up leaves the end: while messages pour in, the end itself moves away under a view that follows. */
@@ -166,6 +168,7 @@ function openSetup({ name = me.name || remembered('name'), room = me.room || rem
 
 /** Enters a room under a name: the first one, or another; `chosen` here, so that going back leads to the one before. */
 function enter(name, room, chosen = false) {
+  setup.close();
   const { room: left } = me;
   const waiting = client?.pending(left).length;
   if (waiting && room !== left && !confirm('Some messages are not sent yet. Leave them?')) room = left;
@@ -181,7 +184,7 @@ function enter(name, room, chosen = false) {
   client?.rename(name);
   if (room !== left) show(left, room);
   refresh();
-  text.focus();
+  composer.focus();
 }
 
 function show(left, room) {
@@ -235,25 +238,15 @@ function propose(name) {
 }
 
 function listen() {
-  $('composer').addEventListener('submit', say);
-  text.addEventListener('input', () => {
-    fitText();
-    typing.typed(text.value.trim());
-  });
-  text.addEventListener('keydown', (event) => {
-    // With an on-screen keyboard Enter is a new line, and while composing it belongs to the input method.
-    if (event.key !== 'Enter' || event.shiftKey || event.isComposing || matchMedia('(pointer: coarse)').matches) return;
-    say(event);
-  });
   scroller.addEventListener('scroll', onScroll, { passive: true });
   $('earlier').addEventListener('click', () => conversation.loadEarlier());
   $('pill').addEventListener('click', () => {
     scroller.scrollTo({ top: scroller.scrollHeight });
-    text.focus();
+    composer.focus();
   });
   $('status-action').addEventListener('click', () => {
     client.connect();
-    text.focus();
+    composer.focus();
   });
   for (const id of ['room', 'me']) $(id).addEventListener('click', () => openSetup());
   $('proposal-yes').addEventListener('click', () => {
@@ -263,27 +256,16 @@ function listen() {
   });
   $('proposal-no').addEventListener('click', () => {
     propose('');
-    text.focus();
+    composer.focus();
   });
-  listenToTheBrowser();
-}
-
-function listenToTheBrowser() {
-  addEventListener('hashchange', enterFromAddress);
-  for (const event of ['online', 'offline']) addEventListener(event, () => client?.network(event === 'online'));
-  // A page that is put aside loses its connection; one that comes back from there is not loaded again.
-  addEventListener('pagehide', () => client?.close());
-  addEventListener('pageshow', ({ persisted }) => (persisted ? client?.connect() : wake()));
-  for (const event of ['visibilitychange', 'resume']) document.addEventListener(event, () => document.hidden || wake());
-  addEventListener('beforeunload', (event) => {
-    if (client?.pending(me.room).some(({ state }) => state !== 'failed')) event.preventDefault();
-  });
-  // On-screen keyboards shrink what is visible, on some systems without shrinking the page.
-  visualViewport?.addEventListener('resize', () => {
-    const height = visualViewport.height * visualViewport.scale; // zooming is not a keyboard
-    document.documentElement.style.setProperty('--visible', `${height}px`);
-    scrollTo(0, 0);
-    refresh();
+  listenToBrowser({
+    moved: enterFromAddress,
+    network: (online) => client?.network(online),
+    left: () => client?.close(), // a page that is put aside loses its connection anyway
+    kept: () => client?.connect(),
+    woken: wake,
+    resized: refresh,
+    isBusy: () => client?.pending(me.room).some(({ state }) => state !== 'failed'),
   });
   new ResizeObserver(refresh).observe(scroller);
   setInterval(() => client?.state.kind !== 'live' && frame.showStatus({ client, node }), 250);

@@ -51,16 +51,17 @@ export class Roomcast {
   /**
    * Takes `url`; `name`; `guest`, the user's secret (without one each client is a user of its own); `probe`, which
    * resolves to true when the node answers: then it is asked before an attempt that follows a failed one. Tests add
-   * `WebSocket`, `clock` (setTimeout, clearTimeout), `random`, `crypto`, `reportError`.
+   * `WebSocket`, `clock` (setTimeout, clearTimeout), `now` (ms from any beginning), `random`, `crypto`, `reportError`.
    */
   constructor(options) {
     const { WebSocket, crypto } = globalThis;
-    this.#options = { WebSocket, crypto, clock: globalThis, random: Math.random, ...options };
-    const { url, random, probe } = this.#options;
+    this.#options = { WebSocket, crypto, clock: globalThis, now: () => performance.now(), random: Math.random, ...options };
+    const { now, random, probe } = this.#options;
+    const url = String(this.#options.url);
     // A connection without a secret would be another user than the one before it.
     if (!/[?&](guest|token)=/.test(url)) this.#options.guest ??= freshSecret(this.#options.crypto);
     const address = () => withQuery(url, { guest: this.#options.guest, name: this.#options.name });
-    this.#session = new Session({ random, address, canProbe: typeof probe === 'function' });
+    this.#session = new Session({ random, now, address, canProbe: typeof probe === 'function' });
     this.#shell = new Shell(this.#session, { ...this.#options, protocols: [PROTOCOL] });
   }
 
@@ -99,7 +100,7 @@ export class Roomcast {
     this.#shell.call(({ link }) => link.handleClose());
   }
 
-  /** The name belongs to the connection: a new one takes a new connection, which resumes. */
+  /** The name belongs to the connection: a new one takes a new connection, which resumes; also where the old one was refused. */
   rename(name) {
     if (name === this.#options.name) return;
     this.#options.name = name;

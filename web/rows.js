@@ -56,12 +56,18 @@ export function makeMeta({ at, seq }) {
   return meta;
 }
 
+/** More marks than this on a character are drawn over other rows; no script has as many. */
+const PILE = /(\p{M}{8})\p{M}+/gu;
+
+/** A text without piles of combining marks. */
+export const withoutPiles = (text) => text.replace(PILE, '$1');
+
 function makeSaid(body) {
   const isText = typeof body?.text === 'string' && body.text.trim() !== '';
   const said = element(isText ? 'span' : 'code', 'said');
   said.dir = 'auto';
-  if (!isText) said.textContent = JSON.stringify(body);
-  else for (const { text, href } of pieces(body.text)) said.append(href ? makeLink(text, href) : text);
+  if (!isText) said.textContent = withoutPiles(JSON.stringify(body));
+  else for (const { text, href } of pieces(body.text)) said.append(href ? makeLink(withoutPiles(text), href) : withoutPiles(text));
   return { said, isJumbo: isText && EMOJI_ONLY.test(body.text) };
 }
 

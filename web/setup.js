@@ -25,14 +25,20 @@ export class Setup {
     return this.#dialog.open;
   }
 
+  /** Asks; where it is open already, for another room. A name that has been typed stays. */
   open({ name, room }) {
-    if (this.isOpen) return;
     const { name: nameField, room: roomField, cancel } = this.#fields;
-    nameField.value = name;
+    if (!this.isOpen || !nameField.value) nameField.value = name;
     roomField.value = room;
+    if (this.isOpen) return;
     cancel.hidden = !this.#isEntered();
     this.#dialog.showModal();
     (name ? roomField : nameField).select();
+  }
+
+  /** Gives the focus back to what had it before. */
+  close() {
+    this.#dialog.close();
   }
 
   #submit(event) {
@@ -44,8 +50,7 @@ export class Setup {
       name.reportValidity();
       return;
     }
-    // Closing gives the focus back to what had it before; entering then moves it on.
-    this.#dialog.close();
+    this.close(); // entering then moves the focus on
     this.#enter(cleaned, room.value);
   }
 }

@@ -11,6 +11,8 @@ const socketOf = (url) => `${url.replace('http', 'ws')}/ws`;
 
 /** Events, and which telling of them the listener acts at: the second `joined` and `live` are those of a resume. */
 const MOMENTS = [['state', 2], ['joined', 1], ['joined', 2], ['live', 1], ['live', 2], ['message', 2], ['message', 4], ['ack', 1], ['ack', 3]];
+/** All lives, on a machine that is busy otherwise, in milliseconds. */
+const LIVES_MS = 180_000;
 const CALLS = Object.keys(callsOn('')).filter((call) => !['offline', 'wake', 'signal', 'retry all'].includes(call));
 
 scene('stays right when a listener makes any call at any event, on real nodes', async ({ open }) => {
@@ -25,4 +27,4 @@ scene('stays right when a listener makes any call at any event, on real nodes', 
   const given = { near: socketOf(at.one), far: socketOf(at.two), lives, atATime: 10 };
   const complaints = await page.evaluate(async (it) => (await import('/tests/lives.mjs')).run(it), given);
   assert.deepEqual(complaints, []);
-});
+}, { timeout: LIVES_MS });

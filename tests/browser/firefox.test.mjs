@@ -7,22 +7,23 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { startFirefox } from './browser.mjs';
 import { visit } from './chat-page.mjs';
-import { nodeOf, startStack } from './processes.mjs';
+import { allEnded, allStarted, nodeOf, startStack } from './processes.mjs';
 
 const OUTAGE_MS = 90_000;
+/** Longest start and end of everything, in milliseconds. */
+const HOOK_MS = 120_000;
 let [browser, stack, third] = [];
 
 before(async () => {
-  [browser, stack] = await Promise.all([startFirefox(), startStack()]);
+  await allStarted([
+    startFirefox().then((started) => (browser = started)),
+    startStack().then((started) => (stack = started)),
+  ]);
   third = await nodeOf(stack);
   await third.start();
-});
+}, { timeout: HOOK_MS });
 
-after(async () => {
-  await browser?.close();
-  await third?.kill();
-  await stack?.stop();
-});
+after(() => allEnded([() => browser?.close(), () => third?.kill(), () => stack?.stop()]), { timeout: HOOK_MS });
 
 const join = async (url, name, room) => {
   const visitor = await visit(null, `${url}/#${new URLSearchParams({ name, room })}`, { context: browser.context });

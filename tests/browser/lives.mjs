@@ -16,12 +16,14 @@ async function until(what, check) {
   }
 }
 
-/** The client is connected, or was closed, and tells nothing more. */
-async function quiet(client, record) {
+/** The client is connected and has nothing on its way to the room, or it was closed; and it tells nothing more. */
+async function quiet(client, record, room) {
   let [told, since] = [-1, 0];
   await until('quiet', () => {
     if (record.length !== told) [told, since] = [record.length, Date.now()];
-    return ['live', 'idle'].includes(client.state.kind) && Date.now() - since > 100;
+    const waits = client.pending(room).some(({ state }) => state !== 'failed');
+    const { kind } = client.state;
+    return (kind === 'idle' || (kind === 'live' && !waits)) && Date.now() - since > 100;
   });
 }
 
@@ -49,14 +51,14 @@ async function live({ near, far, room, on, nth, call }) {
   client.join(room);
   ['waits', 'behind it'].forEach((text) => client.publish(room, text));
   client.connect();
-  await quiet(inner, record);
+  await quiet(inner, record, room);
   client.publish(room, 'later');
   other.publish(room, 'third');
-  await quiet(inner, record);
+  await quiet(inner, record, room);
   client.rename('another name'); // a connection that resumes
   other.publish(room, 'fourth');
   client.publish(room, 'in between');
-  await quiet(inner, record);
+  await quiet(inner, record, room);
   client.connect();
 
   let complaints;

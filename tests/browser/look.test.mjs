@@ -93,6 +93,15 @@ describe("other people's text", () => {
     assert.ok((await height()) < 400);
   });
 
+  scene('a pile of combining marks is drawn over no other row', async ({ guest }) => {
+    const [ada, grace] = [await guest(at.one, 'Ada'), await guest(at.two, 'Grace')];
+    for (const text of ['above', `Z${'\u0335\u030D'.repeat(200)}`, 'below']) await grace.say(text);
+    await until('the rows', async () => (await ada.rows()).length === 3);
+    assert.equal((await ada.texts())[1], `Z${'\u0335\u030D'.repeat(4)}`);
+    assert.equal(await ada.page.locator('#log .row').nth(1).evaluate((row) => getComputedStyle(row).overflowY), 'clip');
+    await shot(ada, 'marks');
+  });
+
   scene('addresses are links, and nothing else is', async ({ guest }) => {
     const [ada, grace] = [await guest(at.one, 'Ada'), await guest(at.two, 'Grace')];
     await grace.say('see https://example.com/a_(b)?c=d&e=f. or <http://x.example>, not javascript:alert(1) or ftp://y');

@@ -10,9 +10,15 @@ import { setTimeout as sleep } from 'node:timers/promises';
 /** Cargo's folder for what it builds. */
 export const TARGET = process.env.ROOMCAST_TARGET ?? new URL('../../target', import.meta.url).pathname;
 const PATIENCE_MS = 60_000;
+/** How long a program may take to end after a signal, in milliseconds. */
+const FAREWELL_MS = 15_000;
 const running = new Set();
-// Whatever ends the tests ends what they have started.
-process.on('exit', () => running.forEach((child) => child.kill('SIGKILL')));
+const folders = new Set();
+// Whatever ends the tests ends what they have started, and takes away what they have written.
+process.on('exit', () => {
+  running.forEach((child) => child.kill('SIGKILL'));
+  folders.forEach((folder) => rmSync(folder, { recursive: true, force: true, maxRetries: 5 }));
+});
 for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(1));
 
 /** Tries until `check` gives something; its last error otherwise. */
@@ -27,6 +33,32 @@ export async function until(what, check, patience = PATIENCE_MS) {
     }
     if (Date.now() > deadline) throw new Error(`${what}: not within ${patience} ms${last ? ` (${last.message})` : ''}`);
   }
+}
+
+/** Waits for all of these promises, also when one fails, so that what has started can be ended; then throws what failed. */
+export async function allStarted(starting) {
+  const failed = (await Promise.allSettled(starting)).filter(({ status }) => status === 'rejected');
+  if (failed.length > 0) throw failed[0].reason;
+}
+
+/** Ends one thing after the other, all of them; then throws what failed. */
+export async function allEnded(endings) {
+  const mistakes = [];
+  for (const end of endings) {
+    try {
+      await end();
+    } catch (mistake) {
+      mistakes.push(mistake);
+    }
+  }
+  if (mistakes.length > 0) throw mistakes[0];
+}
+
+/** A new folder below the system's for temporary files, which goes when the tests end. */
+export function temporaryFolder(name) {
+  const folder = mkdtempSync(join(tmpdir(), `roomcast-${name}-`));
+  folders.add(folder);
+  return folder;
 }
 
 const isFree = (port) => new Promise((resolve) => {
@@ -52,38 +84,45 @@ function start(program, args, env = {}) {
   child.said = '';
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (data) => (child.said += data));
   running.add(child);
-  child.ended = new Promise((resolve) => child.once('exit', () => {
-    running.delete(child);
-    resolve();
-  }));
-  child.once('error', (error) => (child.said += error.message));
+  child.ended = new Promise((resolve) => {
+    const over = () => {
+      running.delete(child);
+      resolve();
+    };
+    child.once('exit', over);
+    child.once('error', (error) => {
+      child.said += error.message;
+      over();
+    });
+  });
   return child;
 }
 
-/** Ends a program with a signal and waits until it is gone. */
+/** Ends a program with a signal, waits until it is gone, and fails when that takes too long: then it is killed. */
 async function end(child, signal) {
   if (!running.has(child)) return;
   child.kill(signal);
-  await child.ended;
+  const late = new AbortController();
+  const patience = sleep(FAREWELL_MS, true, { signal: late.signal }).catch(() => false);
+  const isLate = await Promise.race([child.ended, patience]);
+  late.abort();
+  if (!isLate) return;
+  child.kill('SIGKILL');
+  throw new Error(`${child.spawnfile} did not end within ${FAREWELL_MS} ms of ${signal}`);
 }
 
 /** A local stack of two nodes, in memory. */
 export async function startStack() {
   const port = await freePorts(2);
-  const data = mkdtempSync(join(tmpdir(), 'roomcast-browser-'));
+  const data = temporaryFolder('browser');
   const child = start('roomcast-local', ['--memory', '--nodes', '2', '--port', `${port}`, '--data', data]);
-  await until('the local stack', () => {
-    if (!running.has(child)) throw new Error(child.said);
-    return child.said.includes('ready ');
-  });
+  await until('the local stack', () => child.said.includes('ready ') || !running.has(child));
+  if (!running.has(child)) throw new Error(`the local stack has ended: ${child.said}`);
   const announced = JSON.parse(readFileSync(join(data, 'stack.json'), 'utf8'));
   const nodes = [0, 1].map((n) => `http://127.0.0.1:${port + n}`);
   return {
     announced, nodes,
-    async stop() {
-      await end(child, 'SIGTERM');
-      rmSync(data, { recursive: true, force: true });
-    },
+    stop: () => end(child, 'SIGTERM'),
   };
 }
 
@@ -107,10 +146,8 @@ export async function nodeOf({ announced, nodes }) {
     url,
     async start() {
       child = start('ws-server', args, env);
-      await until('the third node', async () => {
-        if (!running.has(child)) throw new Error(child.said);
-        return (await fetch(`${url}/readyz`)).ok;
-      });
+      await until('the third node', async () => !running.has(child) || (await fetch(`${url}/readyz`)).ok);
+      if (!running.has(child)) throw new Error(`the third node has ended: ${child.said}`);
     },
     kill: () => end(child, 'SIGKILL'),
     /** Asks the node to end, which it does when its sessions have been told to go. */
@@ -159,8 +196,9 @@ export async function wireTo(url) {
       if (!server) await serve();
     },
     async close() {
+      const closed = server?.listening ? new Promise((resolve) => server.close(resolve)) : null;
       drop();
-      if (server) await new Promise((resolve) => server.close(resolve));
+      await closed;
     },
   };
 }

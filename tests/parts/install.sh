@@ -136,14 +136,16 @@ install_browser() {
     for program in "$@"; do
         program=$(command -v "$program" || true)
         if [ -n "$program" ]; then
-            ln -sfn "$(readlink -f "$program")" "$folder/$part"
+            # Not what a link leads to: some programs go by the name that they are called by.
+            ln -sfn "$program" "$folder/$part"
             return
         fi
     done
     if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
         fail "a browser is needed: install the package $package (Debian: apt-get install $package)"
     fi
-    quietly "apt-get cannot fetch the lists of packages" apt-get update
+    # One source that does not answer keeps no package of another one from being installed.
+    apt-get update >/dev/null 2>&1 || true
     quietly "apt-get cannot install $package" env DEBIAN_FRONTEND=noninteractive \
         apt-get install --yes --no-install-recommends -o DPkg::Lock::Timeout=120 "$package"
     command -v "$1" >/dev/null || fail "the package $package has no program $1"

@@ -105,7 +105,8 @@ export function world(options = {}) {
     }
   }
 
-  const given = { url: 'ws://host/ws', name: 'Ada', guest: 'secret', WebSocket: FakeSocket, clock, random: () => 0.5 };
+  const platform = { WebSocket: FakeSocket, clock, now: () => clock.now, random: () => 0.5 };
+  const given = { url: 'ws://host/ws', name: 'Ada', guest: 'secret', ...platform };
   const client = new Roomcast({ ...given, reportError: (error) => errors.push(error), ...options });
   for (const kind of EVENTS) {
     client.on(kind, (detail) => events.push({ event: kind, ...detail }));

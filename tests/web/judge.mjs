@@ -17,11 +17,15 @@ export function recorded(client, events) {
   }
 }
 
-/** The complaints about one room; `end`: {seq of the newest message, pending publishes, inside: whether joined at the end}. */
+/**
+ * The complaints about one room; `end`: {seq of the newest message, pending publishes, inside: whether joined at the end,
+ * messageFirst: whether the service tells an own message before its ack}.
+ */
 export function judgeRoom(record, room, end) {
   const complaints = [];
   const publishes = new Map(); // id → what became of it
   const retried = new Set(); // also by a listener that heard of the failure before the recorder did
+  let changes = 0; // retries and discards, each of which may be told once
   let [joined, closed, next, isIn, messages] = [false, false, null, false, new Set()];
   const settle = (id, how) => {
     const was = publishes.get(id);
@@ -30,7 +34,7 @@ export function judgeRoom(record, room, end) {
     publishes.set(id, how);
   };
   for (const one of record) {
-    if (one.call === 'close') [closed, isIn] = [true, false];
+    if (one.call === 'close') [closed, isIn, changes] = [true, false, 0];
     if (one.call === 'connect') closed = false;
     if (one.event === 'state' && one.kind !== 'live' && one.kind !== 'offline') isIn = false;
     if (one.room !== room) continue;
@@ -39,13 +43,14 @@ export function judgeRoom(record, room, end) {
       [joined, isIn] = [false, false];
       for (const [id, how] of publishes) if (how === 'open' || how === 'failed') publishes.set(id, 'discarded');
     }
+    if (one.call === 'retry' || one.call === 'discard') changes += 1;
     if (one.call === 'retry') retried.add(one.id);
     if (one.call === 'retry' && publishes.get(one.id) === 'failed') publishes.set(one.id, 'open');
     if (one.call === 'discard' && publishes.get(one.id) !== 'acked') publishes.set(one.id, 'discarded');
     if (one.published) publishes.set(one.published, 'open');
     if (!one.event) continue;
     if (!joined) complaints.push(`${one.event} after leave`);
-    if (closed && one.event !== 'pending') complaints.push(`${one.event} after close`);
+    if (closed && !(one.event === 'pending' && changes > 0)) complaints.push(`${one.event} after close`);
     switch (one.event) {
       case 'joined':
         if (isIn === 'joined') complaints.push('joined twice');
@@ -66,6 +71,7 @@ export function judgeRoom(record, room, end) {
         messages.add(one.message.id);
         break;
       case 'ack':
+        if (end.messageFirst && !messages.has(one.id)) complaints.push('an ack before its message');
         settle(one.id, 'acked');
         break;
       case 'failed':

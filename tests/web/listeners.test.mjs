@@ -31,6 +31,7 @@ function scene({ queued = 1, on, does }) {
 }
 
 const ACTS = {
+  nothing: () => {},
   leave: (client) => client.leave(ROOM),
   close: (client) => client.close(),
   rename: (client) => client.rename('Eve'),
@@ -173,6 +174,44 @@ describe('a listener that closes the client', () => {
     w.socket.joined(ROOM, 6);
     assert.deepEqual(w.told('ack').map(({ id, seq }) => [id, seq]), [[w.ids[0], 6]]);
     assert.deepEqual([w.socket.of('publish'), w.seqs(), w.client.pending(ROOM)], [[], [6], []]);
+  });
+});
+
+describe('what is told in one moment', () => {
+  const own = (w) => w.ids.map((id, n) => ({ type: 'message', room: ROOM, seq: 5 + n, id, from: 'u1', name: 'N', at: 0, body: n }));
+
+  test('a close at the first `ack` of two leaves the second one for the next connection', () => {
+    const w = scene({ queued: 2, on: 'ack', does: 'close' });
+    w.socket.joined(ROOM, 4);
+    w.client.history(ROOM, { before: 7 });
+    const [{ ref }] = w.socket.of('history');
+    w.socket.tell({ type: 'history', room: ROOM, messages: own(w), more: false, ref });
+    assert.deepEqual([w.told('ack').length, w.toldAfter()], [1, ['state idle']]);
+    w.client.connect();
+    w.socket.welcome();
+    w.socket.joined(ROOM, 6, { replayed: 2 });
+    own(w).forEach((message) => w.socket.tell(message));
+    assert.deepEqual(w.told('ack').map(({ id }) => id), w.ids);
+    assert.deepEqual(w.socket.of('publish'), []);
+  });
+
+  test('a close at the `ack` by the last message of a replay is told no `live` before it is back', () => {
+    const w = scene({ on: 'ack', does: 'close' });
+    w.socket.joined(ROOM, 5, { replayed: 1 });
+    own(w).forEach((message) => w.socket.tell(message));
+    assert.deepEqual(w.toldAfter(), ['state idle']);
+  });
+
+  test('a discard is told, unless the client is closed first', () => {
+    for (const [act, told] of [[ACTS.close, ['state idle']], [() => {}, ['pending']]]) {
+      const w = scene({ on: 'live', does: 'nothing' });
+      w.client.on('live', () => {
+        w.client.discard(ROOM, w.ids[0]);
+        act(w.client);
+      });
+      w.socket.joined(ROOM, 0);
+      assert.deepEqual(w.toldAfter(), told);
+    }
   });
 });
 

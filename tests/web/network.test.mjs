@@ -78,6 +78,22 @@ describe('the browser says that it is offline', () => {
     assert.deepEqual([w.sockets.length, w.client.state.kind], [2, 'connecting']);
   });
 
+  test('while a client waits that sent too much: what is told is the rest of the delay', () => {
+    const w = liveWorld();
+    w.socket.end(4029, 'too much');
+    const { delay } = w.client.state;
+    w.clock.advance(10_000);
+    w.client.network(false);
+    assert.deepEqual([w.client.state.kind, w.client.state.delay], ['offline', delay - 10_000]);
+    w.clock.advance(2_000);
+    w.client.network(true);
+    assert.deepEqual([w.client.state.kind, w.client.state.delay], ['waiting', delay - 12_000]);
+    w.clock.advance(delay - 12_001);
+    assert.equal(w.sockets.length, 1);
+    w.clock.advance(1);
+    assert.equal(w.sockets.length, 2);
+  });
+
   test('of a client that is closed or not started is no state', () => {
     const w = world();
     w.client.network(false);

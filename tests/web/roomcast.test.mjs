@@ -48,6 +48,24 @@ describe('connecting', () => {
     assert.equal(asked({ url: 'ws://host/ws?x=1', guest: 'g' }), 'ws://host/ws?x=1&guest=g');
   });
 
+  test('an address may be a URL object', () => {
+    const w = world({ url: new URL('ws://host/ws?x=1'), name: undefined });
+    w.client.connect();
+    assert.equal(w.socket.url, 'ws://host/ws?x=1&guest=secret');
+  });
+
+  test('a name that was refused is changed by another one, which connects', () => {
+    const w = world();
+    w.client.connect();
+    w.socket.end(4001, 'the name is taken');
+    w.client.rename('Eve');
+    assert.deepEqual([w.sockets.length, w.client.state.kind], [2, 'connecting']);
+    assert.match(w.socket.url, /name=Eve$/);
+    w.client.close();
+    w.client.rename('Ada');
+    assert.deepEqual([w.sockets.length, w.client.state.kind], [2, 'idle'], 'but not after a close');
+  });
+
   test('an address that no socket can be made of ends it with the reason, and the mistake is reported', () => {
     const w = world({ WebSocket: class { constructor() { throw new SyntaxError('no such scheme'); } } });
     w.client.connect();
@@ -358,6 +376,20 @@ describe('resuming', () => {
       w.socket.tell({ type: 'error', code: 'not_joined', message: 'no', retry: false, room: ROOM, ...more });
     }
     assert.deepEqual([w.told('error'), w.told('failed')], [[], []]);
+  });
+
+  test('errors of publishes that nothing waits for any more are no news', () => {
+    const w = liveWorld(10);
+    const [given, acked] = ['given up', 'acknowledged'].map((text) => w.client.publish(ROOM, text));
+    w.client.discard(ROOM, given);
+    w.socket.tell({ type: 'ack', room: ROOM, id: acked, seq: 11 });
+    for (const id of [given, acked, 'of another life']) {
+      w.socket.tell({ type: 'error', code: 'id_conflict', message: 'used', retry: false, room: ROOM, id, seq: 3 });
+      w.socket.tell({ type: 'error', code: 'unavailable', message: 'later', retry: true, room: ROOM, id });
+    }
+    assert.deepEqual([w.told('error'), w.told('failed')], [[], []]);
+    w.socket.tell({ type: 'error', code: 'rate_limited', message: 'signals', retry: true, room: ROOM });
+    assert.deepEqual(w.told('error').map(({ code }) => code), ['rate_limited'], 'without an id it is of no publish');
   });
 
   test('a refused join is told; one to be tried later is tried again', () => {

@@ -88,6 +88,11 @@ export class Service {
     this.#toMembers(name, { type: 'signal', room: name, from: 'other', body: 1 });
   }
 
+  /** Something is said about a session's signals, which are of no publish. */
+  complain(name) {
+    this.#toMembers(name, { type: 'error', code: 'rate_limited', message: 'too many signals', retry: true, room: name });
+  }
+
   #later(action) {
     this.#clock.setTimeout(action, WAY_MS);
   }

@@ -25,10 +25,11 @@ export class Link {
   #probes = 0;
   #patient = false;
   #heard = false;
+  #due = 0; // when the wait is over
 
   /** `canProbe`: the shell can find out whether the node answers. `onLost` is called when a connection is gone. */
-  constructor({ work, random, address, canProbe, ping, onLost }) {
-    Object.assign(this, { work, random, address, canProbe, ping, onLost });
+  constructor({ work, random, now, address, canProbe, ping, onLost }) {
+    Object.assign(this, { work, random, now, address, canProbe, ping, onLost });
   }
 
   get isOpen() {
@@ -44,15 +45,17 @@ export class Link {
     else this.#open();
   }
 
+  /** After this nothing but the state is told. */
   handleClose() {
     this.work.disarm('reconnect');
+    this.work.dropRoomEvents();
     this.#letGo();
     this.#enter('idle');
   }
 
-  /** The address has changed: a connection takes another one's place. */
+  /** The address has changed: a connection takes another one's place, or that of one that was refused for good. */
   handleAddressChanged() {
-    if (!this.connection) return;
+    if (!this.connection && this.#phase !== 'closed') return;
     this.#letGo();
     this.handleConnect();
   }
@@ -151,6 +154,7 @@ export class Link {
     const { delay, patient } = delayAfter(code, this.#attempt, this.random, cap);
     this.#attempt += 1;
     this.#patient = patient;
+    this.#due = this.now() + delay;
     this.work.arm('reconnect', delay, () => this.handleConnect());
     this.#enter('waiting', { delay, code, reason });
   }
@@ -196,8 +200,10 @@ export class Link {
     this.#enter(this.#phase, this.#details());
   }
 
+  /** What is told of the present phase, as it is now. */
   #details() {
     const { kind, connected, ...details } = this.state;
+    if (this.#phase === 'waiting') details.delay = Math.max(0, this.#due - this.now());
     return details;
   }
 

@@ -61,6 +61,12 @@ export class Publishes {
     return null;
   }
 
+  /** The oldest that waits for a room that is refused: it counts as failed. While `quiet` none fails. */
+  takeRefused(quiet) {
+    const next = quiet ? null : [...this.#entries.values()].find(({ state }) => state === 'queued');
+    return next ? Object.assign(next, { state: 'failed' }) : null;
+  }
+
   /** The server refused a publish; with `again` it may be tried later. The number of tries so far, or null: it failed. */
   refused(id, again) {
     const entry = this.#entries.get(id);

@@ -8,7 +8,7 @@ export class Publishing {
   #rejoin;
   #eager = new Set(); // rooms that may have a publish to send
 
-  /** `rejoin` asks for a room again in which the server does not know this session. */
+  /** `rejoin` asks for a room again in which this session is not. */
   constructor({ work, random, rejoin }) {
     [this.#work, this.#random, this.#rejoin] = [work, random, rejoin];
   }
@@ -23,14 +23,19 @@ export class Publishing {
     this.#eager.delete(room);
   }
 
-  /** Has the next publish sent. Only in a room whose replay is over: that may acknowledge some. False: there is none. */
+  /**
+   * Has the next publish sent. Only in a room whose replay is over: that may acknowledge some. In a room that is refused it
+   * fails. False: there is none.
+   */
   sendNext(maxBody, quiet) {
     const [room] = this.#eager;
     if (!room) return false;
-    const next = room.phase === 'live' ? room.publishes.take(maxBody, quiet) : null;
+    const next = this.#take(room, maxBody, quiet);
     if (!next) {
       if (quiet) return false;
       this.#eager.delete(room);
+    } else if (room.refusal) {
+      this.#fail(room, next.id, room.refusal.code, room.refusal.message);
     } else if (next.seq) {
       this.handleDurable(room, next);
     } else if (next.tooLarge) {
@@ -42,6 +47,11 @@ export class Publishing {
     return true;
   }
 
+  #take(room, maxBody, quiet) {
+    if (room.refusal) return room.publishes.takeRefused(quiet);
+    return room.phase === 'live' ? room.publishes.take(maxBody, quiet) : null;
+  }
+
   /** False when too much waits already. */
   handlePublish(room, id, text) {
     if (room.publishes.isFull) return false;
@@ -50,8 +60,11 @@ export class Publishing {
     return true;
   }
 
+  /** In a room that is refused, the room is asked for again. */
   handleRetry(room, id) {
-    if (room.publishes.retry(id)) this.#changed(room);
+    if (!room.publishes.retry(id)) return;
+    if (room.refusal) this.#rejoin(room);
+    this.#changed(room);
   }
 
   handleDiscard(room, id) {
@@ -62,7 +75,7 @@ export class Publishing {
   handleDurable(room, { id, seq }) {
     if (!room.publishes.remove(id)) return;
     this.consider(room);
-    this.#work.tell('ack', { room: room.name, id, seq }, room);
+    this.#work.tellNext('ack', { room: room.name, id, seq }, room);
   }
 
   /** The server refused a publish. A code that this client does not know means what its `retry` says. */

@@ -10,6 +10,8 @@ export class Room {
   left = false;
   joinRef = null;
   joinTries = 0;
+  /** {code, message} of a join that was refused for good, until the room is asked for again. */
+  refusal = null;
   publishes = new Publishes();
 
   #history;
@@ -32,6 +34,7 @@ export class Room {
   /** The frame that asks for this room, now under `ref`. */
   join(ref) {
     this.phase = 'joining';
+    this.refusal = null;
     this.joinRef = ref;
     const history = this.#history > 0 ? { history: this.#history } : {};
     return { type: 'join', room: this.name, ...(this.position ? { after: this.position } : history), ref };
@@ -73,9 +76,15 @@ export class Room {
     return true;
   }
 
+  handleRefused(refusal) {
+    this.phase = 'apart';
+    this.refusal = refusal;
+  }
+
   /** The connection is gone; position and publishes stay. */
   handleLost() {
     this.phase = 'apart';
+    this.refusal = null;
     this.publishes.requeue();
   }
 

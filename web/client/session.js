@@ -27,13 +27,13 @@ export class Session {
   #requests = new Map();
   #nextRef = 1;
 
-  /** `address` gives the URL for the next connection; `canProbe`: the shell can find out whether the node answers. */
-  constructor({ random, address, canProbe }) {
+  /** `now` gives ms; `address` the URL for the next connection; `canProbe`: the shell can find out whether the node answers. */
+  constructor({ random, now, address, canProbe }) {
     this.#random = random;
     const work = this.#work;
     this.#publishing = new Publishing({ work, random, rejoin: (room) => this.#sendJoin(room) });
     const ping = () => this.#send({ type: 'ping', ref: this.#nextRef++ });
-    this.link = new Link({ work, random, address, canProbe, ping, onLost: () => this.#onLost() });
+    this.link = new Link({ work, random, now, address, canProbe, ping, onLost: () => this.#onLost() });
   }
 
   /**
@@ -178,7 +178,7 @@ export class Session {
   #endReplay(room) {
     if (!room.endsReplay()) return;
     this.#publishing.consider(room);
-    this.#work.tell('live', { room: room.name }, room);
+    this.#work.tellNext('live', { room: room.name }, room);
   }
 
   #onHistory(room, { messages, more, ref }) {
@@ -191,6 +191,7 @@ export class Session {
     const { code, message, room: name, id, ref } = frame;
     const retry = frame.retry === true;
     if (room?.publishes.isSent(id)) return this.#publishing.handleRefused(room, frame);
+    if (name !== undefined && id !== undefined) return; // of a publish, too, but nothing waits for it
     if (this.#answer(ref, { error: Object.assign(new Error(message), { code, retry }) })) return;
     const joining = [...this.#rooms.values()].find((one) => one.phase === 'joining' && one.joinRef === ref);
     if (joining) return this.#onJoinRefused(joining, code, message, retry);
@@ -200,8 +201,11 @@ export class Session {
   }
 
   #onJoinRefused(room, code, message, retry) {
-    room.phase = 'apart';
-    if (!retry) return this.#work.tell('refused', { room: room.name, code, message }, room);
+    room.handleRefused(retry ? null : { code, message });
+    if (!retry) {
+      this.#work.tell('refused', { room: room.name, code, message }, room);
+      return this.#publishing.consider(room);
+    }
     const delay = backoffDelay(room.joinTries++, this.#random);
     this.#work.arm(`join ${room.name}`, delay, () => this.link.isOpen && this.#sendJoin(room));
   }

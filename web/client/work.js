@@ -17,6 +17,16 @@ export class Work {
     this.#entries.push({ tell: { do: 'tell', event, detail, room }, room });
   }
 
+  /** The same before all that waits: what is told has just become true, and a listener's call in between would undo it. */
+  tellNext(event, detail, room) {
+    this.#entries.unshift({ tell: { do: 'tell', event, detail, room }, room });
+  }
+
+  /** Nothing that waits to be told of a room is told any more. */
+  dropRoomEvents() {
+    this.#entries = this.#entries.filter(({ tell, room }) => !tell || !room);
+  }
+
   /** Work behind the events so far, for as long as `connection` is the present one and its room has not been left. */
   then(connection, room, run) {
     this.#entries.push({ run, room, connection });

@@ -32,11 +32,13 @@ macro_rules! file {
 const INDEX: File = ("/", HTML, include_str!("../../web/index.html"));
 
 /// Everything that the page loads.
-const FILES: [File; 25] = [
+const FILES: [File; 27] = [
     file!("chat.css", STYLE),
     file!("icon.svg", PICTURE),
     file!("chat.js", SCRIPT),
     file!("address.js", SCRIPT),
+    file!("browser.js", SCRIPT),
+    file!("composer.js", SCRIPT),
     file!("conversation.js", SCRIPT),
     file!("frame.js", SCRIPT),
     file!("kept.js", SCRIPT),
