@@ -251,7 +251,8 @@ impl<C: Conversation> Connection<C> {
         }
         let Self { reader, conversation, .. } = self;
         let budget = ReadBudget::frames(FRAMES);
-        let mut pong = Vec::new();
+        // Pongs leave together, at most as many as a turn takes frames.
+        let (mut pongs, mut newest) = (Vec::new(), 0);
         let mut handle = |incoming: Incoming<'_>| match incoming {
             Incoming::Close(reason) => Err(Outcome::Goodbye(reason.map(|(code, _)| code))),
             _ if !open => Ok(()),
@@ -264,15 +265,18 @@ impl<C: Conversation> Connection<C> {
             }
             Incoming::Binary(bytes) => conversation.handle_binary(bytes).map_err(Outcome::Close),
             Incoming::Ping(payload) => {
-                // The newest ping is the only one that needs an answer (RFC 6455, 5.5.3).
-                pong.clear();
-                websocket::push_pong(&mut pong, payload);
+                newest = pongs.len();
+                websocket::push_pong(&mut pongs, payload);
                 Ok(())
             }
             Incoming::Pong(_) => Ok(()),
         };
         let heard = reader.feed_within(bytes, &budget, lent.max_message, &mut lent.inflater, &mut handle);
-        if !pong.is_empty() && self.control(Frame::of_wire(pong), lent) == Outcome::Gone {
+        if self.is_blocked() {
+            // Of those that must wait only the newest needs an answer (RFC 6455, 5.5.3).
+            pongs.drain(..newest);
+        }
+        if !pongs.is_empty() && self.control(Frame::of_wire(pongs), lent) == Outcome::Gone {
             return (Outcome::Gone, all);
         }
         match heard {
