@@ -155,6 +155,15 @@ impl Hosted {
         scene.work.check(turn, self.key, ticket, scene.to(self));
     }
 
+    /// A session waits for the room, too. Others of the comparison's owner must not keep it waiting.
+    pub(super) fn move_check_forward(&mut self, session: &SessionId, scene: &Scene<'_>) {
+        let Some(owner) = self.check_turn.as_ref().filter(|_| self.waiting.contains(session)) else { return };
+        let turn = Turn::Session(session.clone());
+        if *owner != turn && scene.work.move_check_forward(owner, &turn, self.key) {
+            self.check_turn = Some(turn);
+        }
+    }
+
     /// The session that wanted the comparison may have left: then the next waiting session owns it.
     pub(crate) fn pass_check_on(&mut self, work: &Work) {
         let Some(Turn::Session(session)) = &self.check_turn else { return };

@@ -138,7 +138,9 @@ impl Shard {
         match command {
             Command::Join { room, session, from, reference } => {
                 let new = !self.rooms.contains(&room);
-                if new && let Err((code, reason)) = self.host(&room, &session) {
+                let hosted = if new { self.host(&room, &session) } else { Ok(()) };
+                self.judge(&room, &session, hosted.is_ok());
+                if let Err((code, reason)) = hosted {
                     return session.send_error(code, reason, &room, Request::Other(reference));
                 }
                 let broken = new && self.chain_broken;
@@ -150,14 +152,16 @@ impl Shard {
                 });
             }
             Command::Leave { room, session, reference } => {
+                self.work.queues().refusals.clear(&session.id, &room);
                 if !self.rooms.contains(&room) {
                     session.send(&ServerFrame::Left(Left { room, reference }));
                     return;
                 }
-                self.with_room(&room, |hosted, _| hosted.handle_leave(&session, reference));
+                self.with_room(&room, |hosted, scene| hosted.handle_leave(&session, reference, scene));
             }
             Command::Gone { room, session } => {
-                self.with_room(&room, |hosted, _| hosted.handle_gone(&session));
+                self.work.queues().refusals.clear(&session, &room);
+                self.with_room(&room, |hosted, scene| hosted.handle_gone(&session, scene));
             }
             Command::Publish { room, session, message } => {
                 if !self.has(&room, &session) {

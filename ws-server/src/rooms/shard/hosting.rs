@@ -1,6 +1,7 @@
 //! Which rooms a shard hosts: they come at a session's cost, and go when nothing needs them.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use protocol::{ErrorCode, RoomName};
 use room_core::Room;
@@ -12,6 +13,17 @@ use crate::rooms::Session;
 use crate::rooms::hosted::{Hosted, Hosting};
 
 impl Shard {
+    /// A session may enter a room, or not. Its connection learns it before the client does.
+    pub(super) fn judge(&self, room: &RoomName, session: &Session, may_enter: bool) {
+        let refusals = &self.work.queues().refusals;
+        if may_enter {
+            refusals.clear(&session.id, room);
+        } else {
+            refusals.note(&session.id, room);
+        }
+        session.joins_judged.fetch_add(1, Ordering::Release);
+    }
+
     /// Opens a room here that is not yet, at a session's cost.
     ///
     /// # Errors
@@ -27,6 +39,7 @@ impl Shard {
         });
         let Some(place) = place else {
             count(&stats.refused);
+            session.allowance.give_back(Act::Open);
             return Err((ErrorCode::Overloaded, "this node has as many rooms as it takes"));
         };
         self.hostings += 1;
