@@ -12,7 +12,8 @@ use super::io::{Answer, AnswerBody, Return, Work};
 use super::members::Members;
 use super::publish::Publisher;
 use super::replay::{PageRead, Replay};
-use super::signals::{CurrentValues, SignalBudget};
+use super::signal_budget::SignalBudget;
+use super::signals::CurrentValues;
 use super::stats::RoomPlace;
 use super::waiting::Waiting;
 use crate::config::Limits;
@@ -121,6 +122,7 @@ impl Hosted {
     pub(crate) fn begin_turn(&mut self, now: Time) {
         self.burst = 0;
         self.values.expire(now);
+        self.signal_budget.expire(now);
     }
 
     /// Lets the machine act, then does all that follows from it.

@@ -31,6 +31,7 @@ mod refusals;
 mod repeat_tests;
 mod replay;
 mod shard;
+mod signal_budget;
 #[cfg(test)]
 mod signal_tests;
 mod signals;

@@ -136,21 +136,7 @@ impl Shard {
 
     fn handle(&mut self, command: Command) {
         match command {
-            Command::Join { room, session, from, reference } => {
-                let new = !self.rooms.contains(&room);
-                let hosted = if new { self.host(&room, &session) } else { Ok(()) };
-                self.judge(&room, &session, hosted.is_ok());
-                if let Err((code, reason)) = hosted {
-                    return session.send_error(code, reason, &room, Request::Other(reference));
-                }
-                let broken = new && self.chain_broken;
-                self.with_room(&room, |hosted, scene| {
-                    hosted.handle_join(session, from, reference, scene);
-                    if broken {
-                        hosted.act(scene, |machine, turn| machine.handle_backplane(true, turn));
-                    }
-                });
-            }
+            Command::Join { room, session, from, reference } => self.join(&room, session, from, reference),
             Command::Leave { room, session, reference } => {
                 self.work.queues().refusals.clear(&session.id, &room);
                 if !self.rooms.contains(&room) {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use protocol::{ErrorCode, RoomName};
+use protocol::{ErrorCode, JoinFrom, Ref, RoomName};
 use room_core::Room;
 
 use super::Shard;
@@ -11,10 +11,28 @@ use crate::backplane::count;
 use crate::connection::Act;
 use crate::rooms::Session;
 use crate::rooms::hosted::{Hosted, Hosting};
+use crate::rooms::members::Request;
 
 impl Shard {
+    /// Lets a session join a room, which is opened here if need be.
+    pub(super) fn join(&mut self, room: &RoomName, session: Arc<Session>, from: JoinFrom, reference: Option<Ref>) {
+        let new = !self.rooms.contains(room);
+        let hosted = if new { self.host(room, &session) } else { Ok(()) };
+        self.judge(room, &session, hosted.is_ok());
+        if let Err((code, reason)) = hosted {
+            return session.send_error(code, reason, room, Request::Other(reference));
+        }
+        let broken = new && self.chain_broken;
+        self.with_room(room, |hosted, scene| {
+            hosted.handle_join(session, from, reference, scene);
+            if broken {
+                hosted.act(scene, |machine, turn| machine.handle_backplane(true, turn));
+            }
+        });
+    }
+
     /// A session may enter a room, or not. Its connection learns it before the client does.
-    pub(super) fn judge(&self, room: &RoomName, session: &Session, may_enter: bool) {
+    fn judge(&self, room: &RoomName, session: &Session, may_enter: bool) {
         let refusals = &self.work.queues().refusals;
         if may_enter {
             refusals.clear(&session.id, room);
@@ -28,7 +46,7 @@ impl Shard {
     ///
     /// # Errors
     /// What the session is told: it opens too many, or the node has as many as it may.
-    pub(super) fn host(&mut self, room: &RoomName, session: &Session) -> Result<(), (ErrorCode, &'static str)> {
+    fn host(&mut self, room: &RoomName, session: &Session) -> Result<(), (ErrorCode, &'static str)> {
         if !session.allowance.admits(Act::Open) {
             return Err((ErrorCode::RateLimited, "this session has rooms opened too often: join later"));
         }
