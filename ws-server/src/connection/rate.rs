@@ -156,6 +156,20 @@ impl Allowance {
         true
     }
 
+    /// Gives an act back that was admitted, but that the node did not carry out.
+    pub(crate) fn give_back(&self, act: Act) {
+        let (limiter, index) = (&*self.limiter, act as usize);
+        if limiter.session[index].interval == 0 {
+            return;
+        }
+        self.own.give_back(index, limiter.session[index]);
+        for (table, buckets) in [(&limiter.users, &self.user), (&limiter.addresses, &self.address)] {
+            if let (Some(table), Some(buckets)) = (table, buckets) {
+                buckets.give_back(index, table.paces[index]);
+            }
+        }
+    }
+
     /// No limits at all.
     pub(crate) fn unlimited() -> Self {
         Limiter::new(&Rates::default()).session(&UserId::new("anybody").expect("a plain name"), None)

@@ -17,6 +17,8 @@ pub(super) struct Requests {
     connections: Arc<Connections>,
     /// A few: looking through them costs less than a table for every session.
     rooms: Vec<RoomName>,
+    /// Joins that shards have been asked for, modulo 2^32.
+    joins: u32,
     /// When it was last told that it says too much in passing.
     complained: Option<Instant>,
     /// What found no place in its shard's queue, in order.
@@ -28,7 +30,7 @@ const COMPLAIN_EVERY: Duration = Duration::from_secs(1);
 
 impl Requests {
     pub(super) fn new(session: Arc<Session>, connections: Arc<Connections>) -> Self {
-        Self { session, connections, rooms: Vec::new(), complained: None, parked: VecDeque::new() }
+        Self { session, connections, rooms: Vec::new(), joins: 0, complained: None, parked: VecDeque::new() }
     }
 
     /// Where frames for the client wait.
@@ -111,7 +113,7 @@ impl Requests {
         match frame {
             ClientFrame::Join { room, from, reference } => {
                 let known = self.rooms.contains(&room);
-                if !known && self.rooms.len() >= self.connections.limits.rooms_per_session {
+                if !known && !self.has_space() {
                     let reason = "this session is in as many rooms as it may be";
                     return self.refuse(frame_error(ErrorCode::TooManyRooms, reason, room, None, reference));
                 }
@@ -123,6 +125,7 @@ impl Requests {
                     self.rooms.reserve_exact(1 + self.rooms.len() / 2);
                     self.rooms.push(room.clone());
                 }
+                self.joins = self.joins.wrapping_add(1);
                 self.send(Command::Join { room, session, from, reference });
             }
             ClientFrame::Leave { room, reference } => {
@@ -168,6 +171,16 @@ impl Requests {
                 self.session.send(&ServerFrame::Pong(Pong { reference }));
             }
         }
+    }
+
+    /// Whether one room more may be joined. Rooms whose joins have failed do not count.
+    fn has_space(&mut self) -> bool {
+        let most = self.connections.limits.rooms_per_session;
+        if self.rooms.len() >= most {
+            let refused = self.connections.rooms.take_refused(&self.session, self.joins);
+            self.rooms.retain(|room| !refused.contains(room));
+        }
+        self.rooms.len() < most
     }
 
     /// Signals may be lost, and that is said only now and then.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser as _;
-use protocol::{DisplayName, ErrorCode, ErrorFrame, NodeId, ServerFrame, SessionId, UserId};
+use protocol::{DisplayName, ErrorCode, ErrorFrame, NodeId, RoomName, ServerFrame, SessionId, UserId, topic_shard};
 use tokio::time::timeout;
 
 use super::outbox::Outbound;
@@ -136,6 +136,45 @@ async fn a_room_whose_join_was_refused_is_not_counted_among_the_sessions() {
     let frames = until(&mut world, 2, |frame| matches!(frame, ServerFrame::Error(_))).await;
     let codes: Vec<ErrorCode> = errors(&frames).iter().map(|error| error.code).collect();
     assert_eq!(codes, [ErrorCode::RateLimited, ErrorCode::NotJoined]);
+}
+
+#[tokio::test]
+async fn rooms_that_the_node_refuses_take_no_place_among_the_sessions() {
+    let mut world = World::joined(&["--rooms", "2", "--rooms-per-session", "3", "--joins-per-second", "100"]).await;
+    for number in 0..20 {
+        world.says(&format!(r#"{{"type":"join","room":"other-{number}","ref":{number}}}"#)).await;
+        let frames = world.frames(1).await;
+        let codes: Vec<ErrorCode> = errors(&frames).iter().map(|error| error.code).collect();
+        // The second room of the node is the session's, too.
+        let expected: &[ErrorCode] = if number == 0 { &[] } else { &[ErrorCode::Overloaded] };
+        assert_eq!(codes, expected, "{number}: {frames:?}");
+    }
+    // Both rooms that it is in still count.
+    world.says(r#"{"type":"join","room":"r","ref":1}"#).await;
+    world.says(r#"{"type":"join","room":"other-0","ref":2}"#).await;
+    assert!(errors(&world.frames(2).await).is_empty());
+}
+
+#[tokio::test]
+async fn a_room_that_is_entered_after_a_refusal_is_the_sessions() {
+    let mut world = World::joined(&["--rooms", "1", "--rooms-per-session", "2", "--joins-per-second", "100"]).await;
+    // Rooms of the shard that has the node's only room: they get its place when the session has left it.
+    let shards = std::thread::available_parallelism().map_or(2, usize::from);
+    let shard = |name: &str| topic_shard(&RoomName::new(name).unwrap(), shards);
+    let mut names = (0..).map(|number| format!("x{number}")).filter(|name| shard(name) == shard("r"));
+    let mut next = || names.next().unwrap();
+    let (first, others) = (next(), [next(), next(), next()]);
+    for (kind, name, refused) in [("join", &*first, true), ("leave", "r", false), ("join", &*first, false)] {
+        world.says(&format!(r#"{{"type":"{kind}","room":"{name}"}}"#)).await;
+        let frames = world.frames(1).await;
+        assert_eq!(errors(&frames).len(), usize::from(refused), "{kind} {name}: {frames:?}");
+    }
+    for name in &others {
+        world.says(&format!(r#"{{"type":"join","room":"{name}"}}"#)).await;
+        assert_eq!(errors(&world.frames(1).await)[0].code, ErrorCode::Overloaded);
+    }
+    world.says(&format!(r#"{{"type":"publish","room":"{first}","id":"m","body":1}}"#)).await;
+    assert!(errors(&world.frames(2).await).is_empty());
 }
 
 #[tokio::test]

@@ -49,14 +49,7 @@ impl<T> FairQueue<T> {
             state.running += 1;
             return Some(job);
         }
-        let State { waiting, with_jobs, turns, jobs, .. } = &mut *state;
-        let own = jobs.entry(turn).or_insert_with_key(|turn| {
-            turns.push_back(turn.clone());
-            VecDeque::new()
-        });
-        *with_jobs += usize::from(own.is_empty());
-        *waiting += 1;
-        own.push_back(job);
+        state.push(turn, job);
         None
     }
 
@@ -89,13 +82,34 @@ impl<T> FairQueue<T> {
     /// Takes out a job that has not run yet.
     pub(crate) fn remove(&self, turn: &Turn, is_it: impl Fn(&T) -> bool) -> Option<T> {
         let mut state = self.lock();
-        let jobs = state.jobs.get_mut(turn)?;
-        let place = jobs.iter().position(is_it)?;
-        let job = jobs.remove(place);
-        let last = jobs.is_empty();
-        state.with_jobs -= usize::from(last);
-        state.waiting -= 1;
-        job
+        let place = state.jobs.get(turn)?.iter().position(is_it)?;
+        state.take(turn, place)
+    }
+
+    /// Takes out all such jobs of an owner that have not run yet.
+    pub(crate) fn remove_all(&self, turn: &Turn, is_it: impl Fn(&T) -> bool) -> Vec<T> {
+        let mut state = self.lock();
+        let State { waiting, with_jobs, jobs, .. } = &mut *state;
+        let Some(own) = jobs.get_mut(turn).filter(|own| !own.is_empty()) else { return Vec::new() };
+        let (taken, left) = std::mem::take(own).into_iter().partition::<VecDeque<T>, _>(is_it);
+        *own = left;
+        *waiting -= taken.len();
+        *with_jobs -= usize::from(own.is_empty());
+        taken.into()
+    }
+
+    /// Moves a job that has not run yet to the end of another owner's jobs, if fewer jobs come before it there.
+    /// Returns whether it was moved.
+    pub(crate) fn move_forward(&self, from: &Turn, to: &Turn, is_it: impl Fn(&T) -> bool) -> bool {
+        let mut state = self.lock();
+        let before = state.jobs.get(to).map_or(0, VecDeque::len);
+        let Some(place) = state.jobs.get(from).and_then(|own| own.iter().position(is_it)) else { return false };
+        if before >= place {
+            return false;
+        }
+        let Some(job) = state.take(from, place) else { return false };
+        state.push(to.clone(), job);
+        true
     }
 
     /// Jobs that wait, and how many owners they have.
@@ -111,6 +125,27 @@ impl<T> FairQueue<T> {
 }
 
 impl<T> State<T> {
+    /// Puts a job behind the other jobs of its owner.
+    fn push(&mut self, turn: Turn, job: T) {
+        let Self { waiting, with_jobs, turns, jobs, .. } = self;
+        let own = jobs.entry(turn).or_insert_with_key(|turn| {
+            turns.push_back(turn.clone());
+            VecDeque::new()
+        });
+        *with_jobs += usize::from(own.is_empty());
+        *waiting += 1;
+        own.push_back(job);
+    }
+
+    /// Takes out the job at a place among its owner's.
+    fn take(&mut self, turn: &Turn, place: usize) -> Option<T> {
+        let own = self.jobs.get_mut(turn)?;
+        let job = own.remove(place)?;
+        self.with_jobs -= usize::from(own.is_empty());
+        self.waiting -= 1;
+        Some(job)
+    }
+
     /// Gives memory back after a rush.
     fn shrink(&mut self) {
         if self.jobs.capacity() > 1_024 && self.jobs.len() < self.jobs.capacity() / 8 {
@@ -169,6 +204,39 @@ mod tests {
         assert_eq!(queue.waiting(), (1, 1));
         assert!((4..=6).all(|job| queue.enter(session(1), job).is_none()));
         assert_eq!((rest(&queue), queue.waiting()), (vec![4, 10, 5, 6], (0, 0)));
+    }
+
+    #[test]
+    fn a_job_moves_to_an_owner_only_when_fewer_jobs_come_before_it_there() {
+        let queue = FairQueue::new(1);
+        queue.enter(session(0), 0);
+        assert!((1..=4).all(|job| queue.enter(session(1), job).is_none()));
+        assert!((10..=11).all(|job| queue.enter(session(2), job).is_none()));
+        let moves = |job: u32, to: u64| queue.move_forward(&session(1), &session(to), |own| *own == job);
+        assert!(!moves(1, 3), "its turn is next");
+        assert!(!moves(3, 2), "as many come before it there");
+        assert!(moves(4, 2) && moves(3, 3));
+        assert!(!moves(3, 4), "it is elsewhere");
+        assert_eq!(queue.waiting(), (6, 3));
+        assert_eq!((rest(&queue), queue.waiting()), (vec![1, 10, 3, 2, 11, 4], (0, 0)));
+    }
+
+    #[test]
+    fn all_jobs_of_a_kind_are_taken_out_at_once_and_the_others_keep_their_order() {
+        let queue = FairQueue::new(1);
+        queue.enter(session(0), 0);
+        assert!((1..=6).all(|job| queue.enter(session(1), job).is_none()));
+        assert!(queue.remove_all(&session(2), |_| true).is_empty());
+        assert_eq!(queue.remove_all(&session(1), |job| job % 2 == 0), [2, 4, 6]);
+        assert_eq!(queue.waiting(), (3, 1));
+        assert_eq!(queue.remove_all(&session(1), |job| *job > 1), [3, 5]);
+        assert_eq!(queue.enter(session(1), 7), None);
+        assert_eq!((rest(&queue), queue.waiting()), (vec![1, 7], (0, 0)));
+        queue.enter(session(0), 0);
+        assert_eq!(queue.enter(session(1), 1), None);
+        assert_eq!(queue.remove_all(&session(1), |_| true), [1]);
+        assert!(queue.remove_all(&session(1), |_| true).is_empty());
+        assert_eq!((queue.waiting(), queue.next()), ((0, 0), None));
     }
 
     #[test]

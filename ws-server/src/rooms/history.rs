@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use protocol::{Epoch, ErrorCode, HistoryFrame, HistoryRange, Ref, Seq};
+use protocol::{Epoch, ErrorCode, HistoryFrame, HistoryRange, Ref, Seq, SessionId};
 use room_core::log::StoredSegment;
 use room_core::still_there;
 
@@ -84,6 +84,14 @@ impl Hosted {
         }
         self.history_reads += 1;
         scene.work.history(request, self.to(scene));
+    }
+
+    /// A session has left or gone: what it has asked for is not read.
+    pub(super) fn cancel_histories(&mut self, session: &SessionId, scene: &Scene<'_>) {
+        if self.history_reads > 0 {
+            let cancelled = scene.work.cancel_histories(session, &self.name, self.hosting);
+            self.history_reads = self.history_reads.saturating_sub(cancelled);
+        }
     }
 
     pub(super) fn handle_history_read(

@@ -12,7 +12,8 @@ use super::io::{Answer, AnswerBody, Return, Work};
 use super::members::Members;
 use super::publish::Publisher;
 use super::replay::{PageRead, Replay};
-use super::signals::{CurrentValues, SignalBudget};
+use super::signal_budget::SignalBudget;
+use super::signals::CurrentValues;
 use super::stats::RoomPlace;
 use super::waiting::Waiting;
 use crate::config::Limits;
@@ -121,6 +122,7 @@ impl Hosted {
     pub(crate) fn begin_turn(&mut self, now: Time) {
         self.burst = 0;
         self.values.expire(now);
+        self.signal_budget.expire(now);
     }
 
     /// Lets the machine act, then does all that follows from it.
@@ -153,6 +155,15 @@ impl Hosted {
         let turn = first.unwrap_or(Turn::Room(self.key));
         self.check_turn = Some(turn.clone());
         scene.work.check(turn, self.key, ticket, scene.to(self));
+    }
+
+    /// A session waits for the room, too. Others of the comparison's owner must not keep it waiting.
+    pub(super) fn move_check_forward(&mut self, session: &SessionId, scene: &Scene<'_>) {
+        let Some(owner) = self.check_turn.as_ref().filter(|_| self.waiting.contains(session)) else { return };
+        let turn = Turn::Session(session.clone());
+        if *owner != turn && scene.work.move_check_forward(owner, &turn, self.key) {
+            self.check_turn = Some(turn);
+        }
     }
 
     /// The session that wanted the comparison may have left: then the next waiting session owns it.

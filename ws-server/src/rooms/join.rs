@@ -34,6 +34,7 @@ impl Hosted {
         }
         // A second join from a position, or with history, acts as leave and join.
         self.leave(&session);
+        let id = session.id.clone();
         let deadline = scene.now.plus_ms(JOIN_MS);
         let joining = Joining { session, from, reference, deadline, sync: None };
         if self.machine.is_open() {
@@ -43,10 +44,12 @@ impl Hosted {
         }
         // The machine may have something to ask now.
         self.act(scene, |_, _| {});
+        self.move_check_forward(&id, scene);
     }
 
-    pub(crate) fn handle_leave(&mut self, session: &Session, reference: Option<Ref>) {
+    pub(crate) fn handle_leave(&mut self, session: &Session, reference: Option<Ref>, scene: &Scene<'_>) {
         self.leave(session);
+        self.cancel_histories(&session.id, scene);
         self.abandon_publishes(session);
         session.send(&ServerFrame::Left(Left { room: self.name.clone(), reference }));
     }
@@ -82,8 +85,9 @@ impl Hosted {
         }
     }
 
-    pub(crate) fn handle_gone(&mut self, session: &SessionId) {
+    pub(crate) fn handle_gone(&mut self, session: &SessionId, scene: &Scene<'_>) {
         self.remove(session);
+        self.cancel_histories(session, scene);
         self.forget_publishes(session);
     }
 
@@ -101,6 +105,7 @@ impl Hosted {
     pub(super) fn expire_joins(&mut self, scene: &Scene<'_>) {
         while let Some(Joining { session, reference, .. }) = self.waiting.pop_due(scene.now) {
             let reason = "the room cannot be opened now, join again later";
+            scene.work.queues().refusals.note(&session.id, &self.name);
             session.send_error(ErrorCode::Unavailable, reason, &self.name, Request::Other(reference));
         }
     }

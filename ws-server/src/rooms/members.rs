@@ -1,5 +1,6 @@
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 
 use protocol::{
     DisplayName, ErrorCode, ErrorFrame, MessageId, Position, Ref, Reset, RoomName, Seq, ServerFrame, SessionId, UserId,
@@ -20,12 +21,14 @@ pub struct Session {
     pub outbox: Outbox,
     /// What it may do.
     pub(crate) allowance: Allowance,
+    /// Joins that shards have let in or refused, modulo 2^32.
+    pub(super) joins_judged: AtomicU32,
 }
 
 impl Session {
     /// A session that has done nothing yet.
     pub(crate) fn new(id: SessionId, user: UserId, name: DisplayName, outbox: Outbox, allowance: Allowance) -> Self {
-        Self { id, user, name, outbox, allowance }
+        Self { id, user, name, outbox, allowance, joins_judged: AtomicU32::new(0) }
     }
 
     pub(crate) fn send(&self, frame: &ServerFrame) -> bool {

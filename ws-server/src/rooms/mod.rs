@@ -26,10 +26,12 @@ mod opening_tests;
 mod publish;
 mod queues;
 mod reads;
+mod refusals;
 #[cfg(test)]
 mod repeat_tests;
 mod replay;
 mod shard;
+mod signal_budget;
 #[cfg(test)]
 mod signal_tests;
 mod signals;
@@ -156,6 +158,16 @@ impl Rooms {
             Err(TrySendError::Full(command)) => Err(Box::new(command)),
             // A shard ends only with the process: then there is nobody left to tell.
             Ok(()) | Err(TrySendError::Closed(_)) => Ok(()),
+        }
+    }
+
+    /// The rooms that a session is not in although it has asked to join them, once all of its `joins` are judged.
+    pub(crate) fn take_refused(&self, session: &Session, joins: u32) -> Vec<RoomName> {
+        // A shard that lets a session in after a refusal says so first, and counts the join then.
+        if session.joins_judged.load(Ordering::Acquire) == joins {
+            self.queues.refusals.take(&session.id)
+        } else {
+            Vec::new()
         }
     }
 

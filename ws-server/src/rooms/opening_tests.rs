@@ -96,6 +96,23 @@ async fn the_joins_of_one_session_do_not_make_those_of_another_wait() {
 }
 
 #[tokio::test]
+async fn a_room_that_waits_behind_others_of_its_session_is_opened_in_the_turn_of_one_with_fewer() {
+    let log = held_log();
+    let rooms = node(&log, &limits(&["--opens-in-flight", "1"]));
+    let (eve, ada) = (Client::new(&rooms, 1, 1 << 20), Client::new(&rooms, 2, 1 << 20));
+    eve.join_rooms(0..50).await;
+    ada.join_rooms(40..42).await;
+    until("all wait", || rooms.counts().waiting == 49).await;
+    until("both have a turn", || rooms.counts().waiting_for == 2).await;
+    // One is under way; then Eve and Ada take turns.
+    log.permits.add_permits(5);
+    assert_eq!(count_joined(&ada.receive(2).await), 2);
+    release(&log);
+    eve.receive_until(|frames| count_joined(frames) == 50).await;
+    assert_eq!((rooms.counts().waiting, rooms.counts().waiting_for), (0, 0));
+}
+
+#[tokio::test]
 async fn a_room_that_all_leave_before_it_opens_is_neither_read_nor_kept() {
     let log = held_log();
     let rooms = node(&log, &limits(&["--opens-in-flight", "4"]));
@@ -158,6 +175,22 @@ async fn rooms_that_linger_give_their_places_to_rooms_that_are_wanted() {
     let message = ada.message("m", "1");
     rooms.send(Command::Publish { room, session, message }).await;
     ada.receive_until(|frames| frames.iter().any(|frame| matches!(frame, ServerFrame::Ack(_)))).await;
+}
+
+#[tokio::test]
+async fn a_join_that_a_full_node_refuses_costs_no_opening() {
+    let log = SlowLog::new();
+    let limits = limits(&["--rooms", "5", "--opens-per-second", "1", "--rooms-per-session", "10"]);
+    let rooms = node(&log, &limits);
+    let ben = Client::new(&rooms, 1, 1 << 20);
+    ben.join_rooms(0..5).await;
+    ben.receive(5).await;
+    let allowance = Limiter::new(&limits.rates).session(&UserId::new("ada").unwrap(), None);
+    let (id, outbox, user) = (SessionId::from_random(2), Outbox::of_nobody(1 << 20), UserId::new("ada").unwrap());
+    let session = Session::new(id, user, DisplayName::new("A").unwrap(), outbox, allowance);
+    let ada = Client { rooms: rooms.clone(), session: Arc::new(session) };
+    ada.join_rooms(100..130).await;
+    assert_eq!(errors(&ada.receive(30).await), HashMap::from([(ErrorCode::Overloaded, 30)]));
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use futures_util::FutureExt;
-use protocol::RoomName;
+use protocol::{RoomName, SessionId};
 use room_core::Ticket;
 use tokio::sync::oneshot;
 
@@ -13,10 +13,12 @@ use super::fair_queue::{FairQueue, Turn};
 use super::history::HistoryRequest;
 use super::io::{AnswerBody, Permit, Return, Work, known};
 use super::reads::{self, again};
+use super::refusals::Refusals;
 use super::stats::RoomStats;
 use crate::backplane::count;
 use crate::config::Limits;
 use crate::connection::RoomKey;
+use crate::message_log::LogError;
 
 /// A comparison of a room with the log: it opens the room, or tells what is new.
 #[derive(Debug)]
@@ -32,6 +34,7 @@ pub(crate) struct Queues {
     checks: FairQueue<Check>,
     histories: FairQueue<(HistoryRequest, Return)>,
     pub(crate) stats: Arc<RoomStats>,
+    pub(crate) refusals: Refusals,
 }
 
 impl Queues {
@@ -40,6 +43,7 @@ impl Queues {
             checks: FairQueue::new(limits.opens_in_flight),
             histories: FairQueue::new(limits.history_reads_in_flight),
             stats: Arc::default(),
+            refusals: Refusals::default(),
         }
     }
 
@@ -62,6 +66,12 @@ impl Work {
         }
     }
 
+    /// Another session waits for a comparison, too: if fewer jobs come before it in that session's turns, it waits there.
+    /// Returns whether it does.
+    pub(crate) fn move_check_forward(&self, from: &Turn, to: &Turn, key: RoomKey) -> bool {
+        self.queues.checks.move_forward(from, to, |check| check.key == key)
+    }
+
     /// A room is given up. If the log has not been asked yet, it will not be.
     pub(crate) fn cancel_check(&self, turn: &Turn, key: RoomKey) {
         if self.queues.checks.remove(turn, |check| check.key == key).is_some() {
@@ -75,11 +85,9 @@ impl Work {
         tokio::spawn(async move {
             let mut next = Some(first);
             while let Some(Check { ticket, to, .. }) = next {
-                // A comparison that panics must give its place back.
+                // A comparison that panics must give its place back, and the room asks again.
                 let checked = AssertUnwindSafe(work.compare(ticket, &to.room)).catch_unwind().await;
-                if let Ok(checked) = checked {
-                    to.send(checked).await;
-                }
+                to.send(checked.unwrap_or(AnswerBody::Checked(ticket, None))).await;
                 next = work.queues.checks.next();
             }
         });
@@ -94,16 +102,22 @@ impl Work {
             let mut next = Some(first);
             while let Some((request, to)) = next {
                 let reading = reads::read_window(work.log.as_ref(), &to.room, request.window);
-                if let Ok(segments) = AssertUnwindSafe(reading).catch_unwind().await {
-                    let (permit, taken) = oneshot::channel();
-                    let body = AnswerBody::History(request, segments);
-                    to.send_with(body, Permit::History { _taken: permit }).await;
-                    // It ends when the other half is dropped.
-                    let _ = taken.await;
-                }
+                let read = AssertUnwindSafe(reading).catch_unwind().await;
+                let segments = read.unwrap_or_else(|_| Err(LogError::Unavailable("its client panicked".to_owned())));
+                let (permit, taken) = oneshot::channel();
+                let body = AnswerBody::History(request, segments);
+                to.send_with(body, Permit::History { _taken: permit }).await;
+                // It ends when the other half is dropped.
+                let _ = taken.await;
                 next = work.queues.histories.next();
             }
         });
+    }
+
+    /// Forgets what a session has asked for in a room and what is not being read yet; returns how many requests.
+    pub(crate) fn cancel_histories(&self, session: &SessionId, room: &RoomName, hosting: u64) -> usize {
+        let is_it = |(_, to): &(HistoryRequest, Return)| to.hosting == hosting && to.room == *room;
+        self.queues.histories.remove_all(&Turn::Session(session.clone()), is_it).len()
     }
 
     /// The header and the newest segment, each asked again for a while when the log does not answer.

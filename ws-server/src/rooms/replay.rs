@@ -145,7 +145,7 @@ impl Hosted {
             if awaited && let Some(mut replay) = self.replays.remove(&id) {
                 replay.reading = false;
                 match page {
-                    Err(_) => self.fail_replay(replay),
+                    Err(_) => self.fail_replay(replay, scene),
                     Ok(page) => self.go_on(replay, page, (from, head), scene),
                 }
             }
@@ -308,13 +308,14 @@ impl Hosted {
         true
     }
 
-    fn fail_replay(&mut self, replay: Replay) {
+    fn fail_replay(&mut self, replay: Replay, scene: &Scene<'_>) {
         if replay.joined {
             // It cannot go on here and must not stay behind: it resumes where it is.
             replay.session.outbox.close(CloseCode::TryLater);
             return;
         }
         let reason = "the room's history cannot be read now, join again later";
+        scene.work.queues().refusals.note(&replay.session.id, &self.name);
         replay.session.send_error(ErrorCode::Unavailable, reason, &self.name, Request::Other(replay.reference));
     }
 }

@@ -136,28 +136,18 @@ impl Shard {
 
     fn handle(&mut self, command: Command) {
         match command {
-            Command::Join { room, session, from, reference } => {
-                let new = !self.rooms.contains(&room);
-                if new && let Err((code, reason)) = self.host(&room, &session) {
-                    return session.send_error(code, reason, &room, Request::Other(reference));
-                }
-                let broken = new && self.chain_broken;
-                self.with_room(&room, |hosted, scene| {
-                    hosted.handle_join(session, from, reference, scene);
-                    if broken {
-                        hosted.act(scene, |machine, turn| machine.handle_backplane(true, turn));
-                    }
-                });
-            }
+            Command::Join { room, session, from, reference } => self.join(&room, session, from, reference),
             Command::Leave { room, session, reference } => {
+                self.work.queues().refusals.clear(&session.id, &room);
                 if !self.rooms.contains(&room) {
                     session.send(&ServerFrame::Left(Left { room, reference }));
                     return;
                 }
-                self.with_room(&room, |hosted, _| hosted.handle_leave(&session, reference));
+                self.with_room(&room, |hosted, scene| hosted.handle_leave(&session, reference, scene));
             }
             Command::Gone { room, session } => {
-                self.with_room(&room, |hosted, _| hosted.handle_gone(&session));
+                self.work.queues().refusals.clear(&session, &room);
+                self.with_room(&room, |hosted, scene| hosted.handle_gone(&session, scene));
             }
             Command::Publish { room, session, message } => {
                 if !self.has(&room, &session) {

@@ -65,6 +65,10 @@ fn from_node(node: u64, number: u64, body: u64) -> Signal {
     Signal { room: room(), from, key, body, node: NodeId::from_random(node), number }
 }
 
+fn key(text: &str) -> SignalKey {
+    SignalKey::new(text).unwrap()
+}
+
 fn hear(rooms: &Rooms, signals: impl IntoIterator<Item = Signal>) {
     let envelope = Envelope { segments: Vec::new(), signals: signals.into_iter().collect(), unreadable: 0 };
     assert_eq!(rooms.deliver(envelope), Ok(()), "signals are never an error");
@@ -256,16 +260,44 @@ async fn a_room_keeps_a_bounded_number_of_values_and_bytes() {
         (limits_with(|limits| limits.signal_bytes = 10), vec![]),
     ] {
         let rooms = node(&limits);
-        let ada = member(&rooms, 1).await;
         for number in 0..5 {
-            ada.signal(Some(&format!("k{number}")), "1").await;
+            member(&rooms, number).await.signal(Some(&format!("k{number}")), "1").await;
         }
-        let bob = Client::new(&rooms, 2, 1 << 20);
+        let bob = Client::new(&rooms, 9, 1 << 20);
         bob.join(JoinFrom::Head).await;
-        ada.publish("m1", "1").await;
+        bob.publish("m1", "1").await;
         let frames = bob.receive_until(|frames| seqs(frames) == [1]).await;
-        let expected: Vec<String> = expected.into_iter().map(|key| format!("user-1 {key} 1")).collect();
+        let expected: Vec<String> = expected.into_iter().map(|key| format!("user-{} {key} 1", &key[1..])).collect();
         assert_eq!(signals(&frames), expected);
+    }
+}
+
+#[tokio::test]
+async fn one_user_sets_at_most_a_quarter_of_a_rooms_values_and_bytes() {
+    for limits in [
+        limits_with(|limits| limits.signal_keys = 8),
+        // A frame has 73 bytes or 74.
+        limits_with(|limits| limits.signal_bytes = 8 * 80),
+    ] {
+        let rooms = node(&limits);
+        let (ada, ben) = (member(&rooms, 1).await, member(&rooms, 2).await);
+        let tab = ada.another_tab(3);
+        tab.join(JoinFrom::Head).await;
+        ben.signal(Some("b"), "1").await;
+        for number in 0..20 {
+            let session = if number % 2 == 0 { &ada } else { &tab };
+            session.signal(Some(&format!("k{number}")), "1").await;
+        }
+        // A flood from another node comes in the same way.
+        hear(
+            &rooms,
+            (1..=20).map(|number| Signal { key: Some(key(&format!("e{number}"))), ..from_node(7, number, 1) }),
+        );
+        let late = Client::new(&rooms, 4, 1 << 20);
+        late.join(JoinFrom::Head).await;
+        late.publish("m1", "1").await;
+        let frames = late.receive_until(|frames| seqs(frames) == [1]).await;
+        assert_eq!(signals(&frames), ["user-2 b 1", "user-1 k18 1", "user-1 k19 1", "eve e19 1", "eve e20 1"]);
     }
 }
 
@@ -338,4 +370,45 @@ async fn a_room_tells_so_many_signals_and_then_the_newest_value_of_each_key() {
     for member in &members[2..] {
         member.receive_until(|frames| signals(frames).contains(&newest)).await;
     }
+}
+
+#[tokio::test]
+async fn signals_of_one_user_leave_deliveries_for_those_of_others() {
+    // Ten members: eighty-one signals at once, and twenty-one of one user.
+    let rooms = node(&limits(&["--signal-deliveries-per-second", "400"]));
+    let mut members = Vec::new();
+    for number in 0..10 {
+        members.push(member(&rooms, number).await);
+    }
+    for number in 0..200 {
+        members[0].signal(None, &number.to_string()).await;
+    }
+    hear(&rooms, (1..=200).map(|number| Signal { key: None, ..from_node(7, number, number) }));
+    for number in 0..20 {
+        members[1].signal(None, &number.to_string()).await;
+    }
+    members[1].signal(Some("end"), "1").await;
+    let end = "user-1 end 1".to_owned();
+    let told = signals(&members[2].receive_until(|frames| signals(frames).contains(&end)).await);
+    let of = |user: &str| told.iter().filter(|signal| signal.starts_with(user)).count();
+    assert_eq!(of("user-1 "), 21, "{told:?}");
+    // A busy machine may take long enough for a few more to pass.
+    assert!((21..=30).contains(&of("user-0 ")) && (21..=30).contains(&of("eve ")), "{told:?}");
+}
+
+#[tokio::test]
+async fn values_that_wait_for_their_users_deliveries_are_told_when_these_come_back() {
+    // Two members: one user has 5 of 20 deliveries a second, and uses ten seconds' worth at once.
+    let rooms = node(&limits(&["--signal-deliveries-per-second", "20"]));
+    let (ada, ben) = (member(&rooms, 0).await, member(&rooms, 1).await);
+    for number in 0..40 {
+        ada.signal(Some("a"), &number.to_string()).await;
+        ben.signal(Some("b"), &number.to_string()).await;
+    }
+    let late = member(&rooms, 2).await;
+    let is_there = |frames: &[ServerFrame], signal: &str| signals(frames).iter().any(|told| told == signal);
+    ben.receive_until(|frames| is_there(frames, "user-0 a 39")).await;
+    ada.receive_until(|frames| is_there(frames, "user-1 b 39")).await;
+    ada.signal(Some("end"), "1").await;
+    late.receive_until(|frames| is_there(frames, "user-0 end 1")).await;
 }

@@ -9,6 +9,7 @@ use room_core::Time;
 use super::fanout;
 use super::hosted::{Hosted, Scene};
 use super::members::Session;
+use super::signal_budget::SHARE;
 use crate::backplane::count;
 use crate::config::Limits;
 use crate::connection::{EncodedSignal, Frame, Slot};
@@ -31,34 +32,41 @@ impl Hosted {
         let Said { from, key, body, sender } = said;
         let room = &self.name;
         let slot = key.clone().map(|key| Arc::new(Slot { room: room.clone(), key }));
-        let frame = SignalFrame { room: room.clone(), from, key, body };
+        let frame = SignalFrame { room: room.clone(), from: from.clone(), key, body };
         let signal = EncodedSignal { frame: Frame::new(&ServerFrame::Signal(frame).encode()), slot };
-        let told = self.signal_budget.admits(self.live.len(), scene);
+        let told = self.signal_budget.admits(&from, self.live.len(), scene);
         if told {
             fanout::fan_out_signal(&signal, sender.as_ref(), &self.live);
         } else {
             count(&scene.work.queues().stats.signals_shed);
         }
-        self.values.set(signal, sender, !told, scene);
+        let expires = scene.now.plus_ms(scene.limits.signal_ms);
+        self.values.set(Value { signal, from, sender, expires, is_owed: !told }, scene.limits);
     }
 
-    /// Tells the values that the room could not tell when they were set.
+    /// Tells the values that could not be told when they were set.
     pub(super) fn tell_owed(&mut self, scene: &Scene<'_>) {
         let Self { values, signal_budget, live, .. } = self;
-        let is_owed = |value: &&mut Value| value.is_owed;
-        for value in values.values.iter_mut().filter(is_owed) {
-            if !signal_budget.admits(live.len(), scene) {
-                return;
-            }
-            fanout::fan_out_signal(&value.signal, value.sender.as_ref(), live);
-            value.is_owed = false;
+        if !std::mem::take(&mut values.are_owed) {
+            return;
         }
-        values.are_owed = false;
+        for value in values.values.iter_mut().filter(|value| value.is_owed) {
+            value.is_owed = !signal_budget.admits(&value.from, live.len(), scene);
+            if value.is_owed {
+                values.are_owed = true;
+            } else {
+                fanout::fan_out_signal(&value.signal, value.sender.as_ref(), live);
+            }
+        }
     }
 
-    /// When the room may tell the values that it owes, if there are any.
+    /// When a value that is owed may be told, if there is any.
     pub(super) fn owed_due(&self) -> Option<Time> {
-        self.values.are_owed.then(|| self.signal_budget.due())
+        if !self.values.are_owed {
+            return None;
+        }
+        let owed = self.values.values.iter().filter(|value| value.is_owed);
+        owed.map(|value| self.signal_budget.due(&value.from)).min()
     }
 
     /// Makes a session a live member: it gets the current values, and from now on all that comes.
@@ -85,69 +93,53 @@ pub(crate) struct CurrentValues {
     are_owed: bool,
 }
 
-/// How often a room may give a signal to a member. What one session says costs as much as there are members: its own rate
-/// says nothing of that.
-#[derive(Debug, Default)]
-pub(crate) struct SignalBudget {
-    /// When nothing is used any more, in microseconds of the shard's time.
-    full_at: u64,
-}
-
-/// What may be used at once, and be owed, in microseconds.
-const BURST_MICROS: u64 = 2_000_000;
-
-impl SignalBudget {
-    /// Whether a signal may go to this many members now. One signal may take more than is left: the room owes the rest.
-    fn admits(&mut self, members: usize, scene: &Scene<'_>) -> bool {
-        let per_second = u64::from(scene.limits.rates.signal_deliveries);
-        if per_second == 0 {
-            return true;
-        }
-        let now = scene.now.0 * 1_000;
-        let full_at = self.full_at.max(now);
-        let admitted = full_at - now <= BURST_MICROS;
-        if admitted {
-            self.full_at = full_at + members as u64 * 1_000_000 / per_second;
-        }
-        admitted
-    }
-
-    /// When the next signal may be told.
-    fn due(&self) -> Time {
-        Time(self.full_at.saturating_sub(BURST_MICROS).div_ceil(1_000))
-    }
-}
-
 #[derive(Debug)]
 struct Value {
     signal: EncodedSignal,
+    from: UserId,
     sender: Option<SessionId>,
     expires: Time,
-    /// The room had told too many when it was set.
+    /// The room had told too many, or too many of this user, when it was set.
     is_owed: bool,
 }
 
 impl CurrentValues {
-    /// Takes the newest value of a key; when there is no space the oldest values go. Signals without a key have none.
-    fn set(&mut self, signal: EncodedSignal, sender: Option<SessionId>, is_owed: bool, scene: &Scene<'_>) {
-        let limits = scene.limits;
-        let Some(slot) = &signal.slot else { return };
+    /// Takes the newest value of a key. When there is no space the oldest values go; when a user takes more than a quarter of
+    /// it, the oldest of that user. Signals without a key have none.
+    fn set(&mut self, value: Value, limits: &Limits) {
+        let Some(slot) = &value.signal.slot else { return };
         if let Some(index) = self.values.iter().position(|value| value.signal.slot.as_ref() == Some(slot)) {
-            self.bytes -= self.values.remove(index).map_or(0, |older| older.signal.frame.len());
+            self.forget(index);
         }
-        self.bytes += signal.frame.len();
-        let expires = scene.now.plus_ms(limits.signal_ms);
-        self.values.push_back(Value { signal, sender, expires, is_owed });
+        let (from, is_owed) = (value.from.clone(), value.is_owed);
+        self.bytes += value.signal.frame.len();
+        self.values.push_back(value);
         self.are_owed |= is_owed;
+        self.forget_beyond_share(&from, limits);
         while self.values.len() > limits.signal_keys || self.bytes > limits.signal_bytes {
-            self.forget_oldest();
+            self.forget(0);
+        }
+    }
+
+    /// Leaves a user a quarter of the space, and one value in any case: the newest.
+    fn forget_beyond_share(&mut self, user: &UserId, limits: &Limits) {
+        let own = self.values.iter().filter(|value| value.from == *user);
+        let (mut count, mut bytes) = own.fold((0, 0), |(n, bytes), value| (n + 1, bytes + value.signal.frame.len()));
+        let mut index = 0;
+        while count > 1 && (count > limits.signal_keys / SHARE || bytes > limits.signal_bytes / SHARE) {
+            if self.values[index].from == *user {
+                count -= 1;
+                bytes -= self.forget(index);
+            } else {
+                index += 1;
+            }
         }
     }
 
     /// Forgets what is too old to be given to anybody.
     pub(super) fn expire(&mut self, now: Time) {
         while self.deadline().is_some_and(|due| due <= now) {
-            self.forget_oldest();
+            self.forget(0);
         }
         if self.values.is_empty() && self.values.capacity() > 0 {
             self.values = VecDeque::new();
@@ -168,8 +160,11 @@ impl CurrentValues {
         self.values.iter().filter(move |value| value.sender.as_ref() != Some(session)).map(|value| &value.signal)
     }
 
-    fn forget_oldest(&mut self) {
-        self.bytes -= self.values.pop_front().map_or(0, |value| value.signal.frame.len());
+    /// Forgets the value at a place; returns its bytes.
+    fn forget(&mut self, index: usize) -> usize {
+        let bytes = self.values.remove(index).map_or(0, |value| value.signal.frame.len());
+        self.bytes -= bytes;
+        bytes
     }
 }
 

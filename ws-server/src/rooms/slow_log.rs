@@ -35,6 +35,8 @@ pub(super) struct SlowLog {
     pub(super) back_most: AtomicUsize,
     /// Reads of segments get no answer.
     pub(super) failing_reads: AtomicBool,
+    /// So many reads back panic, before any is answered.
+    pub(super) panics: AtomicUsize,
     pub(super) permits: Semaphore,
 }
 
@@ -57,6 +59,7 @@ impl SlowLog {
             back_waiting: Default::default(),
             back_most: Default::default(),
             failing_reads: AtomicBool::new(false),
+            panics: Default::default(),
             permits: Semaphore::new(0),
         })
     }
@@ -113,6 +116,8 @@ impl MessageLog for SlowLog {
         Box::pin(async move {
             self.has_capacity()?;
             self.reads_back.fetch_add(1, Ordering::SeqCst);
+            let panics = self.panics.try_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+            assert!(panics.is_err(), "it is told to panic");
             if before.is_some() && self.held_back.load(Ordering::SeqCst) {
                 let waiting = self.back_waiting.fetch_add(1, Ordering::SeqCst) + 1;
                 self.back_most.fetch_max(waiting, Ordering::SeqCst);

@@ -5,14 +5,14 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use protocol::{
-    Body, Content, DisplayName, Epoch, HistoryRange, JoinFrom, Message, MessageId, NodeId, Nonce, Position, RoomName,
-    Segment, Seq, ServerFrame, UserId,
+    Body, Content, DisplayName, Epoch, ErrorCode, HistoryRange, JoinFrom, Message, MessageId, NodeId, Nonce, Position,
+    RoomName, Segment, Seq, ServerFrame, UserId,
 };
 use room_core::log::{RoomHeader, StoredSegment, WallSecs};
 use tokio::time::timeout;
 
 use super::slow_log::SlowLog;
-use super::testing::{Client, limits, mailboxes, no_peers, parsed, room, seqs};
+use super::testing::{Client, PATIENCE, limits, limits_with, mailboxes, no_peers, parsed, room, seqs};
 use super::{Command, Rooms};
 use crate::connection::Outbound;
 use crate::message_log::MessageLog;
@@ -229,4 +229,52 @@ async fn sessions_that_read_back_take_turns_and_no_other_work_waits_for_them() {
     log.permits.add_permits(1_000);
     readers[0].receive(200).await;
     assert_eq!(log.back_most.load(Ordering::SeqCst), 32);
+}
+
+#[tokio::test]
+async fn what_a_session_asked_for_before_it_went_is_not_read_and_keeps_no_place() {
+    for leaves in [false, true] {
+        let log = SlowLog::new();
+        fill(&log.log, 1..=300, 100).await;
+        let port: Arc<dyn MessageLog> = log.clone();
+        let limits = limits_with(|limits| (limits.history_reads_in_flight, limits.history_in_flight) = (1, 5));
+        let rooms = Rooms::start(&NodeId::from_random(1), &port, no_peers(), &limits, &mailboxes());
+        let (eve, ada) = (Client::new(&rooms, 1, 1 << 20), Client::new(&rooms, 2, 1 << 20));
+        for client in [&eve, &ada] {
+            client.join(JoinFrom::Head).await;
+            client.receive(1).await;
+        }
+        let before = log.reads_back.load(Ordering::SeqCst);
+        log.held_back.store(true, Ordering::SeqCst);
+        for _ in 0..5 {
+            eve.history(HistoryRange::Latest, 10).await;
+        }
+        if leaves {
+            eve.leave().await;
+        } else {
+            rooms.send(Command::Gone { room: room(), session: eve.session.id.clone() }).await;
+        }
+        ada.history(HistoryRange::Latest, 10).await;
+        log.permits.add_permits(100);
+        let frames = ada.receive(1).await;
+        assert!(matches!(frames[0], ServerFrame::History(_)), "{frames:?}");
+        let reads = log.reads_back.load(Ordering::SeqCst) - before;
+        assert!(reads <= 2, "{reads} reads: one was under way, and one is Ada's");
+    }
+}
+
+#[tokio::test]
+async fn a_log_that_panics_is_a_log_that_does_not_answer() {
+    let (log, rooms) = slow_node(&[]).await;
+    let client = Client::new(&rooms, 1, 1 << 20);
+    log.panics.store(1, Ordering::SeqCst);
+    client.join(JoinFrom::Head).await;
+    let frames = client.receive(1).await;
+    assert!(matches!(frames[0], ServerFrame::Joined(_)), "the room is compared again: {frames:?}");
+    log.panics.store(1, Ordering::SeqCst);
+    client.history(HistoryRange::Latest, 10).await;
+    let frames = timeout(PATIENCE, client.receive(1)).await.unwrap();
+    assert!(matches!(&frames[0], ServerFrame::Error(error) if error.code == ErrorCode::Unavailable), "{frames:?}");
+    client.history(HistoryRange::Latest, 10).await;
+    assert!(matches!(client.receive(1).await[0], ServerFrame::History(_)));
 }

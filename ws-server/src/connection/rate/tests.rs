@@ -70,6 +70,21 @@ fn what_a_session_may_not_do_itself_costs_its_user_nothing() {
 }
 
 #[test]
+fn what_is_given_back_may_be_done_again_by_the_session_its_user_and_its_address() {
+    let address = Some(IpAddr::from([10, 0, 0, 1]));
+    let limiter = Limiter::new(&rates(10, 1, 1));
+    let (ada, ben) = (limiter.session(&user("ada"), address), limiter.session(&user("ben"), address));
+    assert_eq!(admitted(&ada, 0, 100), 20);
+    (0..5).for_each(|_| ada.give_back(Act::Publish));
+    assert_eq!(admitted(&ada, 0, 3), 3);
+    assert_eq!(admitted(&ben, 0, 100), 2, "of their address");
+    assert_eq!(admitted(&ada, 0, 100), 0);
+    let unlimited = Allowance::unlimited();
+    unlimited.give_back(Act::Publish);
+    assert_eq!(admitted(&unlimited, 0, 100), 100);
+}
+
+#[test]
 fn what_the_user_or_the_address_may_not_do_costs_the_session_and_the_user_nothing() {
     let address = Some(IpAddr::from([10, 0, 0, 1]));
     let limiter = Limiter::new(&rates(10, 1, 1));

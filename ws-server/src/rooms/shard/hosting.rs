@@ -1,8 +1,9 @@
 //! Which rooms a shard hosts: they come at a session's cost, and go when nothing needs them.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-use protocol::{ErrorCode, RoomName};
+use protocol::{ErrorCode, JoinFrom, Ref, RoomName};
 use room_core::Room;
 
 use super::Shard;
@@ -10,13 +11,42 @@ use crate::backplane::count;
 use crate::connection::Act;
 use crate::rooms::Session;
 use crate::rooms::hosted::{Hosted, Hosting};
+use crate::rooms::members::Request;
 
 impl Shard {
+    /// Lets a session join a room, which is opened here if need be.
+    pub(super) fn join(&mut self, room: &RoomName, session: Arc<Session>, from: JoinFrom, reference: Option<Ref>) {
+        let new = !self.rooms.contains(room);
+        let hosted = if new { self.host(room, &session) } else { Ok(()) };
+        self.judge(room, &session, hosted.is_ok());
+        if let Err((code, reason)) = hosted {
+            return session.send_error(code, reason, room, Request::Other(reference));
+        }
+        let broken = new && self.chain_broken;
+        self.with_room(room, |hosted, scene| {
+            hosted.handle_join(session, from, reference, scene);
+            if broken {
+                hosted.act(scene, |machine, turn| machine.handle_backplane(true, turn));
+            }
+        });
+    }
+
+    /// A session may enter a room, or not. Its connection learns it before the client does.
+    fn judge(&self, room: &RoomName, session: &Session, may_enter: bool) {
+        let refusals = &self.work.queues().refusals;
+        if may_enter {
+            refusals.clear(&session.id, room);
+        } else {
+            refusals.note(&session.id, room);
+        }
+        session.joins_judged.fetch_add(1, Ordering::Release);
+    }
+
     /// Opens a room here that is not yet, at a session's cost.
     ///
     /// # Errors
     /// What the session is told: it opens too many, or the node has as many as it may.
-    pub(super) fn host(&mut self, room: &RoomName, session: &Session) -> Result<(), (ErrorCode, &'static str)> {
+    fn host(&mut self, room: &RoomName, session: &Session) -> Result<(), (ErrorCode, &'static str)> {
         if !session.allowance.admits(Act::Open) {
             return Err((ErrorCode::RateLimited, "this session has rooms opened too often: join later"));
         }
@@ -27,6 +57,7 @@ impl Shard {
         });
         let Some(place) = place else {
             count(&stats.refused);
+            session.allowance.give_back(Act::Open);
             return Err((ErrorCode::Overloaded, "this node has as many rooms as it takes"));
         };
         self.hostings += 1;
