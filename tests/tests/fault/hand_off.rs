@@ -30,7 +30,8 @@ async fn a_batch_whose_answer_comes_much_later_is_logged_once() {
 /// A cluster of its own for each: a node that did not answer gets no batches for up to a minute, so a second fault might
 /// meet none.
 async fn hand_over_while(chapter: &'static str, condition: Condition) {
-    let cluster = Cluster::start(2, &[]).await;
+    // Without hints: one that loses its answer first would have the node left alone before any batch meets the fault.
+    let cluster = Cluster::start(2, &["--peer-hints", "off"]).await;
     let options = LoadOptions {
         // Such a node is left alone in each room by itself: many rooms meet the fault often.
         places: Places::AllRooms(10),

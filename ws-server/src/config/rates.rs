@@ -12,7 +12,7 @@ pub struct RatesConfig {
     /// Signals a second of one session, twice as many at once; more are dropped (0: no limit)
     #[arg(long, env = "ROOMCAST_SIGNALS_PER_SECOND", default_value_t = 50, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=MAX_RATE))]
     pub signals_per_second: u32,
-    /// Joins a second of one session, and at once twice as many, or `--rooms-per-session`; more get `rate_limited` (0: no limit)
+    /// Joins a second of one session, twice as many at once and `--rooms-per-session` beside; more get `rate_limited` (0: no limit)
     #[arg(long, env = "ROOMCAST_JOINS_PER_SECOND", default_value_t = 50, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=MAX_RATE))]
     pub joins_per_second: u32,
     /// Joins a second of one session that open a room on the node; bursts and refusals as for joins (0: no limit)
@@ -73,9 +73,9 @@ impl RatesConfig {
     /// The rates. A client that comes back joins all of its rooms at once, and each may have to be opened: whatever the rate
     /// is, the burst lets it.
     pub(super) fn rates(&self, rooms_per_session: u32) -> Rates {
-        let rate = |per_second: u32, at_least: u32| Rate {
+        let rate = |per_second: u32, beside: u32| Rate {
             per_second,
-            burst: per_second.saturating_mul(BURST_SECONDS).max(at_least),
+            burst: per_second.saturating_mul(BURST_SECONDS).saturating_add(beside),
         };
         Rates {
             publishes: rate(self.publishes_per_second, 0),
@@ -111,6 +111,6 @@ mod tests {
             assert!(rates.joins.burst >= rooms && rates.opens.burst >= rooms, "{rates:?}");
         }
         let rates = limits(&["--rooms-per-session", "10"]).rates;
-        assert_eq!(rates.joins, Rate { per_second: 50, burst: 100 });
+        assert_eq!(rates.joins, Rate { per_second: 50, burst: 110 }, "and its usual burst is left");
     }
 }
