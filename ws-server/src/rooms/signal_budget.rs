@@ -12,7 +12,7 @@ pub(crate) struct SignalBudget {
     all: Bucket,
     /// Users that have used something and have not got it back yet; and others, until they are looked through.
     users: HashMap<UserId, Bucket>,
-    /// Users are looked through when there are so many.
+    /// At this number of users the shard forgets those that are idle.
     sweep_at: usize,
 }
 

@@ -35,7 +35,7 @@ pub(super) struct SlowLog {
     pub(super) back_most: AtomicUsize,
     /// Reads of segments get no answer.
     pub(super) failing_reads: AtomicBool,
-    /// So many reads back panic, before any is answered.
+    /// This number of reads back panic before any is answered.
     pub(super) panics: AtomicUsize,
     pub(super) permits: Semaphore,
 }

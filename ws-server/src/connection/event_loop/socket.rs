@@ -180,7 +180,7 @@ impl<C: Conversation> Connection<C> {
         self.phase == Phase::Open
     }
 
-    /// Whether nothing is read of it for now.
+    /// Whether the loop reads nothing of it until something has happened.
     pub(super) fn is_held(&self) -> bool {
         self.is_stalled || self.is_paused
     }
