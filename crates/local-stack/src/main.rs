@@ -39,7 +39,7 @@ fn main() -> ExitCode {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn,dynoxide=error"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
     // Its nodes read variables as all nodes do.
-    for warning in Given::by_variables::<Config>().warnings() {
+    for warning in Given::to_line::<Config>(Vec::new()).warnings() {
         tracing::warn!("{warning}");
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {

@@ -28,14 +28,13 @@ impl Given {
     /// What this process was given.
     #[must_use]
     pub fn to_process<P: CommandFactory>() -> Self {
-        let line = std::env::args_os().map(|argument| argument.to_string_lossy().into_owned());
-        Self::new(P::command(), line.collect(), variables_of_process())
+        Self::to_line::<P>(std::env::args_os().map(|argument| argument.to_string_lossy().into_owned()).collect())
     }
 
-    /// What this process was given by its environment alone.
+    /// What a program was given that runs in this process, with its environment and a command line of its own.
     #[must_use]
-    pub fn by_variables<P: CommandFactory>() -> Self {
-        Self::new(P::command(), Vec::new(), variables_of_process())
+    pub fn to_line<P: CommandFactory>(line: Vec<String>) -> Self {
+        Self::new(P::command(), line, variables_of_process())
     }
 
     fn new(mut command: Command, line: Vec<String>, variables: HashSet<String>) -> Self {
@@ -55,6 +54,7 @@ impl Given {
             ErrorKind::ArgumentConflict => self.conflict(error),
             ErrorKind::MissingRequiredArgument => self.missing(error),
             ErrorKind::UnknownArgument => self.unknown(error),
+            ErrorKind::TooManyValues => self.unwanted_value(error),
             _ => None,
         };
         // Clap sets the complaint apart from its advice by an empty line.
@@ -189,7 +189,13 @@ impl Given {
             return Self { line, ..self.clone() }.complaint(&error);
         }
         let known = text(error, ContextKind::SuggestedArg).map(|flag| format!(": did you mean {flag}?"));
-        Some(format!("there is no flag {unknown}{}", known.unwrap_or_default()))
+        Some(format!("{unknown} is no flag{}", known.unwrap_or_default()))
+    }
+
+    fn unwanted_value(&self, error: &Error) -> Option<String> {
+        let argument = self.argument(text(error, ContextKind::InvalidArg)?)?;
+        let (flag, value) = (flag_of(argument), text(error, ContextKind::InvalidValue)?);
+        Some(format!("{flag}={value}: expected {flag} alone, without a value"))
     }
 }
 

@@ -73,11 +73,13 @@ impl HttpConfig {
     /// Checks the relations, with what is allowed to all addresses together.
     pub(super) fn limits(&self, connections: u32, http_connections: u32) -> Result<HttpLimits, LimitsError> {
         let count = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
+        let refused = |flag, given, of_all, all| Err(LimitsError::Address { flag, given, of_all, all });
         if self.sessions_per_address > connections {
-            return Err(LimitsError::Address("--sessions-per-address", "--connections"));
+            return refused("--sessions-per-address", self.sessions_per_address, "--connections", connections);
         }
         if self.http_connections_per_address > http_connections {
-            return Err(LimitsError::Address("--http-connections-per-address", "--http-connections"));
+            let (flag, given) = ("--http-connections-per-address", self.http_connections_per_address);
+            return refused(flag, given, "--http-connections", http_connections);
         }
         Ok(HttpLimits {
             write_ms: self.http_write_ms,

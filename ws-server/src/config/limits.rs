@@ -10,6 +10,8 @@ use super::http::{HttpConfig, HttpLimits};
 use super::parse::{whole, whole_such_as};
 use super::rates::{Rates, RatesConfig};
 
+/// Longest body that can be configured: two of the largest messages fit a segment.
+const MOST_BODY: u64 = (MAX_SEGMENT_BYTES / 2 - FRAME_OVERHEAD) as u64;
 /// A live member must have room for two of the largest segments, encoded as frames.
 const MIN_OUTBOX: u64 = 2 * (MAX_SEGMENT_BYTES + MAX_SEGMENT_MESSAGES * FRAME_EXTRA) as u64;
 /// What a message is longer as a frame than in a segment, in bytes: its type, the room's name, its number, and what a frame
@@ -24,7 +26,7 @@ pub(crate) const MAX_DRAIN_MS: u64 = 90_000;
 #[command(next_help_heading = "Limits")]
 pub struct LimitsConfig {
     /// Longest body of a message, in bytes of JSON
-    #[arg(long, env = "ROOMCAST_MAX_BODY", default_value_t = DEFAULT_MAX_BODY as u64, value_name = "BYTES", value_parser = whole::<u64>(1..=65_536))]
+    #[arg(long, env = "ROOMCAST_MAX_BODY", default_value_t = DEFAULT_MAX_BODY as u64, value_name = "BYTES", value_parser = whole::<u64>(1..=MOST_BODY))]
     pub max_body: u64,
     /// Milliseconds between WebSocket pings; two missed pongs close the connection
     #[arg(long, env = "ROOMCAST_HEARTBEAT_MS", default_value_t = 25_000, value_name = "MS", value_parser = whole::<u64>(100..=300_000))]
@@ -165,14 +167,20 @@ pub struct Limits {
 /// Limits that contradict each other.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LimitsError {
-    /// The largest message does not fit a segment twice.
-    #[error("--max-body {0} is more than half a segment of {MAX_SEGMENT_BYTES} bytes less its overhead")]
-    Body(usize),
     /// One address may have more than there is.
-    #[error("{0} is more than {1}, which counts for all addresses together")]
-    Address(&'static str, &'static str),
+    #[error("{flag} {given} is more than {of_all} {all}, which counts for all addresses together")]
+    Address {
+        /// The flag of one address.
+        flag: &'static str,
+        /// Its value.
+        given: u32,
+        /// The flag of all addresses.
+        of_all: &'static str,
+        /// Its value.
+        all: u32,
+    },
     /// All outboxes together are smaller than one.
-    #[error("--outbox-total-bytes {0} is less than --outbox-bytes {1}")]
+    #[error("--outbox-total-bytes {0} is less than --outbox-bytes {1}, which counts for one connection")]
     OutboxTotal(u64, u64),
 }
 
@@ -185,9 +193,6 @@ impl LimitsConfig {
         let size = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
         let count = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
         let (max_body, outbox_bytes) = (size(self.max_body), size(self.outbox_bytes));
-        if max_body + FRAME_OVERHEAD > MAX_SEGMENT_BYTES / 2 {
-            return Err(LimitsError::Body(max_body));
-        }
         let outbox_total = self.clients.outbox_total(self.outbox_bytes);
         if outbox_total < self.outbox_bytes {
             return Err(LimitsError::OutboxTotal(outbox_total, self.outbox_bytes));

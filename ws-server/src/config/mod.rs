@@ -144,6 +144,17 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_limit_of_one_address_above_that_of_all_is_told_with_both_values() {
+        let told = |extra: &[&str]| parse(extra).unwrap().limits.limits().unwrap_err().to_string();
+        let sessions = told(&["--connections", "10", "--sessions-per-address", "11"]);
+        let expected =
+            "--sessions-per-address 11 is more than --connections 10, which counts for all addresses together";
+        assert_eq!(sessions, expected);
+        let http = told(&["--http-connections", "16", "--http-connections-per-address", "17"]);
+        assert!(http.starts_with("--http-connections-per-address 17 is more than --http-connections 16"), "{http}");
+    }
+
     const KEY: &str = "a-key-0123456789-0123456789-012345";
 
     #[test]

@@ -57,7 +57,7 @@ pub fn listen_address(text: &str) -> Result<SocketAddr, String> {
         return Err(expected());
     }
     let port: u16 = port.parse().map_err(|_| format!("the port goes from 0 to 65535: {}", expected()))?;
-    let unresolved = |reason: String| format!("the host name {host} does not resolve: {reason}");
+    let unresolved = |reason: String| format!("the host name {host} does not resolve ({reason}): {}", expected());
     let found = (host, port).to_socket_addrs().map_err(|error| unresolved(error.to_string()))?;
     let found: Vec<SocketAddr> = found.collect();
     let first = found.iter().find(|address| address.is_ipv4()).or(found.first());
@@ -134,7 +134,7 @@ mod tests {
     fn a_host_name_that_does_not_resolve_is_named_with_the_reason() {
         // RFC 6761: no name below `invalid` ever has an address.
         let reason = listen_address("node.invalid:8080").unwrap_err();
-        assert!(reason.starts_with("the host name node.invalid does not resolve: "), "{reason}");
+        assert!(reason.starts_with("the host name node.invalid does not resolve ("), "{reason}");
     }
 
     #[test]

@@ -25,11 +25,12 @@ fn complaint(flags: &[&str]) -> String {
 #[test]
 fn a_bad_value_is_told_with_flag_range_and_example() {
     for (flags, expected) in [
-        (&["--max-body", "many"][..], "--max-body many: expected a whole number, from 1 to 65536, such as 16384"),
-        (&["--max-body=0"], "--max-body 0: expected a whole number, from 1 to 65536, such as 16384"),
-        (&["--max-body", "-1"], "--max-body -1: expected a whole number, from 1 to 65536, such as 16384"),
+        (&["--max-body", "many"][..], "--max-body many: expected a whole number, from 1 to 61440, such as 16384"),
+        (&["--max-body=0"], "--max-body 0: expected a whole number, from 1 to 61440, such as 16384"),
+        (&["--max-body", "-1"], "--max-body -1: expected a whole number, from 1 to 61440, such as 16384"),
         (&["--deflate-above", "1"], "--deflate-above 1: expected a whole number, from 16 to 1000000, such as 200"),
         (&["--peer-hints", "maybe"], "--peer-hints maybe: expected auto, on or off, such as auto"),
+        (&["--create-tables=1"], "--create-tables=1: expected --create-tables alone, without a value"),
         (&["--connections"], "--connections: a value is missing, such as 50000"),
         (
             &["--trusted-proxies", "10.0.0.0/8,x"],
@@ -58,8 +59,8 @@ fn texts_about_flags_name_the_variable_where_the_value_came_from_it() {
 
 #[test]
 fn unknown_flags_are_told_with_the_one_that_was_meant() {
-    assert_eq!(complaint(&["--heartbeet-ms", "5"]), "there is no flag --heartbeet-ms: did you mean --heartbeat-ms?");
-    assert_eq!(complaint(&["--xyzzy"]), "there is no flag --xyzzy");
+    assert_eq!(complaint(&["--heartbeet-ms", "5"]), "--heartbeet-ms is no flag: did you mean --heartbeat-ms?");
+    assert_eq!(complaint(&["--xyzzy"]), "--xyzzy is no flag");
 }
 
 #[test]
