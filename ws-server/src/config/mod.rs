@@ -27,7 +27,7 @@ pub use connections::ConnectionsConfig;
 pub use given::Given;
 pub use http::{AllowedOrigins, HttpConfig, HttpLimits, Network, TrustedProxies};
 pub(crate) use limits::MAX_DRAIN_MS;
-pub use limits::{IoUring, Limits, LimitsConfig, LimitsError};
+pub use limits::{Limits, LimitsConfig, LimitsError};
 pub use link::{LinkConfig, LinkConfigError, LinkMode, PeerHints};
 pub use network::{NetworkConfig, PageLink};
 pub use parse::{listen_address, whole, whole_such_as};
