@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use aws_config::{BehaviorVersion, SdkConfig};
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use clap::Parser;
-use ws_server::config::{Config, usage_error};
+use ws_server::config::{Config, Given};
 use ws_server::shutdown::StopSignals;
 use ws_server::{health_check, start, telemetry};
 
@@ -18,12 +18,16 @@ fn main() -> ExitCode {
     if std::env::args_os().nth(1).is_some_and(|argument| argument == "health-check") {
         return health();
     }
+    let given = Given::to_process::<Config>();
     let config = match Config::try_parse() {
         Ok(config) => config,
-        Err(error) => return misused(&error),
+        Err(error) => return misused(&error, &given),
     };
     if let Err(error) = telemetry::start_logs(&config) {
-        return failed(&error);
+        return failed(&given.named(&error));
+    }
+    for warning in given.warnings() {
+        tracing::warn!("{warning}");
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -34,7 +38,7 @@ fn main() -> ExitCode {
     runtime.shutdown_background();
     match ended {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => failed(&error),
+        Err(error) => failed(&given.named(&error)),
     }
 }
 
@@ -68,8 +72,8 @@ fn health() -> ExitCode {
 }
 
 /// As other programs do: 2 for a wrong command line.
-fn misused(error: &clap::Error) -> ExitCode {
-    match usage_error(error) {
+fn misused(error: &clap::Error, given: &Given) -> ExitCode {
+    match given.complaint(error) {
         None => error.exit(),
         Some(complaint) => {
             failed(&complaint);

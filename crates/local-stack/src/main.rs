@@ -9,7 +9,7 @@ use local_stack::cli::Cli;
 use local_stack::stack::{Stack, StackOptions};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
-use ws_server::config::usage_error;
+use ws_server::config::{Config, Given};
 
 mod production;
 
@@ -24,7 +24,7 @@ const USAGE: u8 = 2;
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => match usage_error(&error) {
+        Err(error) => match Given::to_process::<Cli>().complaint(&error) {
             None => error.exit(),
             Some(complaint) => {
                 eprintln!("roomcast-local: {complaint}");
@@ -38,6 +38,10 @@ fn main() -> ExitCode {
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn,dynoxide=error"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
+    // Its nodes read variables as all nodes do.
+    for warning in Given::to_line::<Config>(Vec::new()).warnings() {
+        tracing::warn!("{warning}");
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return complain(&error, 1),

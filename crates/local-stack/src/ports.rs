@@ -17,17 +17,19 @@ pub enum PortError {
         option: &'static str,
     },
     /// The operating system refused for another reason.
-    #[error("port {port} ({purpose}) cannot be used: {source}")]
+    #[error("port {port} ({purpose}) cannot be used: {source}; choose another one with {option}")]
     Refused {
         /// The port.
         port: u16,
         /// What it was wanted for.
         purpose: String,
+        /// The command line option that chooses it.
+        option: &'static str,
         /// What the operating system said.
         source: io::Error,
     },
     /// The last node's port would be above 65535.
-    #[error("{nodes} nodes do not fit above port {first}: ports end at 65535")]
+    #[error("{nodes} nodes do not fit above port {first}, since ports end at 65535: lower --port or --nodes")]
     OutOfRange {
         /// The first node's port.
         first: u16,
@@ -44,9 +46,9 @@ pub fn take(port: u16, purpose: &str, option: &'static str) -> Result<TcpListene
     let purpose = || purpose.to_owned();
     let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port))).map_err(|e| match e.kind() {
         io::ErrorKind::AddrInUse => PortError::Busy { port, purpose: purpose(), option },
-        _ => PortError::Refused { port, purpose: purpose(), source: e },
+        _ => PortError::Refused { port, purpose: purpose(), option, source: e },
     })?;
-    listener.set_nonblocking(true).map_err(|e| PortError::Refused { port, purpose: purpose(), source: e })?;
+    listener.set_nonblocking(true).map_err(|e| PortError::Refused { port, purpose: purpose(), option, source: e })?;
     Ok(listener)
 }
 

@@ -9,7 +9,7 @@ use clap::Parser as _;
 use local_stack::servers::{NodeFuture, NodeLauncher, RunningNode};
 use local_stack::stream_pump::{HandlerFuture, StreamHandler};
 use stream_publisher::Publisher;
-use ws_server::config::Config;
+use ws_server::config::{Config, Given};
 
 /// The Lambda function, with a client that talks to the local SNS.
 ///
@@ -34,8 +34,10 @@ pub(crate) struct Servers;
 impl NodeLauncher for Servers {
     fn launch(&self, arguments: Vec<String>, aws: SdkConfig) -> NodeFuture<'_, Result<Box<dyn RunningNode>, String>> {
         Box::pin(async move {
-            let config = Config::try_parse_from(arguments).map_err(|error| error.to_string())?;
-            let server = ws_server::start(config, aws).await.map_err(|error| error.to_string())?;
+            let given = Given::to_line::<Config>(arguments.clone());
+            let told = |error: &clap::Error| given.complaint(error).unwrap_or_else(|| error.to_string());
+            let config = Config::try_parse_from(arguments).map_err(|error| told(&error))?;
+            let server = ws_server::start(config, aws).await.map_err(|error| given.named(&error.to_string()))?;
             Ok(Box::new(Node(server)) as Box<dyn RunningNode>)
         })
     }
