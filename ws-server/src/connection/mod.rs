@@ -169,7 +169,7 @@ impl Connections {
                 return Err(Refusal::new(CloseCode::TryLater, &reason));
             }
             *sessions += 1;
-            admission.address = Some(address);
+            admission.address = Some(Box::new(address));
         }
         Ok(admission)
     }
@@ -179,19 +179,19 @@ impl Connections {
 #[derive(Debug)]
 struct Admission {
     connections: Arc<Connections>,
-    /// The address that it counts for, if that is limited.
-    address: Option<IpAddr>,
+    /// The address that it counts for, if that is limited. Mostly it is not, and an address is long.
+    address: Option<Box<IpAddr>>,
 }
 
 impl Drop for Admission {
     fn drop(&mut self) {
         self.connections.open.fetch_sub(1, Ordering::Relaxed);
-        let Some(address) = self.address else { return };
+        let Some(address) = self.address.as_deref() else { return };
         let mut addresses = self.connections.addresses.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(sessions) = addresses.get_mut(&address) {
+        if let Some(sessions) = addresses.get_mut(address) {
             *sessions -= 1;
             if *sessions == 0 {
-                addresses.remove(&address);
+                addresses.remove(address);
             }
         }
     }

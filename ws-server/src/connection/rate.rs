@@ -1,8 +1,8 @@
 //! How often a session, a user and an address may do something.
 //!
 //! A bucket is one number, the time at which it will be full again (the generic cell rate algorithm). So it takes little
-//! memory, and what refills it is the clock. A session has its own buckets. Those of users and addresses are in tables, and
-//! only as long as they are not full: an idle session takes no memory there.
+//! memory, and what refills it is the clock. Buckets are in tables, and only as long as they are not full: an idle session takes
+//! no memory there.
 
 mod table;
 
@@ -46,15 +46,13 @@ struct Pace {
 /// The paces of all acts.
 type Paces = [Pace; ACTS];
 
-/// Of each act, the time at which its bucket is full again, in nanoseconds since the limiter began.
-#[derive(Debug, Default)]
-struct Buckets([AtomicU64; ACTS]);
-
 /// The rates of a node, and what its users and addresses have used of theirs.
 #[derive(Debug)]
 pub(crate) struct Limiter {
     began: Instant,
-    session: Paces,
+    sessions: Table,
+    /// Sessions that there have been.
+    begun: AtomicU64,
     users: Option<Table>,
     addresses: Option<Table>,
     pub(crate) stats: RateStats,
@@ -74,8 +72,8 @@ pub(crate) struct RateStats {
 #[derive(Debug)]
 pub(crate) struct Allowance {
     limiter: Arc<Limiter>,
-    own: Buckets,
-    /// What its user and its address have in the tables, if these have limits.
+    own: Key,
+    /// Its user and its address in their tables, if these have limits.
     user: Option<Key>,
     address: Option<Key>,
 }
@@ -90,9 +88,11 @@ impl RateStats {
 impl Limiter {
     pub(crate) fn new(rates: &Rates) -> Arc<Self> {
         let table = |factor: u32| (factor > 0).then(|| Table::new(paces(rates, factor)));
+        let (sessions, begun) = (Table::new(paces(rates, 1)), AtomicU64::new(0));
         Arc::new(Self {
             began: Instant::now(),
-            session: paces(rates, 1),
+            sessions,
+            begun,
             users: table(rates.user_factor),
             addresses: table(rates.address_factor),
             stats: RateStats::default(),
@@ -103,17 +103,18 @@ impl Limiter {
     pub(crate) fn session(self: &Arc<Self>, user: &UserId, address: Option<IpAddr>) -> Allowance {
         Allowance {
             limiter: Arc::clone(self),
-            own: Buckets::default(),
+            own: self.sessions.key(&self.begun.fetch_add(1, Relaxed)),
             user: self.users.as_ref().map(|users| users.key(user)),
             address: self.addresses.as_ref().zip(address).map(|(table, ip)| table.key(&network(ip))),
         }
     }
 
-    /// Forgets users and addresses that owe nothing, and gives their memory back. New ones do so, too, whenever there are
+    /// Forgets sessions, users and addresses that owe nothing, and gives their memory back. New ones do so, too, whenever there are
     /// twice as many as were needed.
     pub(crate) fn forget_idle(&self) {
         let now = self.now();
-        [&self.users, &self.addresses].into_iter().flatten().for_each(|table| table.sweep(now));
+        let others = [&self.users, &self.addresses].into_iter().flatten();
+        others.chain([&self.sessions]).for_each(|table| table.sweep(now));
     }
 
     fn now(&self) -> u64 {
@@ -130,17 +131,16 @@ impl Allowance {
 
     fn admits_at(&self, act: Act, now: u64) -> bool {
         let (limiter, index) = (&*self.limiter, act as usize);
-        let own = limiter.session[index];
-        if own.interval == 0 {
+        if !limiter.sessions.has_limit(index) {
             return true;
         }
         let stats = &limiter.stats;
-        if !self.own.take(index, own, now) {
+        if !limiter.sessions.take(self.own, index, now) {
             count(&stats.refused[index]);
             return false;
         }
         if !shared(&limiter.users, self.user, index, now) {
-            self.own.give_back(index, own);
+            limiter.sessions.give_back(self.own, index);
             count(&stats.refused[index]);
             count(&stats.by_user);
             return false;
@@ -149,7 +149,7 @@ impl Allowance {
             if let (Some(table), Some(key)) = (&limiter.users, self.user) {
                 table.give_back(key, index);
             }
-            self.own.give_back(index, own);
+            limiter.sessions.give_back(self.own, index);
             count(&stats.refused[index]);
             count(&stats.by_address);
             return false;
@@ -160,10 +160,10 @@ impl Allowance {
     /// Gives an act back that was admitted, but that the node did not carry out.
     pub(crate) fn give_back(&self, act: Act) {
         let (limiter, index) = (&*self.limiter, act as usize);
-        if limiter.session[index].interval == 0 {
+        if !limiter.sessions.has_limit(index) {
             return;
         }
-        self.own.give_back(index, limiter.session[index]);
+        limiter.sessions.give_back(self.own, index);
         for (table, key) in [(&limiter.users, self.user), (&limiter.addresses, self.address)] {
             if let (Some(table), Some(key)) = (table, key) {
                 table.give_back(key, index);
@@ -188,17 +188,6 @@ impl Pace {
     fn take(self, full_at: u64, now: u64) -> Option<u64> {
         let next = full_at.max(now).saturating_add(self.interval);
         (next - now <= self.tolerance).then_some(next)
-    }
-}
-
-impl Buckets {
-    fn take(&self, index: usize, pace: Pace, now: u64) -> bool {
-        self.0[index].try_update(Relaxed, Relaxed, |full_at| pace.take(full_at, now)).is_ok()
-    }
-
-    /// Takes an act back that was taken before.
-    fn give_back(&self, index: usize, pace: Pace) {
-        self.0[index].fetch_sub(pace.interval, Relaxed);
     }
 }
 

@@ -19,10 +19,16 @@ pub(super) struct Requests {
     rooms: Vec<RoomName>,
     /// Joins that shards have been asked for, modulo 2^32.
     joins: u32,
-    /// When it was last told that it says too much in passing.
+    rare: Option<Box<Rare>>,
+}
+
+/// What few sessions have: it takes no memory of the others.
+#[derive(Default)]
+struct Rare {
+    /// When the client was last told that it sends signals too often.
     complained: Option<Instant>,
-    /// What found no place in its shard's queue, in order. Most sessions never park anything: it takes no memory of theirs.
-    parked: Option<Box<VecDeque<Command>>>,
+    /// What found no place in its shard's queue, in order.
+    parked: VecDeque<Command>,
 }
 
 /// Between two complaints about signals, at least: they must not cost more than what they complain of.
@@ -30,7 +36,7 @@ const COMPLAIN_EVERY: Duration = Duration::from_secs(1);
 
 impl Requests {
     pub(super) fn new(session: Arc<Session>, connections: Arc<Connections>) -> Self {
-        Self { session, connections, rooms: Vec::new(), joins: 0, complained: None, parked: None }
+        Self { session, connections, rooms: Vec::new(), joins: 0, rare: None }
     }
 
     /// Where frames for the client wait.
@@ -86,20 +92,21 @@ impl Requests {
     /// Passes on what its shard had no place for. Returns whether everything is passed on: until then nothing more must
     /// be read of this session.
     pub(super) fn settle(&mut self) -> bool {
-        let Some(parked) = &mut self.parked else { return true };
-        while let Some(command) = parked.pop_front() {
+        let Some(rare) = &mut self.rare else { return true };
+        while let Some(command) = rare.parked.pop_front() {
             if let Err(command) = self.connections.rooms.try_send(command) {
-                parked.push_front(*command);
+                rare.parked.push_front(*command);
                 return false;
             }
         }
-        self.parked = None;
+        rare.parked = VecDeque::new();
+        self.rare.take_if(|rare| rare.complained.is_none());
         true
     }
 
     /// Whether nothing more may be taken in now: something is not passed on yet, or the client has to read first.
     pub(super) fn must_wait(&self) -> bool {
-        self.parked.is_some() || self.session.outbox.is_half_full()
+        self.rare.as_ref().is_some_and(|rare| !rare.parked.is_empty()) || self.session.outbox.is_half_full()
     }
 
     /// A room for which there was no space may go on with a replay.
@@ -185,9 +192,9 @@ impl Requests {
 
     /// Signals may be lost, and that is said only now and then.
     fn drop_signal(&mut self, room: RoomName) {
-        let now = Instant::now();
-        if self.complained.is_none_or(|last| now.saturating_duration_since(last) >= COMPLAIN_EVERY) {
-            self.complained = Some(now);
+        let (now, rare) = (Instant::now(), self.rare.get_or_insert_default());
+        if rare.complained.is_none_or(|last| now.saturating_duration_since(last) >= COMPLAIN_EVERY) {
+            rare.complained = Some(now);
             let reason = "this session sends signals too often: some are dropped";
             self.refuse(frame_error(ErrorCode::RateLimited, reason, room, None, None));
         }
@@ -202,7 +209,7 @@ impl Requests {
     }
 
     fn park(&mut self, command: Command) {
-        self.parked.get_or_insert_default().push_back(command);
+        self.rare.get_or_insert_default().parked.push_back(command);
     }
 
     fn refuse(&self, error: FrameError) {

@@ -11,12 +11,13 @@ const SHARDS: usize = 16;
 /// Entries of a part below which it is not swept.
 const FEW: usize = 64;
 
-/// A user or an address: a hash under a random key. Two that have the same one (one pair in 2^63) share their buckets.
+/// A session, a user or an address: a hash under a random key. Two that have the same one (one pair in 2^63) share their
+/// buckets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Key(NonZeroU64);
 
-/// Buckets that sessions share, by what they have in common: a user, or an address. A table has only those that owe something,
-/// and some that are full and not looked through yet.
+/// Buckets of sessions, of users, or of addresses. A table has only those that owe something, and some that are full and not
+/// looked through yet.
 #[derive(Debug)]
 pub(super) struct Table {
     paces: Paces,
@@ -40,6 +41,10 @@ impl Table {
     /// What a user or an address has here.
     pub(super) fn key(&self, of: &impl Hash) -> Key {
         Key(NonZeroU64::MIN | self.hasher.hash_one(of))
+    }
+
+    pub(super) fn has_limit(&self, index: usize) -> bool {
+        self.paces[index].interval > 0
     }
 
     /// Whether the owner of a key may do this now; then it counts.
