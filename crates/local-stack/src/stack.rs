@@ -135,7 +135,7 @@ impl Stack {
         let aws = local_sdk_config(&dynamodb.url(), &sns.url());
         let handler = publisher(&aws, vec![topic_arn.clone()]).map_err(StackError::Publisher)?;
         let pump = StreamPump::start(
-            dynamodb.database().clone(),
+            Arc::new(dynamodb.database().clone()),
             PumpOptions { poll: options.stream_poll, ..PumpOptions::new(MESSAGES_TABLE) },
             Arc::new(FaultyHandler::new(handler, current.lambda, options.seed)),
             CheckpointFile::in_folder(folder.database_folder()),
