@@ -11,7 +11,7 @@ use super::Consumed;
 
 /// Between two looks for stream records that may go.
 const TRIM_EVERY: Duration = Duration::from_secs(5);
-/// Expired items are looked for once in so many of these looks.
+/// Expired items are looked for at every sixth of these looks.
 const SWEEP_EVERY: u32 = 6;
 /// Consumed records that are kept. What dynoxide does with a stream takes longer the more records it has.
 const KEEP_CONSUMED: i64 = 1_000;
