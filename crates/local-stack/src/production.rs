@@ -70,7 +70,7 @@ pub(crate) fn supervised_node(arguments: impl Iterator<Item = OsString>) -> Exit
             tell(&Report::Serving(server.node().to_string()));
             server.ready().await;
             tell(&Report::Ready);
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }),
         Err(error) => Err(error.to_string().into()),
     };

@@ -33,7 +33,6 @@ impl NodeControl {
     }
 
     /// The route.
-    #[must_use]
     pub fn routes(&self) -> Router {
         Router::new().route("/_local/nodes", post(handle)).with_state(self.clone())
     }

@@ -190,7 +190,9 @@ fn a_node_that_dies_is_told_in_a_line_and_the_stack_goes_on_and_starts_it_again(
     until("both are dead", || running.nodes().is_empty().then_some(()));
     until("both run again", || {
         // Refused for as long as the stack has not heard of their end, and once they run.
-        (1..=2).for_each(|node| drop(request("POST", &orders, &format!("{{\"start\":{node}}}"))));
+        for node in 1..=2 {
+            let _ = request("POST", &orders, &format!("{{\"start\":{node}}}"));
+        }
         urls.iter().all(|url| is_ready(url)).then_some(())
     });
     let (status, _, stderr) = running.stop();
