@@ -23,7 +23,7 @@ pub struct StackCounts {
     pub invocations: u64,
     /// What became of commits; `None` when the stack does not count them.
     pub log: Option<LogCounts>,
-    /// Processor time of the whole stack: the nodes, and the parts of AWS that it stands in for.
+    /// Processor time of the whole stack: the nodes that run, and the parts of AWS that it stands in for.
     pub cpu: Duration,
 }
 
@@ -91,7 +91,8 @@ impl StackCounts {
             sns_attempts: self.sns_attempts - earlier.sns_attempts,
             invocations: self.invocations - earlier.invocations,
             log: self.log.zip(earlier.log).map(|(now, earlier)| now.since(earlier)),
-            cpu: self.cpu - earlier.cpu,
+            // A node that was started again begins anew.
+            cpu: self.cpu.saturating_sub(earlier.cpu),
         }
     }
 }

@@ -26,7 +26,7 @@ pub struct Cli {
     #[arg(long, default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST), value_name = "ADDRESS", value_parser = host)]
     pub host: IpAddr,
     /// The first node's port; the others take the ports after it
-    #[arg(long, default_value_t = 8080, value_name = "PORT")]
+    #[arg(long, default_value_t = 8080, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     pub port: u16,
     /// The first node's port on 127.0.0.1 for operations (metrics and health), which the nodes' own ports then do not
     /// show; the others take the ports after it
