@@ -7,10 +7,12 @@ use super::NodeSettings;
 /// Lines for a shell: variables that every node needs, then the command that starts one. `program` is this program.
 #[must_use]
 pub fn instructions(program: &Path, settings: &NodeSettings) -> String {
-    let mut lines: Vec<String> =
-        settings.environment().iter().map(|(name, value)| format!("export {name}={}", quoted(value))).collect();
-    // Free, so that every node has one. Production's drain time is for load balancers.
-    lines.push("export ROOMCAST_LINK_LISTEN=127.0.0.1:0 ROOMCAST_DRAIN_MS=300".to_owned());
+    let mut variables = settings.environment();
+    // A free port, so that every node has one. Production's drain time is for load balancers.
+    variables.push(("ROOMCAST_LINK_LISTEN", "127.0.0.1:0".to_owned()));
+    variables.push(("ROOMCAST_DRAIN_MS", "300".to_owned()));
+    let export = |(name, value): &(&str, String)| format!("export {name}={}", quoted(value));
+    let mut lines: Vec<String> = variables.iter().map(export).collect();
     let words = [program.to_string_lossy().into_owned(), "node".to_owned()].into_iter();
     let words = words.chain(settings.own_flags(0)).chain(settings.flags.iter().cloned());
     lines.push(words.map(|word| quoted(&word)).collect::<Vec<_>>().join(" "));

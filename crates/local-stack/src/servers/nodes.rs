@@ -127,11 +127,12 @@ impl Nodes {
             let mut state = self.state();
             state.phase = Phase::Stopping;
             for running in state.running.iter_mut().flatten() {
-                running.asked = Some(NodeSignal::Stop);
-                nodes.push(Arc::clone(&running.node));
+                // A node that drains is left alone: a second signal would cut it off.
+                let is_asked = running.asked.replace(NodeSignal::Stop).is_some();
+                nodes.push((Arc::clone(&running.node), is_asked));
             }
         }
-        join_all(nodes.iter().map(|node| stopped(&**node))).await;
+        join_all(nodes.iter().map(|(node, is_asked)| stopped(&**node, *is_asked))).await;
     }
 
     fn launch(&self, order: &NodeOrder) -> Result<watch::Receiver<NodeState>, String> {
@@ -139,9 +140,13 @@ impl Nodes {
         if state.phase == Phase::Stopping {
             return Err("the stack is stopping".to_owned());
         }
+        let phase = state.phase;
         let slot = &mut state.running[index(order)];
         if slot.as_ref().is_some_and(|running| !running.has_ended()) {
             return Err(format!("node {} is already running", order.number));
+        }
+        if let Some(ended) = slot.take() {
+            ended.tell(order.number, phase);
         }
         let node: Arc<dyn RunningNode> = self.0.launcher.launch(order)?.into();
         let told = node.state();
@@ -150,7 +155,7 @@ impl Nodes {
         Ok(told)
     }
 
-    /// Introduces the node to the link's proxies, and tells when it ends without being asked to.
+    /// Introduces the node to the link's proxies, and tells its end.
     async fn watch(self, order: NodeOrder, node: Arc<dyn RunningNode>) {
         let mut state = node.state();
         if let (Ok(told), Some(link)) = (state.wait_for(|state| *state != NodeState::Starting).await, &self.0.link)
@@ -158,18 +163,14 @@ impl Nodes {
         {
             link.introduce(order.number, id, Some(order.link));
         }
-        let how = match state.wait_for(NodeState::has_ended).await.as_deref() {
-            Ok(NodeState::Ended(how)) => how.clone(),
-            _ => "how is not known".to_owned(),
-        };
+        // An error says that the sender of states is gone, and the node with it.
+        drop(state.wait_for(NodeState::has_ended).await);
         let mut state = self.state();
         let phase = state.phase;
         let slot = &mut state.running[index(&order)];
-        let Some(ended) = slot.take_if(|running| Arc::ptr_eq(&running.node, &node)) else { return };
-        drop(state);
-        if phase == Phase::Up && ended.asked.is_none() {
-            // Standard error may be closed: the stack goes on all the same.
-            drop(writeln!(io::stderr(), "roomcast-local: node {} has ended by itself: {how}", order.number));
+        // Otherwise it has been started again, and its end was told then.
+        if let Some(ended) = slot.take_if(|running| Arc::ptr_eq(&running.node, &node)) {
+            ended.tell(order.number, phase);
         }
     }
 
@@ -186,6 +187,19 @@ impl Nodes {
 impl Running {
     fn has_ended(&self) -> bool {
         self.node.state().borrow().has_ended()
+    }
+
+    /// Tells that it has ended, unless it was asked to.
+    fn tell(&self, number: u16, phase: Phase) {
+        if phase != Phase::Up || self.asked.is_some() {
+            return;
+        }
+        let how = match &*self.node.state().borrow() {
+            NodeState::Ended(how) => how.clone(),
+            _ => "how is not known".to_owned(),
+        };
+        // Standard error may be closed: the stack goes on all the same.
+        drop(writeln!(io::stderr(), "roomcast-local: node {number} has ended by itself: {how}"));
     }
 }
 
@@ -205,9 +219,11 @@ async fn is_ready(mut state: watch::Receiver<NodeState>) -> Result<(), String> {
     }
 }
 
-async fn stopped(node: &dyn RunningNode) {
+async fn stopped(node: &dyn RunningNode, is_asked: bool) {
     let mut state = node.state();
-    node.signal(NodeSignal::Stop);
+    if !is_asked {
+        node.signal(NodeSignal::Stop);
+    }
     if tokio::time::timeout(STOPPED_WITHIN, state.wait_for(NodeState::has_ended)).await.is_err() {
         node.signal(NodeSignal::Kill);
         // An error says that the sender of states is gone.

@@ -230,11 +230,12 @@ fn what_is_printed_without_nodes_starts_a_node_in_a_shell() {
     let mut shell = Command::new("sh");
     // What the shell has of its own does not lead elsewhere.
     shell.env("AWS_PROFILE", "nowhere").env("AWS_ENDPOINT_URL_SNS", "http://127.0.0.1:9").env("ROOMCAST_LISTEN", "x");
-    shell.arg("-c").arg(&script).stdin(Stdio::null()).stderr(Stdio::null()).process_group(0);
+    shell.arg("-c").arg(&script).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
     let mut shell = shell.spawn().unwrap();
     until("the node is ready", || is_ready(&format!("http://127.0.0.1:{port}")).then_some(()));
     running.signal("-TERM", &format!("-{}", shell.id()));
-    until("the node ends", || shell.try_wait().unwrap());
+    until("the shell ends", || shell.try_wait().unwrap());
+    until("the node ends", || request("GET", &format!("http://127.0.0.1:{port}/healthz"), "").is_none().then_some(()));
     assert!(running.stop().0.success());
 }
 

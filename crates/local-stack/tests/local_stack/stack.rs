@@ -238,7 +238,17 @@ async fn the_start_of_a_node_that_drains_waits_for_its_end() {
     assert_eq!(order(&stack, "", r#"{"start":1}"#).await, refused("node 1 is still stopping"));
     assert_eq!(order(&stack, "", r#"{"kill":1}"#).await, DONE);
     assert_eq!(order(&stack, "", r#"{"start":1}"#).await, DONE);
-    stack.stop().await;
+
+    let draining = launcher.node(3);
+    *draining.slow.lock().unwrap() = true;
+    assert_eq!(order(&stack, "", r#"{"stop":1}"#).await, DONE);
+    let before = launcher.notes.lock().unwrap().len();
+    let end = async {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        draining.end("drained");
+    };
+    tokio::join!(stack.stop(), end);
+    assert_eq!(launcher.notes.lock().unwrap()[before..].len(), 1, "only the other node is told to stop");
 }
 
 #[tokio::test(flavor = "multi_thread")]
