@@ -27,6 +27,7 @@ COPY crates crates
 COPY ws-server ws-server
 COPY stream-publisher stream-publisher
 COPY tests tests
+COPY bench bench
 RUN cargo chef prepare --recipe-path recipe.json
 
 FROM tools AS build
@@ -38,6 +39,7 @@ COPY crates crates
 COPY ws-server ws-server
 COPY stream-publisher stream-publisher
 COPY tests tests
+COPY bench bench
 # The chat page is part of the program.
 COPY web web
 RUN cargo build --profile dist --locked --target "$(cat /target)" --package ws-server \

@@ -9,7 +9,7 @@ PARTS := $(abspath $(TARGET))/parts
 INSTALL = STREAM_PUBLISHER=$(abspath $(TARGET))/debug/stream-publisher tests/parts/install.sh $(PARTS)
 
 .PHONY: test tools format lint build unit web browser browser-firefox infra foreign soak e2e-aws-local test-autobahn test-dynamodb-local test-sns-moto \
-	test-lambda-runtime test-redis templates publisher lambda deploy cost image-size image-check lambda-figures release measure \
+	test-lambda-runtime test-redis templates publisher lambda deploy cost image-size lambda-figures release measure \
 	replay bench-append bench-jitter bench-deflate bench bench-quick bench-pairs bench-programs peers bench-micro hunt fuzz
 
 ## Everything that must hold before a change lands. Installs what it needs, into the user's cargo folder.
@@ -142,12 +142,6 @@ image-size:
 	$(DIST)
 	@python3 -B scripts/image_size.py $(TARGET)/dist/ws-server
 
-## The server's image: built as the Dockerfile says, looked at, and run, without Docker. Debian 12, root, and what the script
-## names; some half an hour. `ARGS='--architecture arm64'` for the other processor.
-image-check:
-	$(RELEASE_OF) roomcast-local
-	@python3 -B scripts/image_check.py $(ARGS) $(TARGET)/release/roomcast-local
-
 ## What the publisher takes of a Lambda: time to start, of invocations, and memory.
 lambda-figures:
 	$(RELEASE_OF) stream-publisher
@@ -156,54 +150,58 @@ lambda-figures:
 release:
 	$(CARGO) build --release
 
-APPEND_LOAD = $(CARGO) run --release --package tests --bin append-load --
+# Benches measure what is deployed: the profile `dist` builds every program of theirs, the server as for its image.
+BENCH := $(abspath $(TARGET))/dist
+
+bench-programs:
+	$(DIST)
+	$(CARGO) build --profile dist --package bench --package tests --package load-generator --package local-stack
 
 ## How many publishes into one room two nodes take, from 20 publishers; and one node alone. Then how long a message
 ## takes to the other node when only one writes, with the stream polled as Lambda does and as often as it can be.
-measure: release
-	$(APPEND_LOAD) --nodes 2
-	$(APPEND_LOAD) --nodes 1
-	$(APPEND_LOAD) --publishers 1 --in-flight 1 --pause-ms 300 --seconds 30
-	$(APPEND_LOAD) --publishers 1 --in-flight 1 --pause-ms 300 --seconds 30 --stream-poll-ms 20
+measure: bench-programs
+	$(BENCH)/append-load --nodes 2
+	$(BENCH)/append-load --nodes 1
+	$(BENCH)/append-load --publishers 1 --in-flight 1 --pause-ms 300 --seconds 30
+	$(BENCH)/append-load --publishers 1 --in-flight 1 --pause-ms 300 --seconds 30 --stream-poll-ms 20
 
 ## A recorded live chat through two nodes at 60 times its pace.
-replay: release
-	$(CARGO) run --release --package tests --bin replay
+replay: bench-programs
+	$(BENCH)/replay
 
 ## How well many nodes write the same rooms when a commit takes 4 ms, held against goals; some seven minutes. It fails
 ## when a promise is broken, not when a goal is missed.
-bench-append: release
-	$(CARGO) run --release --package tests --bin bench-append
+bench-append: bench-programs
+	$(BENCH)/bench-append
 
 ## 10,000 clients of one room on two nodes, each cut off about every 15 s and back 2 s later, on any node.
-bench-jitter:
-	$(CARGO) build --release --workspace
-	"$${CARGO_TARGET_DIR:-target}/release/bench-load" jitter --seconds 60
+bench-jitter: bench-programs
+	$(BENCH)/bench-load jitter --seconds 60
 
 ## What compression saves of a recorded live chat, and what it costs.
-bench-deflate:
-	$(CARGO) run --release --package tests --bin bench-deflate
+bench-deflate: bench-programs
+	$(BENCH)/bench-deflate
 
 # Programs that are not ours, for comparison. Those that cannot be built are named in the report.
-PEERS_NODE := tests/peers/node/node_modules/.package-lock.json
+PEERS_NODE := bench/peers/node/node_modules/.package-lock.json
 
-$(PEERS_NODE): tests/peers/node/package.json tests/peers/node/package-lock.json
-	cd tests/peers/node && npm ci --no-audit --no-fund
+$(PEERS_NODE): bench/peers/node/package.json bench/peers/node/package-lock.json
+	cd bench/peers/node && npm ci --no-audit --no-fund
 	@touch $@
 
 ## node ws, Socket.IO and socketioxide, from npm and crates.io.
 peers: $(PEERS_NODE)
-	$(CARGO) build --release --locked --manifest-path tests/peers/socketioxide/Cargo.toml \
+	$(CARGO) build --release --locked --manifest-path bench/peers/socketioxide/Cargo.toml \
 		--target-dir $(abspath $(TARGET))/peers
 
-# The server has core 0, the load and what stands in for AWS have core 1. The server is built as for its image.
-BENCH_FANOUT = taskset --cpu-list 1 $(abspath $(TARGET))/release/bench-fanout --node $(abspath $(TARGET))/dist/ws-server
+# The server has core 0, the load and what stands in for AWS have core 1.
+BENCH_FANOUT = taskset --cpu-list 1 $(BENCH)/bench-fanout
 
 ## Fan-out beside other servers; writes docs/performance.md with its pictures. Fails when a promise is
 ## broken, not when a goal is missed. A machine with nothing else to do, two cores at least.
 bench: bench-programs
 	-$(MAKE) peers
-	$(BENCH_FANOUT) --elsewhere scripts/user_mode_linux.sh --out docs $(ARGS)
+	$(BENCH_FANOUT) --out docs $(ARGS)
 
 ## What the goals depend on, once; writes nothing.
 bench-quick: bench-programs
@@ -214,15 +212,11 @@ bench-quick: bench-programs
 bench-pairs: bench-programs
 	$(BENCH_FANOUT) --before $(BEFORE) --quick --repeat 9 $(ARGS)
 
-bench-programs:
-	$(CARGO) build --release --workspace
-	$(DIST)
-
 ## The decisions, the encoding and the fan-out alone, by criterion.
 bench-micro:
-	$(CARGO) bench --package protocol --bench encode
-	$(CARGO) bench --package room-core --bench timeline
-	$(CARGO) bench --workspace --bench fanout
+	$(CARGO) bench --profile dist --package protocol --bench encode
+	$(CARGO) bench --profile dist --package room-core --bench timeline
+	$(CARGO) bench --profile dist --workspace --bench fanout
 
 HUNT ?= 100000
 FROM ?= 0

@@ -8,28 +8,24 @@
 //! starts everything else as its users do. (One thing it borrows from the local stack: what signs posts of SNS, for
 //! another SNS that does not.) Whatever goes wrong in here panics: it is a test that fails.
 
-pub mod append_bench;
-pub mod append_load;
 pub mod audience;
 pub mod aws_query;
 pub mod chat_text;
 pub mod crowd;
-pub mod fanout_bench;
 pub mod http;
 pub mod latencies;
 pub mod link;
 pub mod load;
 pub mod ministack;
 pub mod node;
-pub mod open_load;
 pub mod parts;
 pub mod ports;
 pub mod process;
-pub mod raw_peer;
 pub mod redis;
 pub mod replay;
 pub mod room_log;
 pub mod sns;
+pub mod sns_feed;
 pub mod stack;
 pub mod stack_counts;
 pub mod trace;

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 const MAX_LINES: usize = 500;
 
 /// A crate's folder, and what its dependencies may not be.
-const RULES: [(&str, &[&str]); 12] = [
+const RULES: [(&str, &[&str]); 14] = [
     ("crates/protocol", &["tokio", "axum", "aws-", "room-core", "client", "ws-server", "local-stack"]),
     ("crates/websocket", &["tokio", "axum", "aws-", "protocol", "room-core", "client", "ws-server", "local-stack"]),
     ("crates/sns-message", &["tokio", "axum", "aws-", "protocol", "room-core", "client", "ws-server", "local-stack"]),
@@ -26,6 +26,9 @@ const RULES: [(&str, &[&str]); 12] = [
     // It starts a node in its process, which fuzz-targets must not.
     ("crates/fuzz-sessions", &["axum", "aws-", "room-core", "local-stack", "stream-publisher", "tests"]),
     ("crates/fuzz-targets", &["tokio", "axum", "aws-", "ws-server", "local-stack", "stream-publisher", "tests"]),
+    // They start programs as users do.
+    ("tests", &["room-core", "ws-server", "bench"]),
+    ("bench", &["room-core", "ws-server", "axum", "aws-"]),
 ];
 
 fn root() -> PathBuf {
@@ -62,6 +65,19 @@ fn crates_know_only_what_the_architecture_allows() {
             let broken = forbidden.iter().any(|f| name == *f || (f.ends_with('-') && name.starts_with(f)));
             assert!(!broken, "{folder} must not depend on {name}");
         }
+    }
+}
+
+#[test]
+fn every_crate_has_the_lints_of_the_workspace_which_forbid_unsafe_code() {
+    let workspace = fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    assert!(workspace.contains("\nunsafe_code = \"forbid\""));
+    let members = workspace.split("members = [").nth(1).unwrap().split(']').next().unwrap();
+    let members: Vec<&str> = members.split('"').skip(1).step_by(2).collect();
+    assert!(members.len() > 10);
+    for member in members {
+        let manifest = fs::read_to_string(root().join(member).join("Cargo.toml")).unwrap();
+        assert!(manifest.contains("\n[lints]\nworkspace = true\n"), "{member} has lints of its own");
     }
 }
 

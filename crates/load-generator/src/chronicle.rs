@@ -28,6 +28,8 @@ struct Slot {
     /// As the first client got it; empty: nobody has, it is known from who sends it.
     text: Box<[u8]>,
     frame: MessageFrame,
+    /// The server tells who said it, and when: what the first client sees of that counts.
+    told_by_server: bool,
     /// When it should have been sent, since the run's origin; `None`: another run's.
     due: Option<Duration>,
     seen: u32,
@@ -85,25 +87,27 @@ impl Pages {
         let (place, viewers) = (self.place(frame.seq.get()), self.viewers);
         match &mut self.slots[place] {
             Some(slot) if slot.frame.seq == frame.seq => {
-                let differs = slot.frame != *frame;
+                let differs = slot.differs(frame);
                 if slot.text.is_empty() && !differs {
                     slot.text = text.into();
+                    slot.frame = frame.clone();
                 }
                 Sighting { differs, ..slot.see(viewers) }
             }
             Some(slot) if slot.frame.seq > frame.seq => Sighting { differs: false, complete: false, due },
             slot => {
-                let new = Slot { text: text.into(), frame: frame.clone(), due, seen: 0 };
+                let new = Slot { text: text.into(), frame: frame.clone(), told_by_server: false, due, seen: 0 };
                 slot.insert(new).see(viewers)
             }
         }
     }
 
-    /// This is being sent: who sees anything else under its number has seen something that nobody said.
-    pub(crate) fn expect(&mut self, frame: MessageFrame, due: Duration) {
+    /// This is being sent: a client that sees anything else under its number has seen what was not said. With
+    /// `told_by_server` the server puts in the publisher's id and name, and the time.
+    pub(crate) fn expect(&mut self, frame: MessageFrame, told_by_server: bool, due: Duration) {
         self.make_space(frame.seq.get());
         let place = self.place(frame.seq.get());
-        self.slots[place] = Some(Slot { text: Box::default(), frame, due: Some(due), seen: 0 });
+        self.slots[place] = Some(Slot { text: Box::default(), frame, told_by_server, due: Some(due), seen: 0 });
     }
 
     fn place(&self, seq: u64) -> usize {
@@ -128,6 +132,15 @@ impl Pages {
 }
 
 impl Slot {
+    /// Whether this is another message than the one that is known.
+    fn differs(&self, frame: &MessageFrame) -> bool {
+        if !self.told_by_server || !self.text.is_empty() {
+            return self.frame != *frame;
+        }
+        let said = |frame: &MessageFrame| (frame.room.clone(), frame.seq, frame.id.clone(), frame.body.clone());
+        said(&self.frame) != said(frame)
+    }
+
     fn see(&mut self, viewers: u32) -> Sighting {
         self.seen += 1;
         Sighting { differs: false, complete: self.seen == viewers, due: self.due }
@@ -191,12 +204,39 @@ mod tests {
         let chronicle = Chronicle::new(2);
         let due = Some(Duration::from_millis(3));
         let (frame, text) = message(7, "a");
-        chronicle.open().expect(frame.clone(), Duration::from_millis(3));
+        chronicle.open().expect(frame.clone(), false, Duration::from_millis(3));
         let (other, other_text) = message(7, "b");
         assert!(chronicle.open().recall(7, b"").is_none() && chronicle.recall(frame.seq, &text).is_none());
         assert!(chronicle.note(&other, &other_text, None).differs);
         assert_eq!(chronicle.note(&frame, &text, None), Sighting { differs: false, complete: true, due });
         assert_eq!(chronicle.recall(frame.seq, &text).unwrap().1.due, due);
+    }
+
+    #[test]
+    fn what_the_server_puts_in_is_held_against_what_the_first_client_sees() {
+        let (sent, text) = message(7, "a");
+        let changed = |from: &str, to: &str| {
+            let text = text.replace(from, to);
+            let Ok(ServerFrame::Message(frame)) = ServerFrame::parse(&text) else { panic!("{text} is a message") };
+            (frame, text)
+        };
+        let (told, told_text) = changed(r#""at":1"#, r#""at":2"#);
+        for (differs, (frame, text)) in [
+            (false, (told.clone(), told_text.clone())),
+            (true, changed(r#""at":1"#, r#""at":3"#)),
+            (true, changed(r#""body":"a""#, r#""body":"b""#)),
+        ] {
+            let chronicle = Chronicle::new(2);
+            chronicle.open().expect(sent.clone(), true, Duration::ZERO);
+            assert!(!chronicle.note(&told, &told_text, None).differs, "the first client sees another time");
+            assert_eq!(chronicle.note(&frame, &text, None).differs, differs, "{text}");
+        }
+        for (from, to) in [(r#""body":"a""#, r#""body":"b""#), (r#""id":"i""#, r#""id":"j""#)] {
+            let chronicle = Chronicle::new(2);
+            chronicle.open().expect(sent.clone(), true, Duration::ZERO);
+            let (frame, text) = changed(from, to);
+            assert!(chronicle.note(&frame, &text, None).differs, "{text}");
+        }
     }
 
     #[test]

@@ -5,8 +5,8 @@ use std::time::Duration;
 use load_generator::herd::{Dialect, FeedPace, Hearsay, Herd, HerdOptions, Script};
 use protocol::RoomName;
 use serde_json::Value;
-use tests::fanout_bench::SnsFeed;
 use tests::load::{Cluster, Load};
+use tests::sns_feed::SnsFeed;
 use tests::{Crowd, Node, PATIENCE, Process, Stack, StackOptions, ports};
 
 /// 20 clients in 4 rooms.

@@ -166,7 +166,6 @@ async fn help_lists_every_flag_and_its_variable() {
         "--http-connections-per-address",
         "--http-request-bytes",
         "--http-write-ms",
-        "--io-uring",
         "--joins-per-second",
         "--link-address",
         "--link-listen",

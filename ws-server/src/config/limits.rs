@@ -10,6 +10,8 @@ use super::rates::{Rates, RatesConfig};
 
 /// A live member must have room for two of the largest segments, encoded as frames.
 const MIN_OUTBOX: u64 = 2 * (MAX_SEGMENT_BYTES + MAX_SEGMENT_MESSAGES * FRAME_EXTRA) as u64;
+/// A queue counts its bytes in 32 bits.
+const MAX_OUTBOX: u64 = u32::MAX as u64;
 /// What a message is longer as a frame than in a segment, in bytes: its type, the room's name, its number, and what a frame
 /// takes beside its text.
 const FRAME_EXTRA: usize = 384;
@@ -28,7 +30,7 @@ pub struct LimitsConfig {
     #[arg(long, env = "ROOMCAST_HEARTBEAT_MS", default_value_t = 25_000, value_name = "MS", value_parser = clap::value_parser!(u64).range(100..=300_000))]
     pub heartbeat_ms: u64,
     /// Bytes that may wait for one slow connection before it is closed with 4008
-    #[arg(long, env = "ROOMCAST_OUTBOX_BYTES", default_value_t = 1024 * 1024, value_name = "BYTES", value_parser = clap::value_parser!(u64).range(MIN_OUTBOX..))]
+    #[arg(long, env = "ROOMCAST_OUTBOX_BYTES", default_value_t = 1024 * 1024, value_name = "BYTES", value_parser = clap::value_parser!(u64).range(MIN_OUTBOX..=MAX_OUTBOX))]
     pub outbox_bytes: u64,
     /// Rooms that one session may be in
     #[arg(long, env = "ROOMCAST_ROOMS_PER_SESSION", default_value_t = 100, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
@@ -48,9 +50,6 @@ pub struct LimitsConfig {
     /// Bytes above which messages are compressed (permessage-deflate) for clients that offer it; never unless given
     #[arg(long, env = "ROOMCAST_DEFLATE_ABOVE", value_name = "BYTES", value_parser = clap::value_parser!(u32).range(16..=1_000_000))]
     pub deflate_above: Option<u32>,
-    /// Whether messages to many go to the kernel together, by io_uring: `auto`, where the system allows it, or `off`
-    #[arg(long, env = "ROOMCAST_IO_URING", default_value = "auto", value_name = "WHEN")]
-    pub io_uring: IoUring,
     /// Hours that messages are kept: at least 24
     #[arg(long, env = "ROOMCAST_RETENTION_HOURS", default_value_t = 30 * 24, value_name = "HOURS", value_parser = clap::value_parser!(u64).range(24..=87_600))]
     pub retention_hours: u64,
@@ -83,15 +82,6 @@ pub struct LimitsConfig {
     pub clients: ClientsConfig,
 }
 
-/// When io_uring is used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum IoUring {
-    /// Where the kernel has it, and this process may.
-    Auto,
-    /// Never: each message to each member is a call of its own.
-    Off,
-}
-
 /// The limits that a node works with, their relations checked.
 #[derive(Debug, Clone)]
 pub struct Limits {
@@ -121,8 +111,6 @@ pub struct Limits {
     pub drain_ms: u64,
     /// Bytes above which messages are compressed for clients that take it; `None`: never.
     pub deflate_above: Option<usize>,
-    /// Whether io_uring is used where it can be.
-    pub io_uring: bool,
     /// Messages that a room keeps in memory.
     pub recent_messages: usize,
     /// Bytes of messages that a room keeps in memory.
@@ -208,7 +196,6 @@ impl LimitsConfig {
             rates: self.rates.rates(self.rooms_per_session),
             drain_ms: self.drain_ms,
             deflate_above: self.deflate_above.map(count),
-            io_uring: self.io_uring == IoUring::Auto,
             recent_messages: ID_WINDOW,
             recent_bytes: 1024 * 1024,
             recent_bytes_total: size(self.recent_bytes),

@@ -23,7 +23,7 @@ pub use aws::AwsConfig;
 pub use clients::ClientsConfig;
 pub use http::{AllowedOrigins, HttpConfig, HttpLimits, Network, TrustedProxies};
 pub(crate) use limits::MAX_DRAIN_MS;
-pub use limits::{IoUring, Limits, LimitsConfig, LimitsError};
+pub use limits::{Limits, LimitsConfig, LimitsError};
 pub use link::{LinkConfig, LinkConfigError, LinkMode, PeerHints};
 pub use network::{NetworkConfig, PageLink};
 pub use rates::{Rate, Rates, RatesConfig};

@@ -123,7 +123,6 @@ async fn echo() -> SocketAddr {
         deflate_above: Some(0),
         control_frames: 0,
         outbox_total: usize::MAX,
-        io_uring: true,
     };
     let loops = Arc::new(Loops::start::<Echo>(&Mailboxes::new(2), settings).unwrap());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

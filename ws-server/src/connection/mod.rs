@@ -115,7 +115,6 @@ impl Connections {
             drain: Duration::from_millis(limits.drain_ms),
             max_message: limits.max_frame,
             deflate_above: limits.deflate_above,
-            io_uring: limits.io_uring,
             control_frames: limits.control_frames_per_second,
             outbox_total: limits.outbox_total_bytes,
         };

@@ -27,27 +27,34 @@ use super::mailbox::{Hearing, Mail, Post};
 pub struct Outbox {
     state: Mutex<State>,
     address: Address,
-    max_bytes: usize,
+    max_bytes: u32,
 }
 
+/// Every session has one, so its fields are as short as can be.
 #[derive(Debug, Default)]
 struct State {
     /// In the order of the posts that they come after.
     frames: VecDeque<Queued>,
     /// What all of them cost: payload, and the memory of each frame beside it.
-    bytes: usize,
-    /// Answers under way, for which space is kept.
-    answers: u16,
+    bytes: u32,
+    /// Answers under way, for which space is kept: two fill half of the queue, and the loop reads nothing more.
+    answers: u8,
+    /// The loop has been told that there is something, and has not taken it all.
+    told: bool,
+    closing: Option<CloseCode>,
     /// Frames that were taken out, ever.
     taken: u64,
     signals: SignalPlaces,
-    closing: Option<CloseCode>,
-    /// The text of the close frame, where it says more than the code does. Rare, so it takes no space of its own.
-    reason: Option<Box<Box<str>>>,
+    rare: Option<Box<Rare>>,
+}
+
+/// What few queues have.
+#[derive(Debug, Default)]
+struct Rare {
+    /// The text of the close frame, where it says more than the code does.
+    reason: Option<Box<str>>,
     /// Rooms that wait for space to go on with a replay.
     waiting: Vec<RoomName>,
-    /// The loop has been told that there is something, and has not taken it all.
-    told: bool,
 }
 
 /// A frame that waits.
@@ -94,9 +101,9 @@ pub(crate) enum More {
 }
 
 impl Outbox {
-    /// An empty queue of the connection at an address.
+    /// An empty queue of the connection at an address. Its bound is at most 4 GiB.
     pub(crate) fn new(max_bytes: usize, address: Address) -> Self {
-        Self { state: Mutex::default(), address, max_bytes }
+        Self { state: Mutex::default(), address, max_bytes: u32::try_from(max_bytes).unwrap_or(u32::MAX) }
     }
 
     /// Where the connection is.
@@ -112,7 +119,7 @@ impl Outbox {
         }
         if self.has_space(&mut state, frame.cost()) {
             let after = self.address.last_post();
-            state.bytes += frame.cost();
+            state.take_in(&frame);
             state.frames.push_back(Queued::new(frame, after));
             self.address.mailbox().count_queued(0, 1);
         }
@@ -128,7 +135,7 @@ impl Outbox {
             return;
         }
         if self.has_space(&mut state, frame.cost()) {
-            state.bytes += frame.cost();
+            state.take_in(&frame);
             state.insert(Queued::new(frame, number - 1));
             self.address.mailbox().count_queued(0, 1);
         }
@@ -137,10 +144,10 @@ impl Outbox {
 
     /// Whether there is space, without signals if need be. If there is not the connection is given up.
     fn has_space(&self, state: &mut State, bytes: usize) -> bool {
-        if state.bytes + bytes > self.max_bytes {
+        if state.bytes() + bytes > self.max_bytes() {
             self.drop_signals(state);
         }
-        let enough = state.bytes + bytes <= self.max_bytes;
+        let enough = state.bytes() + bytes <= self.max_bytes();
         if !enough {
             self.empty(state, CloseCode::SlowConsumer);
         }
@@ -161,7 +168,7 @@ impl Outbox {
         let mut state = self.lock();
         if state.closing.is_none() {
             let reason = "the node has no more memory for slow readers, reconnect and resume";
-            state.reason = Some(Box::new(reason.into()));
+            state.rare().reason = Some(reason.into());
             self.empty(&mut state, CloseCode::SlowConsumer);
         }
         self.tell(state);
@@ -194,18 +201,18 @@ impl Outbox {
     /// Whether what the client asks for must wait until it has read: half of the queue is full, or kept for answers.
     pub(super) fn is_half_full(&self) -> bool {
         let state = self.lock();
-        self.spoken_for(&state) >= self.max_bytes / 2 && state.closing.is_none() && self.max_bytes > 0
+        self.spoken_for(&state) >= self.max_bytes() / 2 && state.closing.is_none() && self.max_bytes > 0
     }
 
     /// Whether the client may be read again after it had to wait.
     pub(super) fn has_emptied(&self) -> bool {
         let state = self.lock();
-        self.spoken_for(&state) <= self.max_bytes / 4 || state.closing.is_some()
+        self.spoken_for(&state) <= self.max_bytes() / 4 || state.closing.is_some()
     }
 
     /// Bytes that wait, and those that answers under way may take.
     fn spoken_for(&self, state: &State) -> usize {
-        state.bytes + usize::from(state.answers) * (self.max_bytes / 4)
+        state.bytes() + usize::from(state.answers) * (self.max_bytes() / 4)
     }
 
     /// The part of the waiting memory that this connection stands for, in bytes; 0 once it is being closed.
@@ -229,7 +236,7 @@ impl Outbox {
     pub(crate) fn close_because(&self, code: CloseCode, reason: &str) {
         let mut state = self.lock();
         if state.closing.is_none() {
-            state.reason = Some(Box::new(reason.into()));
+            state.rare().reason = Some(reason.into());
             state.closing = Some(code);
         }
         self.tell(state);
@@ -238,13 +245,13 @@ impl Outbox {
     /// The text of a close frame with this code.
     pub(super) fn reason(&self, code: CloseCode) -> Box<str> {
         let state = self.lock();
-        let own = state.reason.as_ref().filter(|_| state.closing == Some(code));
-        own.map_or_else(|| code.reason().into(), |reason| (**reason).clone())
+        let own = state.rare.as_ref().filter(|_| state.closing == Some(code)).and_then(|rare| rare.reason.clone());
+        own.unwrap_or_else(|| code.reason().into())
     }
 
     /// How many more bytes a replay may queue now: half of the bound is for live traffic.
     pub(crate) fn replay_space(&self) -> usize {
-        (self.max_bytes / 2).saturating_sub(self.lock().bytes)
+        (self.max_bytes() / 2).saturating_sub(self.lock().bytes())
     }
 
     /// Frames that were taken out, ever; `None`: nothing waits.
@@ -256,7 +263,7 @@ impl Outbox {
     /// Asks that a room be told when the queue is empty again.
     pub(crate) fn wait_for_space(&self, room: RoomName) {
         let mut state = self.lock();
-        state.waiting.push(room);
+        state.rare().waiting.push(room);
         self.tell(state);
     }
 
@@ -273,7 +280,7 @@ impl Outbox {
                 return Next::Close(code);
             }
             state.told = false;
-            let waiting = std::mem::take(&mut state.waiting);
+            let waiting = state.take_waiting();
             return if waiting.is_empty() { Next::Rest } else { Next::Write { waiting, more: More::Nothing } };
         }
         let (mut bytes, mut count) = (0, 0);
@@ -290,7 +297,7 @@ impl Outbox {
             count += 1;
             frames.extend(state.frames.pop_front().map(|queued| queued.frame.clone()));
         }
-        state.bytes -= bytes;
+        state.let_out(bytes);
         state.taken += count;
         self.address.mailbox().count_queued(usize::try_from(count).unwrap_or(usize::MAX), 0);
         let taken = state.taken;
@@ -302,7 +309,7 @@ impl Outbox {
         // Whatever comes from now on is told anew.
         state.told = state.closing.is_some();
         let more = if state.told { More::Now } else { More::Nothing };
-        Next::Write { waiting: std::mem::take(&mut state.waiting), more }
+        Next::Write { waiting: state.take_waiting(), more }
     }
 
     /// Tells the loop once that there is something; and again when what it is about to write does not matter any more.
@@ -314,6 +321,10 @@ impl Outbox {
         }
     }
 
+    fn max_bytes(&self) -> usize {
+        self.max_bytes as usize
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         // Nothing panics while the lock is held; should it happen, the queue is still consistent.
         self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
@@ -321,6 +332,31 @@ impl Outbox {
 }
 
 impl State {
+    fn bytes(&self) -> usize {
+        self.bytes as usize
+    }
+
+    /// A frame comes into the queue, for which there is space.
+    fn take_in(&mut self, frame: &Frame) {
+        self.bytes = u32::try_from(self.bytes() + frame.cost()).unwrap_or(u32::MAX);
+    }
+
+    /// Frames that cost so many bytes leave the queue.
+    fn let_out(&mut self, bytes: usize) {
+        self.bytes = self.bytes.saturating_sub(u32::try_from(bytes).unwrap_or(u32::MAX));
+    }
+
+    fn rare(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_default()
+    }
+
+    /// Rooms that have waited for space.
+    fn take_waiting(&mut self) -> Vec<RoomName> {
+        let waiting = self.rare.as_mut().map(|rare| std::mem::take(&mut rare.waiting)).unwrap_or_default();
+        self.rare.take_if(|rare| rare.reason.is_none());
+        waiting
+    }
+
     /// Puts a frame before those that come after its post. There hardly ever are any.
     fn insert(&mut self, queued: Queued) {
         let later = self.frames.iter().rev().take_while(|other| other.after > queued.after).count();
@@ -337,7 +373,7 @@ impl State {
         let frames = std::mem::take(&mut self.frames).len();
         self.signals = SignalPlaces::default();
         self.bytes = 0;
-        self.waiting = Vec::new();
+        self.take_waiting();
         frames
     }
 }
@@ -406,7 +442,7 @@ impl Outbox {
 
     pub(crate) fn bytes(&self) -> usize {
         self.take_posts();
-        self.lock().bytes
+        self.lock().bytes()
     }
 
     pub(crate) fn is_closing(&self) -> bool {

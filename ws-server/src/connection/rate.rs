@@ -1,7 +1,8 @@
 //! How often a session, a user and an address may do something.
 //!
-//! A bucket is one number, the time at which it will be full again (the generic cell rate algorithm). So an allowance takes
-//! no lock and little memory, and what refills it is the clock. A publish costs three such numbers at most.
+//! A bucket is one number, the time at which it will be full again (the generic cell rate algorithm). So it takes little
+//! memory, and what refills it is the clock. A session has its own buckets. Those of users and addresses are in tables, and
+//! only as long as they are not full: an idle session takes no memory there.
 
 mod table;
 
@@ -14,7 +15,7 @@ use protocol::UserId;
 
 use crate::backplane::count;
 use crate::config::{Rate, Rates};
-use table::{Table, network};
+use table::{Key, Table, network};
 
 /// What has a rate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,8 +75,9 @@ pub(crate) struct RateStats {
 pub(crate) struct Allowance {
     limiter: Arc<Limiter>,
     own: Buckets,
-    user: Option<Arc<Buckets>>,
-    address: Option<Arc<Buckets>>,
+    /// What its user and its address have in the tables, if these have limits.
+    user: Option<Key>,
+    address: Option<Key>,
 }
 
 impl RateStats {
@@ -99,17 +101,16 @@ impl Limiter {
 
     /// What a new session of a user may do, from an address if that is known.
     pub(crate) fn session(self: &Arc<Self>, user: &UserId, address: Option<IpAddr>) -> Allowance {
-        let now = self.now();
         Allowance {
             limiter: Arc::clone(self),
             own: Buckets::default(),
-            user: self.users.as_ref().map(|users| users.enter(user, now)),
-            address: self.addresses.as_ref().zip(address).map(|(table, ip)| table.enter(&network(ip), now)),
+            user: self.users.as_ref().map(|users| users.key(user)),
+            address: self.addresses.as_ref().zip(address).map(|(table, ip)| table.key(&network(ip))),
         }
     }
 
-    /// Forgets users and addresses that have no session and owe nothing, and gives their memory back. New ones do so, too,
-    /// whenever there are twice as many as were needed.
+    /// Forgets users and addresses that owe nothing, and gives their memory back. New ones do so, too, whenever there are
+    /// twice as many as were needed.
     pub(crate) fn forget_idle(&self) {
         let now = self.now();
         [&self.users, &self.addresses].into_iter().flatten().for_each(|table| table.sweep(now));
@@ -138,15 +139,15 @@ impl Allowance {
             count(&stats.refused[index]);
             return false;
         }
-        if !shared(&limiter.users, &self.user, index, now) {
+        if !shared(&limiter.users, self.user, index, now) {
             self.own.give_back(index, own);
             count(&stats.refused[index]);
             count(&stats.by_user);
             return false;
         }
-        if !shared(&limiter.addresses, &self.address, index, now) {
-            if let (Some(table), Some(buckets)) = (&limiter.users, &self.user) {
-                buckets.give_back(index, table.paces[index]);
+        if !shared(&limiter.addresses, self.address, index, now) {
+            if let (Some(table), Some(key)) = (&limiter.users, self.user) {
+                table.give_back(key, index);
             }
             self.own.give_back(index, own);
             count(&stats.refused[index]);
@@ -163,9 +164,9 @@ impl Allowance {
             return;
         }
         self.own.give_back(index, limiter.session[index]);
-        for (table, buckets) in [(&limiter.users, &self.user), (&limiter.addresses, &self.address)] {
-            if let (Some(table), Some(buckets)) = (table, buckets) {
-                buckets.give_back(index, table.paces[index]);
+        for (table, key) in [(&limiter.users, self.user), (&limiter.addresses, self.address)] {
+            if let (Some(table), Some(key)) = (table, key) {
+                table.give_back(key, index);
             }
         }
     }
@@ -177,27 +178,27 @@ impl Allowance {
 }
 
 /// Takes from the buckets that a session shares with others, if it shares any.
-fn shared(table: &Option<Table>, buckets: &Option<Arc<Buckets>>, index: usize, now: u64) -> bool {
-    let (Some(table), Some(buckets)) = (table, buckets) else { return true };
-    buckets.take(index, table.paces[index], now)
+fn shared(table: &Option<Table>, key: Option<Key>, index: usize, now: u64) -> bool {
+    let (Some(table), Some(key)) = (table, key) else { return true };
+    table.take(key, index, now)
+}
+
+impl Pace {
+    /// When a bucket is full again after one more act, if there may be one now.
+    fn take(self, full_at: u64, now: u64) -> Option<u64> {
+        let next = full_at.max(now).saturating_add(self.interval);
+        (next - now <= self.tolerance).then_some(next)
+    }
 }
 
 impl Buckets {
     fn take(&self, index: usize, pace: Pace, now: u64) -> bool {
-        let take = |full_at: u64| {
-            let next = full_at.max(now).saturating_add(pace.interval);
-            (next - now <= pace.tolerance).then_some(next)
-        };
-        self.0[index].try_update(Relaxed, Relaxed, take).is_ok()
+        self.0[index].try_update(Relaxed, Relaxed, |full_at| pace.take(full_at, now)).is_ok()
     }
 
     /// Takes an act back that was taken before.
     fn give_back(&self, index: usize, pace: Pace) {
         self.0[index].fetch_sub(pace.interval, Relaxed);
-    }
-
-    fn are_full(&self, now: u64) -> bool {
-        self.0.iter().all(|full_at| full_at.load(Relaxed) <= now)
     }
 }
 

@@ -21,8 +21,8 @@ pub(super) struct Requests {
     joins: u32,
     /// When it was last told that it says too much in passing.
     complained: Option<Instant>,
-    /// What found no place in its shard's queue, in order.
-    parked: VecDeque<Command>,
+    /// What found no place in its shard's queue, in order. Most sessions never park anything: it takes no memory of theirs.
+    parked: Option<Box<VecDeque<Command>>>,
 }
 
 /// Between two complaints about signals, at least: they must not cost more than what they complain of.
@@ -30,7 +30,7 @@ const COMPLAIN_EVERY: Duration = Duration::from_secs(1);
 
 impl Requests {
     pub(super) fn new(session: Arc<Session>, connections: Arc<Connections>) -> Self {
-        Self { session, connections, rooms: Vec::new(), joins: 0, complained: None, parked: VecDeque::new() }
+        Self { session, connections, rooms: Vec::new(), joins: 0, complained: None, parked: None }
     }
 
     /// Where frames for the client wait.
@@ -86,20 +86,20 @@ impl Requests {
     /// Passes on what its shard had no place for. Returns whether everything is passed on: until then nothing more must
     /// be read of this session.
     pub(super) fn settle(&mut self) -> bool {
-        while let Some(command) = self.parked.pop_front() {
+        let Some(parked) = &mut self.parked else { return true };
+        while let Some(command) = parked.pop_front() {
             if let Err(command) = self.connections.rooms.try_send(command) {
-                self.parked.push_front(*command);
+                parked.push_front(*command);
                 return false;
             }
         }
-        // Most sessions never park anything: it takes no memory of theirs.
-        self.parked = VecDeque::new();
+        self.parked = None;
         true
     }
 
     /// Whether nothing more may be taken in now: something is not passed on yet, or the client has to read first.
     pub(super) fn must_wait(&self) -> bool {
-        !self.parked.is_empty() || self.session.outbox.is_half_full()
+        self.parked.is_some() || self.session.outbox.is_half_full()
     }
 
     /// A room for which there was no space may go on with a replay.
@@ -195,10 +195,14 @@ impl Requests {
 
     fn send(&mut self, command: Command) {
         if !self.settle() {
-            self.parked.push_back(command);
+            self.park(command);
         } else if let Err(command) = self.connections.rooms.try_send(command) {
-            self.parked.push_back(*command);
+            self.park(*command);
         }
+    }
+
+    fn park(&mut self, command: Command) {
+        self.parked.get_or_insert_default().push_back(command);
     }
 
     fn refuse(&self, error: FrameError) {

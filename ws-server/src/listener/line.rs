@@ -158,14 +158,14 @@ impl Line {
         Self { socket, shared, write_within, stuck: None, slow_since: None, own: None, linger: None, head }
     }
 
-    /// Reads a part, and counts what comes before it can be answered.
+    /// Reads a part of a head, and counts it.
     fn read_part(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let part = buffer.initialize_unfilled_to(buffer.remaining().min(SHORT_HEAD));
         let mut part = ReadBuf::new(part);
         ready!(Pin::new(&mut self.socket).poll_read(cx, &mut part))?;
         let bytes = part.filled().len();
         buffer.advance(bytes);
-        if self.shared.phase() == WAITING && !self.head.grow(bytes) {
+        if !self.head.grow(bytes) {
             return Poll::Ready(Err(io::ErrorKind::OutOfMemory.into()));
         }
         Poll::Ready(Ok(()))
@@ -255,7 +255,8 @@ impl Line {
 impl AsyncRead for Line {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        let read = if this.shared.place.counts_heads() {
+        // What comes while a request is answered is its body, or bounded by what hyper reads ahead.
+        let read = if this.shared.place.counts_heads() && this.shared.phase() == WAITING {
             this.read_part(cx, buffer)
         } else {
             Pin::new(&mut this.socket).poll_read(cx, buffer)

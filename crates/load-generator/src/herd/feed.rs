@@ -4,7 +4,10 @@
 use std::io;
 use std::ops::Range;
 
-use protocol::{Body, DisplayName, Epoch, Message, MessageFrame, MessageId, Position, RoomName, Seq, UserId};
+use client::encode;
+use protocol::{
+    Body, ClientFrame, DisplayName, Epoch, Message, MessageFrame, MessageId, Position, RoomName, Seq, UserId,
+};
 
 /// The same number of messages for each of some rooms that lie side by side.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -30,6 +33,12 @@ pub trait Feed: Send {
     /// # Errors
     /// It could not be sent.
     fn send(&mut self, batch: &Batch, say: &mut dyn FnMut(usize, &str)) -> io::Result<()>;
+
+    /// Whether the server puts in the publisher's id and name, and the time. Otherwise clients must see every field of the
+    /// script.
+    fn is_told_by_server(&self) -> bool {
+        false
+    }
 }
 
 /// What the load itself says. Every message follows from its room and number, so whoever sends it may have made it
@@ -137,6 +146,41 @@ impl Feed for Hearsay {
             }
         }
         Ok(())
+    }
+}
+
+/// For Roomcast's whole path: the room's first client on the herd's first loop publishes, and the server writes to its
+/// log. That client must be the room's only publisher: the script knows the numbers in advance.
+#[derive(Debug)]
+pub struct Published {
+    script: Script,
+}
+
+impl Published {
+    /// Publishes what the script says.
+    #[must_use]
+    pub fn new(script: Script) -> Self {
+        Self { script }
+    }
+}
+
+impl Feed for Published {
+    fn is_ready(&mut self) -> io::Result<bool> {
+        Ok(true)
+    }
+
+    fn send(&mut self, batch: &Batch, say: &mut dyn FnMut(usize, &str)) -> io::Result<()> {
+        for room in batch.rooms.clone() {
+            for index in batch.first..batch.first + batch.count {
+                let Message { id, body, .. } = self.script.message(index);
+                say(room, &encode(&ClientFrame::Publish { room: self.script.room(room).clone(), id, body }));
+            }
+        }
+        Ok(())
+    }
+
+    fn is_told_by_server(&self) -> bool {
+        true
     }
 }
 

@@ -59,13 +59,14 @@ impl Feeding {
     fn expect(&self, due: &Due, shared: &Shared) {
         let batch = &due.batch;
         let now = shared.crowd.now();
+        let told_by_server = self.feed.is_told_by_server();
         let mut counts = shared.crowd.stats.of(0);
         for room in batch.rooms.clone() {
             let mut pages = shared.crowd.rooms[room].chronicle.open();
             for index in 0..batch.count {
                 let at = self.start + due.first + due.every.mul_f64(index as f64);
                 counts.times.late.record(now.saturating_sub(at));
-                pages.expect(self.script.frame(room, batch.first + index), at);
+                pages.expect(self.script.frame(room, batch.first + index), told_by_server, at);
             }
         }
     }

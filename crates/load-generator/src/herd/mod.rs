@@ -28,7 +28,7 @@ use std::time::{Duration, Instant};
 use protocol::{Position, RoomName};
 
 pub use dialect::Dialect;
-pub use feed::{Batch, Feed, Hearsay, Script};
+pub use feed::{Batch, Feed, Hearsay, Published, Script};
 pub(crate) use sight::Fault;
 
 use crate::crowd::Crowd;

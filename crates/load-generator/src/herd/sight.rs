@@ -168,7 +168,7 @@ mod tests {
     fn a_message_that_was_altered_for_everybody_is_noticed_where_it_is_known_what_was_sent() {
         let mut room = Room::new();
         let sent = parse(text(1, "a").as_bytes()).unwrap();
-        room.chronicle.open().expect(sent, Duration::ZERO);
+        room.chronicle.open().expect(sent, false, Duration::ZERO);
         assert_eq!(room.sees(0, &text(1, "b")), Err(Fault::Altered(1)));
         assert_eq!(room.sees(1, &text(1, "b")), Err(Fault::Altered(1)));
     }

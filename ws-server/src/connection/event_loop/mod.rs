@@ -88,8 +88,6 @@ pub(super) struct LoopSettings {
     pub(super) max_message: usize,
     /// Bytes above which messages are compressed for clients that take it (0: all, shorter or not); `None`: never.
     pub(super) deflate_above: Option<usize>,
-    /// Whether messages to many go to the kernel together where they can.
-    pub(super) io_uring: bool,
     /// Frames without text that a client may send a second; 0: no limit.
     pub(super) control_frames: u32,
     /// Bytes that may wait for all connections together before the fullest are closed.

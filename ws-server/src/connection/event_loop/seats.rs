@@ -1,7 +1,6 @@
 //! Who has a place in a loop.
 
 use mio::Token;
-use mio::net::TcpStream;
 use slab::Slab;
 
 use super::Conversation;
@@ -47,14 +46,6 @@ impl<C: Conversation> Seats<C> {
     pub(super) fn connection(&mut self, token: Token) -> Option<&mut Connection<C>> {
         match self.places.get_mut(place(token)) {
             Some(Seat::Connection(connection)) if connection.token == token => Some(connection),
-            _ => None,
-        }
-    }
-
-    /// The socket of a connection, if it is still there.
-    pub(super) fn socket(&self, token: Token) -> Option<&TcpStream> {
-        match self.places.get(place(token)) {
-            Some(Seat::Connection(connection)) if connection.token == token => Some(&connection.socket),
             _ => None,
         }
     }

@@ -1,7 +1,5 @@
 mod deliver;
 
-pub(super) use deliver::Delivery;
-
 use std::io::{ErrorKind, Read};
 
 use mio::Token;
@@ -63,8 +61,6 @@ pub(super) struct Connection<C> {
     pub(super) silent: u8,
     /// Heartbeats since the socket last took something, while it should.
     pub(super) stuck: u8,
-    /// Number of the last burst that it was in.
-    pub(super) burst: u16,
     /// Rooms that it gets messages of.
     pub(super) rooms: u16,
     /// Something may wait in its outbox.
@@ -165,7 +161,6 @@ impl<C: Conversation> Connection<C> {
             unheard: 0,
             silent: 0,
             stuck: 0,
-            burst: 0,
             rooms: 0,
             is_told: false,
             is_hungry: false,

@@ -102,7 +102,6 @@ impl World {
             drain: Duration::from_millis(300),
             max_message: 1 << 20,
             deflate_above: None,
-            io_uring: true,
             control_frames: 50,
             outbox_total: usize::MAX,
         };

@@ -1,5 +1,4 @@
 mod arrivals;
-mod burst;
 mod fan_out;
 mod shed;
 
@@ -21,7 +20,6 @@ use super::socket::{Connection, Lent, Outcome};
 use super::{Conversation, LoopSettings, Neighbours};
 use crate::connection::frame::Frame;
 use crate::connection::mailbox::{Mail, Mailbox, Mailboxes};
-use burst::Burst;
 pub(super) use fan_out::Batch;
 
 /// The mailbox's bell, among the tokens.
@@ -73,7 +71,6 @@ pub(super) struct EventLoop<C: Conversation> {
     listeners: Listeners,
     /// Messages that members are getting.
     walk: Option<(Walk, Batch)>,
-    burst: Burst,
     /// Their sockets take something again.
     unblocked: Vec<Token>,
     /// Their other sides are gone: last of all, because those who come go before those who leave.
@@ -426,7 +423,6 @@ impl<C: Conversation> Opened<C> {
             mail: Mail::default(),
             listeners: Listeners::default(),
             walk: None,
-            burst: Burst::new(settings.io_uring),
             unblocked: Vec::new(),
             leaving: VecDeque::new(),
             stalled: Vec::new(),

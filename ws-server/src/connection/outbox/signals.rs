@@ -6,7 +6,7 @@ use crate::connection::conflation::EncodedSignal;
 impl Outbox {
     /// Queues a signal, or drops it. A newer value of a key takes the place of the one that still waits.
     pub(crate) fn push_signal(&self, signal: &EncodedSignal) {
-        self.push_signal_within(signal, self.max_bytes / 2);
+        self.push_signal_within(signal, self.max_bytes() / 2);
     }
 
     /// Queues the current values of a room for somebody who has just come to its head: behind a replay, which may have
@@ -15,7 +15,7 @@ impl Outbox {
         // Older values may wait from before: these must come after what has been queued since.
         self.lock().signals.seal();
         for value in values {
-            self.push_signal_within(value, self.max_bytes / 4 * 3);
+            self.push_signal_within(value, self.max_bytes() / 4 * 3);
         }
     }
 
@@ -35,19 +35,20 @@ impl State {
         let place = slot.as_ref().and_then(|slot| self.signals.find(slot));
         let waiting = place.and_then(|place| usize::try_from(place - self.taken).ok());
         if let Some(older) = waiting.and_then(|index| self.frames.get_mut(index)) {
-            let bytes = self.bytes - older.frame.cost() + frame.cost();
+            let (before, now) = (older.frame.cost(), frame.cost());
             // What is no longer takes nothing from the others.
-            if frame.cost() <= older.frame.cost() || bytes <= most {
+            if now <= before || self.bytes as usize - before + now <= most {
                 *older = Queued::new(frame.clone(), older.after);
-                self.bytes = bytes;
+                self.let_out(before);
+                self.take_in(frame);
             }
             return false;
         }
-        if self.bytes + frame.cost() > most {
+        if self.bytes() + frame.cost() > most {
             return false;
         }
         self.signals.push(self.taken + self.frames.len() as u64, slot.clone());
-        self.bytes += frame.cost();
+        self.take_in(frame);
         self.frames.push_back(Queued::new(frame.clone(), after));
         true
     }
@@ -63,7 +64,7 @@ impl State {
             freed += if is_signal { queued.frame.cost() } else { 0 };
             !is_signal
         });
-        self.bytes -= freed;
+        self.let_out(freed);
         before - self.frames.len()
     }
 }

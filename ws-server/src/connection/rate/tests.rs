@@ -105,18 +105,33 @@ fn an_ipv6_client_is_its_network() {
 }
 
 #[test]
-fn users_without_sessions_are_forgotten_and_their_memory_comes_back() {
+fn users_that_owe_nothing_take_no_memory() {
     let limiter = Limiter::new(&rates(10, 5, 0));
     let users = limiter.users.as_ref().unwrap();
     let sessions: Vec<Allowance> = (0..20_000).map(|n| limiter.session(&user(&format!("u{n}")), None)).collect();
+    assert_eq!(users.len_and_capacity(), (0, 0), "none of them has done anything");
+    sessions.iter().for_each(|session| assert!(session.admits_at(Act::Join, SECOND)));
     assert_eq!(users.len_and_capacity().0, 20_000);
-    drop(sessions);
-    // Other users come and go: idle entries never pile up.
+    // Other users come and go: full entries never pile up.
     for number in 0..100_000 {
-        limiter.session(&user(&format!("v{number}")), None);
+        let other = limiter.session(&user(&format!("v{number}")), None);
+        assert!(other.admits_at(Act::Join, (2 + number / 1_000) * SECOND));
     }
     assert!(users.len_and_capacity().0 < 20_000, "{:?}", users.len_and_capacity());
-    limiter.forget_idle();
+    users.sweep(200 * SECOND);
     let (len, capacity) = users.len_and_capacity();
     assert!(len == 0 && capacity < 64, "{len}, {capacity}");
+}
+
+#[test]
+fn a_session_whose_user_was_forgotten_meanwhile_counts_on() {
+    let limiter = Limiter::new(&rates(10, 1, 0));
+    let (one, two) = (limiter.session(&user("ada"), None), limiter.session(&user("ada"), None));
+    assert_eq!(admitted(&one, 0, 100), 20);
+    limiter.users.as_ref().unwrap().sweep(2 * SECOND);
+    assert_eq!(admitted(&two, 2 * SECOND, 100), 20);
+    assert_eq!(admitted(&one, 2 * SECOND, 100), 0, "it is the same user still");
+    one.give_back(Act::Publish);
+    assert_eq!(admitted(&two, 2 * SECOND, 100), 0, "its own bucket is empty");
+    assert_eq!(admitted(&one, 2 * SECOND, 100), 1);
 }

@@ -4,19 +4,11 @@ use crate::connection::event_loop::turn::Batch;
 use crate::connection::event_loop::unwritten::{Sent, Unwritten, send};
 use crate::connection::frame::Frame;
 
-/// What becomes of a batch for one member.
-pub(in crate::connection::event_loop) enum Delivery {
-    /// It has it, or it waits.
-    Done(Outcome),
-    /// Its socket is free: it gets the batch as it is.
-    AsItIs(Outcome),
-}
-
 impl<C: Conversation> Connection<C> {
-    /// Queues a room's messages if they cannot be written now, or says that they can be.
-    pub(in crate::connection::event_loop) fn deliver(&mut self, batch: &Batch, lent: &mut Lent) -> Delivery {
+    /// Writes a room's messages, or queues them if they cannot be written now.
+    pub(in crate::connection::event_loop) fn deliver(&mut self, batch: &Batch, lent: &mut Lent) -> Outcome {
         if self.phase != Phase::Open {
-            return Delivery::Done(Outcome::Rest);
+            return Outcome::Rest;
         }
         let together = batch.others && self.rooms > 1;
         let mut outcome = Outcome::Rest;
@@ -25,28 +17,23 @@ impl<C: Conversation> Connection<C> {
             outcome = match self.pump(lent) {
                 Outcome::Rest | Outcome::More => Outcome::Rest,
                 Outcome::Stalled => Outcome::Stalled,
-                ending => return Delivery::Done(ending),
+                ending => return ending,
             };
         }
         if together || self.is_told || self.is_blocked() {
             batch.frames.iter().for_each(|(number, frame)| self.queue_post(*number, frame));
-            return Delivery::Done(outcome);
+            return outcome;
         }
         if self.deflate.is_some() {
             lent.frames.extend(batch.frames.iter().map(|(_, frame)| frame.clone()));
-            return Delivery::Done(outcome.and(self.write_lent(Vec::new(), lent)));
+            return outcome.and(self.write_lent(Vec::new(), lent));
         }
-        Delivery::AsItIs(outcome)
+        outcome.and(self.write_whole(&batch.joined, lent))
     }
 
-    /// Writes a frame from an offset on, and keeps what the socket does not take.
-    pub(in crate::connection::event_loop) fn write_from(
-        &mut self,
-        frame: &Frame,
-        offset: usize,
-        lent: &mut Lent,
-    ) -> Outcome {
-        match send(&self.socket, std::slice::from_ref(frame), offset, None, &mut lent.deflater) {
+    /// Writes a frame as it is, and keeps what the socket does not take.
+    fn write_whole(&mut self, frame: &Frame, lent: &mut Lent) -> Outcome {
+        match send(&self.socket, std::slice::from_ref(frame), 0, None, &mut lent.deflater) {
             Sent::All => Outcome::Rest,
             Sent::Part { offset, .. } => {
                 self.keep(Unwritten::new(vec![frame.clone()], offset, Vec::new()));

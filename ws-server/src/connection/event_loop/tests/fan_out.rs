@@ -186,17 +186,12 @@ fn act(world: &World, outboxes: &[Arc<Outbox>], rooms: &[RoomKey], manner: Manne
 fn whatever_rooms_do_each_client_sees_of_each_room_what_it_should_in_order() {
     // Nearly every post is a turn of its own, or many are one; much is said to one alone, or hardly anything.
     for (acts, wake, alone) in [(10_000, 3, 5), (20_000, 300, 5), (20_000, 300, 2_000), (10_000, 3, 500)] {
-        for io_uring in [true, false] {
-            each_client_sees_of_each_room_what_it_should(Manner { acts, wake, alone }, io_uring);
-        }
+        each_client_sees_of_each_room_what_it_should(Manner { acts, wake, alone });
     }
 }
 
-fn each_client_sees_of_each_room_what_it_should(manner: Manner, io_uring: bool) {
-    let world = World::new(|settings, stage| {
-        settings.io_uring = io_uring;
-        stage.outbox_bytes = 1 << 30;
-    });
+fn each_client_sees_of_each_room_what_it_should(manner: Manner) {
+    let world = World::new(|_, stage| stage.outbox_bytes = 1 << 30);
     let rooms: Vec<RoomKey> = (0..ROOMS).map(|_| world.mailboxes.new_room()).collect();
     let (clients, outboxes): (Vec<_>, Vec<_>) = (0..CLIENTS).map(|_| connect(&world, None)).unzip();
     let reading = clients.into_iter().enumerate().map(|(number, mut client)| {

@@ -4,11 +4,9 @@ use std::time::Instant;
 
 use mio::Token;
 
-use super::burst::Rest;
 use super::{EventLoop, WRITES};
 use crate::connection::event_loop::Conversation;
 use crate::connection::event_loop::listeners::{Step, Walk};
-use crate::connection::event_loop::socket::{Delivery, Outcome};
 use crate::connection::frame::Frame;
 
 /// What each member of a walk gets.
@@ -29,58 +27,28 @@ impl<C: Conversation> EventLoop<C> {
         let mut budget = WRITES;
         while budget > 0 {
             let Some((mut walk, batch)) = self.walk.take().or_else(|| self.next_walk(&mut budget)) else { break };
-            let burst = self.burst.begin(&batch);
             while let Some(token) = walk.next_member() {
                 // Those who came and went may have taken all of it already.
                 budget = budget.saturating_sub(1);
-                self.deliver(token, &batch, burst, now);
+                self.deliver(token, &batch, now);
                 if budget == 0 {
                     self.walk = Some((walk, batch));
-                    self.send_burst(now);
-                    return self.burst.end();
+                    return;
                 }
             }
             self.mailbox.settle(walk.cost);
             self.listeners.finish(walk);
         }
-        self.send_burst(now);
-        self.burst.end();
     }
 
-    fn deliver(&mut self, token: Token, batch: &Batch, burst: bool, now: Instant) {
-        // Who has gone leaves the room soon.
-        let Some(connection) = self.seats.connection(token) else { return };
-        // Who is in two rooms gets what the first one has before anything else is done with it.
-        if self.burst.has(connection.burst) {
-            self.send_burst(now);
-        }
+    fn deliver(&mut self, token: Token, batch: &Batch, now: Instant) {
+        // A connection that has gone leaves the room soon.
         let Some(connection) = self.seats.connection(token) else { return };
         let paused = connection.is_paused;
-        let outcome = match connection.deliver(batch, &mut self.lent) {
-            Delivery::Done(outcome) => outcome,
-            Delivery::AsItIs(outcome) if burst => {
-                connection.burst = self.burst.add(token);
-                if self.burst.is_full() {
-                    self.send_burst(now);
-                }
-                outcome
-            }
-            Delivery::AsItIs(outcome) => outcome.and(connection.write_from(&batch.joined, 0, &mut self.lent)),
-        };
+        let outcome = connection.deliver(batch, &mut self.lent);
         self.act(token, outcome, now);
         if paused {
             self.resume(token);
-        }
-    }
-
-    fn send_burst(&mut self, now: Instant) {
-        if self.burst.is_empty() {
-            return;
-        }
-        for Rest { token, frame, from } in self.burst.send(&self.seats) {
-            let Some(connection) = self.seats.connection(token) else { continue };
-            let outcome = from.map_or(Outcome::Gone, |from| connection.write_from(&frame, from, &mut self.lent));
-            self.act(token, outcome, now);
         }
     }
 

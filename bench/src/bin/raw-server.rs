@@ -3,9 +3,9 @@
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
+use bench::raw_peer::{Mode, serve};
 use clap::Parser;
 use mio::net::TcpListener;
-use tests::raw_peer::{Mode, serve};
 
 /// Hands on to a room what its clients say, on one thread.
 #[derive(Parser)]

@@ -1,7 +1,7 @@
 //! How many publishes into one room the log takes: publishers on every node, each with so many in flight.
 //!
 //! Closed loop: a publisher sends its next message when one of those in flight is acknowledged. So this tells what the
-//! service can do, not how long people wait; for that see [`crate::replay`].
+//! service can do, not how long people wait; for that see [`tests::replay`].
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,8 +13,8 @@ use client::{Client, ClientOptions, Event, JoinFrom};
 use protocol::RoomName;
 use tokio::task::JoinSet;
 
-use crate::audience::{Audience, Outcome, Publish, Seat};
-use crate::chat_text::chat_text;
+use ::tests::audience::{Audience, Outcome, Publish, Seat};
+use ::tests::chat_text::chat_text;
 
 /// What the load is to be.
 #[derive(Debug, Clone)]

@@ -35,7 +35,8 @@ pub(super) fn pairs(results: &Results) -> Vec<Pair> {
     let metrics: Vec<_> = metrics.collect();
     let mut pairs = Vec::new();
     for point in results.points() {
-        for &(metric, more_is_better) in &metrics {
+        // An open loop sends as many as it is told to.
+        for &(metric, more_is_better) in metrics.iter().filter(|(metric, _)| !point.ends_with(metric)) {
             let ratio = |(run, other): (&Metrics, &Metrics)| Some(run.get(metric)? / other.get(metric)?);
             let mut ratios: Vec<f64> =
                 results.runs(point, this).iter().zip(results.runs(point, other)).filter_map(ratio).collect();
@@ -102,5 +103,31 @@ mod tests {
         assert!(!measured(&nine.map(|ratio| ratio - 0.03), "p50 ms").is_worse());
         assert!(measured(&nine.map(|ratio| 2.0 - ratio), "deliveries/s").is_worse());
         assert_eq!(measured(&[1.2, 0.9], "p50 ms").interval(), (0.9, 1.2), "two pairs leave out none");
+    }
+
+    #[test]
+    fn the_deliveries_of_an_open_loop_are_not_compared() {
+        let mut results = Results::new("make bench-pairs".to_owned());
+        for point in ["10 clients, 1 room, 1 in flight", "10 clients, 1 room, 100 deliveries/s"] {
+            for repetition in 0..9 {
+                let metrics = |deliveries: f64, p50: f64| {
+                    Metrics::from([("deliveries/s".to_owned(), deliveries), ("p50 ms".to_owned(), p50)])
+                };
+                results.add(point, Kind::PAIR[0].name(), metrics(90.0 + f64::from(repetition), 1.0));
+                results.add(point, Kind::PAIR[1].name(), metrics(100.0, if repetition == 0 { 2.0 } else { 1.0 }));
+            }
+        }
+        let told: Vec<(String, bool)> =
+            pairs(&results).iter().map(|pair| (format!("{}: {}", pair.point, pair.metric), pair.is_worse())).collect();
+        let expected = [
+            ("10 clients, 1 room, 1 in flight: deliveries/s", true),
+            ("10 clients, 1 room, 1 in flight: p50 ms", false),
+            ("10 clients, 1 room, 100 deliveries/s: p50 ms", false),
+        ];
+        let mut told: Vec<(&str, bool)> = told.iter().map(|(what, worse)| (what.as_str(), *worse)).collect();
+        told.sort_unstable();
+        let mut expected = expected.to_vec();
+        expected.sort_unstable();
+        assert_eq!(told, expected);
     }
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::measure::{Metrics, Outcome};
 use super::profile::Profile;
 use crate::append_load::{LoadOptions, append_load};
-use crate::stack_counts::{cpu_time, segments};
-use crate::{Node, Stack};
+use ::tests::stack_counts::{cpu_time, segments};
+use ::tests::{Node, Stack};
 
 /// Messages of each publisher that wait for their acknowledgement.
 const IN_FLIGHT: usize = 4;

@@ -5,8 +5,8 @@ use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use bench::append_load::{LoadOptions, append_load};
 use clap::Parser;
-use tests::append_load::{LoadOptions, append_load};
 use tests::stack_counts::{StackCounts, segments};
 use tests::{Stack, StackOptions};
 

@@ -19,6 +19,8 @@ pub(super) struct Point {
     pub(super) all: bool,
     /// A goal depends on it.
     pub(super) goal: bool,
+    /// A client publishes, and the node writes to the log: the whole path. Otherwise a node gets posts of SNS.
+    pub(super) whole: bool,
 }
 
 /// Messages of an open loop that are measured at least: each of them has one time for half of its members.
@@ -27,16 +29,21 @@ const MESSAGES: f64 = 100.0;
 const ROOMS_A_GROUP: usize = 50;
 
 const fn in_flight(clients: usize, rooms: usize, most: usize, all: bool, goal: bool) -> Point {
-    Point { clients, rooms, pace: FeedPace::InFlight(most), all, goal }
+    Point { clients, rooms, pace: FeedPace::InFlight(most), all, goal, whole: false }
 }
 
 /// `deliveries` a second, all clients together.
 const fn rate(clients: usize, deliveries: usize, all: bool, goal: bool) -> Point {
-    Point { clients, rooms: 1, pace: FeedPace::Rate(deliveries as f64 / clients as f64), all, goal }
+    Point { clients, rooms: 1, pace: FeedPace::Rate(deliveries as f64 / clients as f64), all, goal, whole: false }
+}
+
+/// The same by the whole path.
+const fn published(point: Point) -> Point {
+    Point { whole: true, ..point }
 }
 
 /// All of them.
-pub(super) const POINTS: [Point; 17] = [
+pub(super) const POINTS: [Point; 21] = [
     in_flight(1_000, 1, 1, true, true),
     in_flight(1_000, 1, 2, false, false),
     in_flight(1_000, 1, 4, false, false),
@@ -54,7 +61,14 @@ pub(super) const POINTS: [Point; 17] = [
     in_flight(100, 10, 1, false, false),
     in_flight(1_000, 100, 1, false, false),
     in_flight(10_000, 1_000, 1, true, true),
+    published(in_flight(1_000, 1, 1, false, true)),
+    published(in_flight(1_000, 1, 16, false, true)),
+    published(in_flight(5_000, 1, 16, false, true)),
+    published(rate(1_000, 100_000, false, true)),
 ];
+
+/// How the names of points of the whole path begin.
+pub(super) const WHOLE_PATH: &str = "published: ";
 
 impl Point {
     /// What it is called in files and tables.
@@ -62,10 +76,12 @@ impl Point {
     pub(super) fn name(&self) -> String {
         let Self { clients, rooms, .. } = self;
         let place = if *rooms == 1 { "1 room".to_owned() } else { format!("{rooms} rooms") };
+        let path = if self.whole { WHOLE_PATH } else { "" };
         match self.pace {
-            FeedPace::InFlight(most) => format!("{clients} clients, {place}, {most} in flight"),
+            FeedPace::InFlight(most) => format!("{path}{clients} clients, {place}, {most} in flight"),
             FeedPace::Rate(rate) => {
-                format!("{clients} clients, {place}, {} deliveries/s", (rate * (clients / rooms) as f64).round())
+                let deliveries = (rate * (clients / rooms) as f64).round();
+                format!("{path}{clients} clients, {place}, {deliveries} deliveries/s")
             }
         }
     }
@@ -89,7 +105,7 @@ impl Point {
     #[must_use]
     pub(super) fn is_for(&self, kind: Kind) -> bool {
         // It loses the order of what comes close together, and the place in the room of who comes in a crowd.
-        if matches!(kind, Kind::Before | Kind::WithoutIoUring) {
+        if kind == Kind::Before {
             return self.goal;
         }
         let order = kind.keeps_order() || (self.pace == FeedPace::InFlight(1) && self.rooms == 1);

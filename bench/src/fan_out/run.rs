@@ -8,7 +8,6 @@ use client::{Client, ClientOptions, JoinFrom};
 use load_generator::herd::FeedPace;
 use protocol::{Body, MessageId, RoomName};
 
-use super::elsewhere;
 use super::goals::verdicts;
 use super::log_cost::log_cost;
 use super::measure::{Outcome, Times, connects, fan_out, idle as idle_clients, sweep, vanish};
@@ -16,7 +15,7 @@ use super::pairs::pairs;
 use super::point::{POINTS, Point};
 use super::results::Results;
 use super::server::{Kind, Server};
-use crate::{Node, Stack, StackOptions};
+use ::tests::{Node, Stack, StackOptions};
 
 /// Clients that come all at once into one room.
 pub(super) const CONNECTS: &str = "a crowd connects and joins";
@@ -71,8 +70,6 @@ pub struct Settings {
     pub node: PathBuf,
     /// Another commit's, which is measured beside it instead of other servers.
     pub before: Option<PathBuf>,
-    /// What runs this same program where more files may be open.
-    pub elsewhere: Option<PathBuf>,
     /// How this was called.
     pub command: String,
 }
@@ -191,7 +188,7 @@ impl<'a> Bench<'a> {
             kind if of_crowds(kind) && self.settings.quick => &[10_000, MOST],
             _ if self.settings.quick => &[],
             kind if of_crowds(kind) => &IDLE,
-            Kind::RawCoalesce | Kind::WithoutIoUring => &[],
+            Kind::RawCoalesce => &[],
             // A goal depends on this one.
             Kind::Before => &[10_000],
             _ => &IDLE[..2],
@@ -220,22 +217,12 @@ impl<'a> Bench<'a> {
         }
     }
 
-    /// The largest crowd, where the operating system allows too few open files for it: elsewhere, once.
+    /// Names the largest crowd where the operating system allows too few open files for it.
     fn more_than_fit(&mut self, kinds: &[Kind]) {
         let point = idle(MOST);
-        let kinds: Vec<Kind> = kinds.iter().copied().filter(|kind| of_crowds(*kind)).collect();
-        if self.most >= MOST || !self.wants(&point) || kinds.is_empty() {
-            return;
-        }
-        let why = format!("here the operating system allows open files for {} clients", self.most);
-        let Some(program) = &self.settings.elsewhere else {
+        if self.most < MOST && self.wants(&point) && kinds.iter().any(|kind| of_crowds(*kind)) {
+            let why = format!("here the operating system allows open files for {} clients", self.most);
             self.results.missing.push(format!("{point} were not measured: {why}"));
-            return;
-        };
-        say(&format!("-- {point}: by {}", program.display()));
-        match elsewhere::measure(program, &self.settings.node, &point, &kinds) {
-            Ok(results) => self.results.take(results, &format!("once; {why}")),
-            Err(error) => self.results.missing.push(format!("{point} were not measured: {why}; {error}")),
         }
     }
 
@@ -250,7 +237,8 @@ impl<'a> Bench<'a> {
         for point in &POINTS {
             for server in &servers {
                 if self.wants_point(point, server.kind()) {
-                    let outcome = fan_out(server, &self.rooms, point, self.times(), true).await;
+                    // The log has the load's core too: a loop that never sleeps would keep it waiting.
+                    let outcome = fan_out(server, &self.rooms, point, self.times(), !point.whole).await;
                     self.note(&point.name(), server.kind(), outcome);
                 }
             }
@@ -263,7 +251,8 @@ impl<'a> Bench<'a> {
     /// The same load with one core and with two, of which the load needs its part; and a message to clients who sleep, where it
     /// needs none.
     async fn cores(&mut self, kind: Kind) {
-        let point = Point { clients: 5_000, rooms: 1, pace: FeedPace::InFlight(4), all: false, goal: true };
+        let pace = FeedPace::InFlight(4);
+        let point = Point { clients: 5_000, rooms: 1, pace, all: false, goal: true, whole: false };
         let both = "0-1".to_owned();
         for (name, cores) in [(ONE_CORE, self.settings.server_cores.clone()), (TWO_CORES, both)] {
             if self.wants(name) {

@@ -77,7 +77,7 @@ pub(super) async fn fan_out(server: &Server<'_>, rooms: &str, point: &Point, tim
     herd.come(PATIENCE).expect("the server takes clients");
     let time = point.time(times.time);
     let whole = times.warm_up + time + Duration::from_millis(500);
-    let (script, feed) = server.feed(&herd, (point.pace, point.rooms_a_group()), whole).await;
+    let (script, feed) = server.feed(&herd, (point.pace, point.rooms_a_group()), point.whole, whole).await;
     herd.feed(point.pace, point.rooms_a_group(), script, feed);
     std::thread::sleep(times.warm_up);
     let (before, own_before) = (server.usage(), own_usage());
@@ -116,7 +116,7 @@ pub(super) async fn sweep(server: &Server<'_>, rooms: &str, clients: usize, time
     crowd.doze(true);
     let pace = FeedPace::Rate(SWEEPS);
     let whole = times.warm_up + times.time + Duration::from_millis(500);
-    let (script, feed) = server.feed(&last, (pace, 1), whole).await;
+    let (script, feed) = server.feed(&last, (pace, 1), false, whole).await;
     last.feed(pace, 1, script, feed);
     std::thread::sleep(times.warm_up);
     let (before, own_before) = (server.usage(), own_usage());

@@ -1,11 +1,11 @@
-//! Measures fan-out beside other servers, and writes down what came of it: see the library's `fanout_bench`.
+//! Measures fan-out beside other servers, and writes down what came of it: see the library's `fan_out`.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use bench::fan_out::{Kind, Results, Settings, page, pictures, run};
 use clap::Parser;
-use tests::fanout_bench::{Kind, Results, Settings, page, pictures, run};
 
 /// Every message allocates.
 #[global_allocator]
@@ -39,9 +39,6 @@ struct Cli {
     /// The node's program; without it, the one beside this program
     #[arg(long, value_name = "FILE")]
     node: Option<PathBuf>,
-    /// What measures the largest crowd where more files may be open, when too few may here: scripts/user_mode_linux.sh
-    #[arg(long, value_name = "PROGRAM")]
-    elsewhere: Option<PathBuf>,
     /// Where performance.md and the folder performance are written; without it nothing is
     #[arg(long, value_name = "FOLDER")]
     out: Option<PathBuf>,
@@ -91,7 +88,6 @@ fn settings(cli: &Cli) -> Settings {
         server_cores: cli.server_cores.clone(),
         node: cli.node.clone().unwrap_or_else(|| tests::process::program("ws-server")),
         before: cli.before.clone(),
-        elsewhere: cli.elsewhere.clone(),
         command: if cli.quick { "make bench-quick" } else { "make bench" }.to_owned(),
     }
 }

@@ -13,8 +13,8 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{sleep_until, timeout_at};
 
-use crate::audience::{Audience, Outcome, Publish, Seat};
-use crate::chat_text::chat_text;
+use ::tests::audience::{Audience, Outcome, Publish, Seat};
+use ::tests::chat_text::chat_text;
 
 /// Messages that are due and were not yet taken by one connection's task.
 const DUE: usize = 8_192;

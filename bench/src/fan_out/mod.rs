@@ -2,9 +2,8 @@
 //!
 //! Servers take turns within each repetition, and the median of all repetitions counts. What a number is held against
 //! is measured in the same run: this repository's node beside servers with nothing in them ([`crate::raw_peer`]) and
-//! beside others that people use (`tests/peers`). A missed goal is told; a broken promise fails the run.
+//! beside others that people use (`bench/peers`). A missed goal is told; a broken promise fails the run.
 
-mod elsewhere;
 mod goals;
 mod log_cost;
 mod measure;
@@ -16,7 +15,6 @@ mod profile;
 mod results;
 mod run;
 mod server;
-mod sns_feed;
 mod svg;
 
 pub use page::page;
@@ -24,4 +22,3 @@ pub use pictures::pictures;
 pub use results::Results;
 pub use run::{Settings, run};
 pub use server::{Kind, Server};
-pub use sns_feed::SnsFeed;

@@ -1,11 +1,11 @@
-//! Measures how well many nodes write the same rooms, against goals: see the library's `append_bench`.
+//! Measures how well many nodes write the same rooms, against goals: see the library's `append`.
 
 use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use bench::append::{ALONE, Line, Plan, SETTINGS, Table, What, measure, median};
 use clap::Parser;
-use tests::append_bench::{ALONE, Line, Plan, SETTINGS, Table, What, measure, median};
 
 /// Loads local stacks whose commits take as long as DynamoDB's, and holds what comes out against goals.
 #[derive(Parser)]

@@ -49,7 +49,6 @@ pub fn page(results: &Results, pictures: &[&str]) -> String {
     for (heading, list) in [
         ("Broken promises", &results.broken),
         ("Not measured", &results.missing),
-        ("Measured on another machine", &results.elsewhere),
         ("What peers broke", &results.peers_broke),
     ] {
         if !list.is_empty() {
@@ -172,12 +171,10 @@ mod tests {
             results.add(point, server, Metrics::from([("deliveries/s".to_owned(), value)]));
         }
         results.missing.push("socketioxide was not measured: why".to_owned());
-        results.elsewhere.push("50000 idle clients: where".to_owned());
         let page = page(&results, &["a.svg"]);
         let row = "| 1,000,000 | raw-coalesce 1,250,000 | 0.80 | at least 0.95 times | missed |";
         assert!(page.contains(row), "{page}");
         assert!(page.contains("- socketioxide was not measured: why") && page.contains("(performance/a.svg)"));
-        assert!(page.contains("## Measured on another machine\n\n- 50000 idle clients: where\n"));
         assert!(page.contains("| – | – | – | at most 2048 | not measured |"), "{page}");
     }
 }

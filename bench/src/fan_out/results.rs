@@ -12,8 +12,6 @@ pub struct Results {
     rows: BTreeMap<(String, String), Vec<Metrics>>,
     /// Servers that were not measured, and why.
     pub missing: Vec<String>,
-    /// Points that were measured on another machine, and on which.
-    pub elsewhere: Vec<String>,
     /// Promises that were broken.
     pub broken: Vec<String>,
     /// Promises that peers broke, which is told and fails nothing.
@@ -29,26 +27,14 @@ impl Results {
     pub fn new(command: String) -> Self {
         let date = std::process::Command::new("date").args(["-u", "+%Y-%m-%d %H:%M UTC"]).output();
         let date = date.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default();
-        let (rows, missing, elsewhere) = (BTreeMap::new(), Vec::new(), Vec::new());
+        let (rows, missing) = (BTreeMap::new(), Vec::new());
         let (broken, peers_broke) = (Vec::new(), Vec::new());
-        Self { rows, missing, elsewhere, broken, peers_broke, date, machine: machine(), command }
+        Self { rows, missing, broken, peers_broke, date, machine: machine(), command }
     }
 
     /// One more run.
     pub fn add(&mut self, point: &str, server: &str, metrics: Metrics) {
         self.rows.entry((point.to_owned(), server.to_owned())).or_default().push(metrics);
-    }
-
-    /// Takes everything that was measured on another machine; the page tells which, and why.
-    pub fn take(&mut self, other: Self, why: &str) {
-        for point in other.points() {
-            self.elsewhere.push(format!("{point}: {}; {why}", other.machine));
-        }
-        self.broken.extend(other.broken);
-        self.peers_broke.extend(other.peers_broke);
-        for (row, runs) in other.rows {
-            self.rows.entry(row).or_default().extend(runs);
-        }
     }
 
     /// The median of all runs.
@@ -117,7 +103,6 @@ impl Results {
             "command": self.command,
             "rows": rows.collect::<Vec<_>>(),
             "missing": self.missing,
-            "elsewhere": self.elsewhere,
             "broken": self.broken,
             "peers_broke": self.peers_broke,
         })
@@ -139,10 +124,10 @@ impl Results {
             let runs: Vec<Metrics> = serde_json::from_value(row["runs"].clone()).map_err(|error| error.to_string())?;
             rows.insert((name("point")?, name("server")?), runs);
         }
-        let (missing, elsewhere) = (list("missing")?, list("elsewhere")?);
+        let missing = list("missing")?;
         let (broken, peers_broke) = (list("broken")?, list("peers_broke")?);
         let (date, machine, command) = (string("date")?, string("machine")?, string("command")?);
-        Ok(Self { rows, missing, elsewhere, broken, peers_broke, date, machine, command })
+        Ok(Self { rows, missing, broken, peers_broke, date, machine, command })
     }
 }
 
@@ -196,22 +181,5 @@ mod tests {
         assert_eq!(again.json(), results.json());
         assert_eq!((again.median("p", "s", "m"), again.repetitions(), again.points()), (Some(2.0), 3, vec!["p"]));
         assert_eq!(Results::parse("{}").unwrap_err(), "no rows");
-    }
-
-    #[test]
-    fn what_another_machine_measured_is_taken_and_told() {
-        let mut results = Results::new("make bench".to_owned());
-        results.add("p", "s", Metrics::from([("m".to_owned(), 1.0)]));
-        let mut other = Results { machine: "another".to_owned(), ..Results::new("make bench".to_owned()) };
-        for server in ["s", "t"] {
-            other.add("q", server, Metrics::from([("m".to_owned(), 2.0)]));
-        }
-        other.broken.push("s: q: lost".to_owned());
-        results.take(other, "why");
-        assert_eq!((results.median("p", "s", "m"), results.median("q", "t", "m")), (Some(1.0), Some(2.0)));
-        assert_eq!(
-            (results.elsewhere, results.broken),
-            (vec!["q: another; why".to_owned()], vec!["s: q: lost".to_owned()])
-        );
     }
 }

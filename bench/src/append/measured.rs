@@ -4,10 +4,10 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use super::setting::Setting;
-use crate::audience::Outcome;
 use crate::open_load::{OpenLoadOptions, open_load};
-use crate::stack_counts::{LogCounts, StackCounts, cpu_time};
-use crate::{Stack, StackOptions};
+use ::tests::audience::Outcome;
+use ::tests::stack_counts::{LogCounts, StackCounts, cpu_time};
+use ::tests::{Stack, StackOptions};
 
 /// Lambda's.
 const STREAM_POLL_MS: u64 = 250;
