@@ -112,7 +112,7 @@ infra: $(INFRA_PACKAGES) $(CFN_LINT)
 templates: $(INFRA_PACKAGES)
 	cd infra && node --import tsx bin/templates.ts
 
-LAMBDA = $(CARGO) lambda build --release --arm64 --package stream-publisher
+LAMBDA = $(CARGO) lambda build --profile dist --arm64 --package stream-publisher
 
 ## The Lambda for AWS. Needs cargo-lambda (`pip install cargo-lambda`, which brings zig) and rustup's target for arm64;
 ## without the target, on Debian: scripts/lambda-arm64.sh.
@@ -133,7 +133,6 @@ deploy: publisher $(INFRA_PACKAGES)
 cost:
 	@python3 -B scripts/cost.py $(ARGS)
 
-RELEASE_OF = $(CARGO) build --release --workspace --bin
 # The server as its image has it.
 DIST = $(CARGO) build --profile dist --package ws-server
 
@@ -144,8 +143,8 @@ image-size:
 
 ## What the publisher takes of a Lambda: time to start, of invocations, and memory.
 lambda-figures:
-	$(RELEASE_OF) stream-publisher
-	@python3 -B scripts/lambda_figures.py $(TARGET)/release/stream-publisher
+	$(CARGO) build --profile dist --package stream-publisher
+	@python3 -B scripts/lambda_figures.py $(TARGET)/dist/stream-publisher
 
 release:
 	$(CARGO) build --release
@@ -223,7 +222,7 @@ FROM ?= 0
 
 ## Clusters in virtual time, one a seed; ends with the first that breaks a promise, and with the command to replay it.
 hunt:
-	$(CARGO) run --release --package simulator -- --hunt $(HUNT) --from $(FROM)
+	$(CARGO) run --profile dist --package simulator -- --hunt $(HUNT) --from $(FROM)
 
 CARGO_FUZZ_VERSION := 0.13.2
 FUZZ ?= $(notdir $(basename $(wildcard fuzz/fuzz_targets/*.rs)))

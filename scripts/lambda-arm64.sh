@@ -21,7 +21,7 @@ fi
 
 # cargo-lambda asks rustup for the target; nobody answers at port 9, and it goes on with what it is given.
 PATH="$python/bin:$PATH" RUSTUP_DIST_SERVER=http://127.0.0.1:9 RUSTC="$rustc" CARGO_TARGET_DIR="$work/build" \
-    "$python/bin/cargo-lambda" lambda build --release --arm64 --output-format zip --package stream-publisher \
+    "$python/bin/cargo-lambda" lambda build --profile dist --arm64 --output-format zip --package stream-publisher \
     --lambda-dir "$target/lambda"
 
 # As a folder too: that is what CDK takes.

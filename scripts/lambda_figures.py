@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What the publisher takes of a Lambda: time to start, the first invocation, warm ones, processor time and memory.
 
-    python3 scripts/lambda_figures.py target/release/stream-publisher
+    python3 scripts/lambda_figures.py target/dist/stream-publisher
 
 Lambda's Runtime API and SNS are played by this program, over plain HTTP on loopback, and answer at once: what is
 measured is the program alone. In AWS the sandbox and the download of the code come before it, a TLS handshake goes with

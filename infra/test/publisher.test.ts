@@ -61,7 +61,7 @@ const refusal = (path: string, message: RegExp) =>
   );
 
 test('a publisher that was not built is asked for in one line, with the command', () => {
-  const command = /cargo lambda build --release --arm64 --package stream-publisher$/;
+  const command = /cargo lambda build --profile dist --arm64 --package stream-publisher$/;
   refusal('/nowhere', command);
   refusal(mkdtempSync(join(tmpdir(), 'publisher-')), command);
 });

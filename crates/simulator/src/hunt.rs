@@ -19,7 +19,7 @@ pub struct Catch {
 impl fmt::Display for Catch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "seed {}: {}", self.seed, self.sentence)?;
-        write!(f, "replay: cargo run --release -p simulator -- --seed {} --trace", self.seed)
+        write!(f, "replay: cargo run --profile dist -p simulator -- --seed {} --trace", self.seed)
     }
 }
 

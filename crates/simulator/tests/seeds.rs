@@ -1,4 +1,4 @@
-//! A few thousand clusters, each from its seed. `cargo run --release -p simulator -- --hunt 100000` looks harder.
+//! A few thousand clusters, each from its seed. `cargo run --profile dist -p simulator -- --hunt 100000` looks harder.
 
 #![allow(clippy::unwrap_used, reason = "a test's failure is a panic")]
 

@@ -13,7 +13,7 @@ const MACHINES: Readonly<Record<Architecture, number>> = { arm64: 0xb7, x86_64: 
  * @throws SettingsError when there is none, or it is for the other processor.
  */
 export function publisherCode(path: string, architecture: Architecture): lambda.Code {
-  const advice = `build it with: cargo lambda build --release --${architecture === 'arm64' ? 'arm64' : 'x86-64'} --package stream-publisher`;
+  const advice = `build it with: cargo lambda build --profile dist --${architecture === 'arm64' ? 'arm64' : 'x86-64'} --package stream-publisher`;
   if (!existsSync(path)) {
     throw new SettingsError(`the publisher is not at ${path}: ${advice}`);
   }
