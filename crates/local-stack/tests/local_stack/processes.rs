@@ -98,6 +98,15 @@ fn is_running_child(pid: u32, parent: Option<u32>) -> bool {
     state != "Z" && state != "X" && parent.is_none_or(|parent| parent == has_parent)
 }
 
+/// The state of each thread of a process, as `ps` has it.
+fn threads(pid: u32) -> impl Iterator<Item = String> {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    threads.filter_map(|thread| {
+        let stat = fs::read_to_string(thread.ok()?.path().join("stat")).ok()?;
+        Some(stat.rsplit_once(") ")?.1.split(' ').next()?.to_owned())
+    })
+}
+
 fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let start = Instant::now();
     loop {
@@ -154,6 +163,7 @@ fn a_stack_that_is_killed_leaves_no_frozen_node_behind() {
     let running = start_two(data.path(), &[]);
     let nodes = running.nodes();
     running.signal("-STOP", &nodes[0].to_string());
+    until("it is frozen", || threads(nodes[0]).all(|state| state == "T").then_some(()));
     running.signal("-KILL", &running.id());
     running.ended();
     until("the nodes end", || nodes.iter().all(|&pid| !is_running_child(pid, None)).then_some(()));
