@@ -8,29 +8,42 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 PARTS := $(abspath $(TARGET))/parts
 INSTALL = STREAM_PUBLISHER=$(abspath $(TARGET))/debug/stream-publisher tests/parts/install.sh $(PARTS)
 
-.PHONY: test tools format lint build unit web browser browser-firefox infra foreign soak e2e-aws-local test-autobahn test-dynamodb-local test-sns-moto \
+.DEFAULT_GOAL := help
+.PHONY: help test tools format lint build unit web browser browser-firefox infra foreign soak e2e-aws-local test-autobahn test-dynamodb-local test-sns-moto \
 	test-lambda-runtime test-redis templates publisher lambda deploy cost image-size lambda-figures release measure \
 	replay bench-append bench-jitter bench-deflate bench bench-quick bench-pairs bench-programs peers bench-micro hunt fuzz
+
+## This list, which is what `make` alone prints too.
+help:
+	@awk '/^## / { text = text (text ? " " : "") substr($$0, 4); next } \
+		/^[a-z][a-z0-9-]*:/ && text { sub(/(: `make|\.) .*/, ".", text); printf "  make %-21s %s\n", substr($$1, 1, length($$1) - 1), text } \
+		!/^#/ { text = "" }' $(firstword $(MAKEFILE_LIST))
 
 ## Everything that must hold before a change lands. Installs what it needs, into the user's cargo folder.
 test: tools format lint build unit web browser infra foreign
 
+## Installs what runs the tests, into the user's cargo folder.
 tools:
 	@$(CARGO) nextest --version >/dev/null 2>&1 || $(CARGO) install --locked cargo-nextest --version $(NEXTEST_VERSION)
 
+## Whether every file is formatted.
 format:
 	$(CARGO) fmt --all --check
 
+## Clippy, whose every warning is an error.
 lint:
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 
+## Builds everything, without optimising it.
 # One set of features for everything, so that dependencies are built once; the end-to-end tests run these binaries.
 build:
 	$(CARGO) build --workspace --all-targets
 
+## Every test in Rust: units, properties, programs end to end.
 unit:
 	$(CARGO) nextest run --workspace
 
+## The browser client and the page's parts, in virtual time.
 web:
 	node --test tests/web/*.test.mjs
 
@@ -129,7 +142,8 @@ ENVIRONMENT ?= trial
 deploy: publisher $(INFRA_PACKAGES)
 	cd infra && node_modules/.bin/cdk deploy --all -c environment=$(ENVIRONMENT) $(ARGS)
 
-## What a month costs, beside API Gateway, AppSync and ElastiCache: `make cost ARGS='--clients 100000 --messages 100'`.
+## What a month costs, beside API Gateway, AppSync and ElastiCache: `make cost ARGS='--clients 100000 --messages 100'`. Without
+## ARGS: an example, and how to ask for another load.
 cost:
 	@python3 -B scripts/cost.py $(ARGS)
 
@@ -146,12 +160,14 @@ lambda-figures:
 	$(CARGO) build --profile dist --package stream-publisher
 	@python3 -B scripts/lambda_figures.py $(TARGET)/dist/stream-publisher
 
+## The local stack, optimised: what `cargo run --release` starts.
 release:
 	$(CARGO) build --release
 
 # Benches measure what is deployed: the profile `dist` builds every program of theirs, the server as for its image.
 BENCH := $(abspath $(TARGET))/dist
 
+## Builds what the benches run.
 bench-programs:
 	$(DIST)
 	$(CARGO) build --profile dist --package bench --package tests --package load-generator --package local-stack

@@ -269,14 +269,25 @@ def load_of(args):
     return Load(**given)
 
 
+EXAMPLE = ("--clients", "10000", "--messages", "100")
+ADVICE = """
+This is an example. For a load of your own:
+  make cost ARGS='--clients 100000 --messages 1000'
+  make cost ARGS='--clients 100000 --messages 5 --broadcast'    one room, of everybody
+  make cost ARGS=--help                                         everything that can be changed"""
+
+
 def main(argv=None):
-    args = arguments().parse_args(argv)
+    argv = sys.argv[1:] if argv is None else argv
+    args = arguments().parse_args(argv or EXAMPLE)
     try:
         load = load_of(args)
     except LoadError as error:
         print(f"cost: {error}", file=sys.stderr)
         return 2
     print("\n".join(report(json.loads(PRICES.read_text()), load)))
+    if not argv:
+        print(ADVICE)
     return 0
 
 

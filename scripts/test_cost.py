@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import re
 import unittest
 
 import cost
@@ -107,6 +108,15 @@ class Command(unittest.TestCase):
         self.assertEqual(status, 0)
         self.assertIn(PRICES["date"], text)
         self.assertIn("5 messages a second to 10000 each", text)
+
+    def test_without_arguments_an_example_and_how_to_change_it_are_printed(self):
+        status, text, error = run()
+        self.assertEqual((status, error), (0, ""))
+        bill, advice = text.split("\nThis is an example.")
+        self.assertEqual(bill, run(*cost.EXAMPLE)[1])
+        calls = re.findall("make cost ARGS='([^']*)'", advice)
+        self.assertEqual([run(*call.split())[0] for call in calls], [0, 0])
+        self.assertIn("make cost ARGS=--help", advice)
 
     def test_few_clients_are_all_receivers(self):
         status, text, _ = run("--clients", "10", "--messages", "1")

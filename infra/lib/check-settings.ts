@@ -144,7 +144,7 @@ function checkTask(task: TaskSettings, entrance: EntranceSettings): void {
   if (task.memory < from || task.memory > to || (task.memory - from) % step !== 0) {
     refuse('task.memory', `${task.memory} MiB do not go with ${task.cpu} units: ${from} to ${to} in steps of ${step}`);
   }
-  whole('task.sessions', task.sessions, 1, 1_000_000);
+  whole('task.connections', task.connections, 1, 1_000_000);
   whole('task.heartbeatMs', task.heartbeatMs, 100, 300_000);
   whole('task.retentionHours', task.retentionHours, 24, 87_600);
   whole('task.drainMs', task.drainMs, 0, (STOP_TIMEOUT - AFTER_DRAIN) * 1_000);
@@ -156,7 +156,7 @@ function checkTask(task: TaskSettings, entrance: EntranceSettings): void {
 function checkScaling(scaling: ScalingSettings, task: TaskSettings): void {
   whole('scaling.minTasks', scaling.minTasks, 1, 1_000);
   whole('scaling.maxTasks', scaling.maxTasks, scaling.minTasks, 1_000);
-  whole('scaling.connectionsPerTask', scaling.connectionsPerTask, 1, task.sessions);
+  whole('scaling.connectionsPerTask', scaling.connectionsPerTask, 1, task.connections);
   whole('scaling.cpuPercent', scaling.cpuPercent, 10, 90);
 }
 

@@ -112,8 +112,8 @@ export interface TaskSettings {
   /** Processor units, 1,024 are one vCPU; and MiB. Fargate has fixed pairs. */
   readonly cpu: number;
   readonly memory: number;
-  /** Connections that a node takes. */
-  readonly sessions: number;
+  /** WebSocket connections that a node takes. */
+  readonly connections: number;
   /** Milliseconds over which a stopping node closes its sessions; with what follows less than the 120 s that Fargate gives. */
   readonly drainMs: number;
   /** Milliseconds between WebSocket pings. */

@@ -26,7 +26,7 @@ export const production: Settings = {
       architecture: 'arm64',
       cpu: 1024,
       memory: 2048,
-      sessions: 15_000,
+      connections: 15_000,
       drainMs: 80_000,
       heartbeatMs: 25_000,
       retentionHours: 24 * 30,

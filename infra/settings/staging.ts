@@ -10,7 +10,7 @@ export const staging: Settings = {
   service: {
     ...production.service,
     network: { kind: 'new', cidr: '10.43.0.0/16', zones: 2, natGateways: 1, flowLogs: false },
-    task: { ...production.service.task, cpu: 512, memory: 1024, sessions: 5_000 },
+    task: { ...production.service.task, cpu: 512, memory: 1024, connections: 5_000 },
     scaling: { minTasks: 2, maxTasks: 6, connectionsPerTask: 3_000, cpuPercent: 60 },
     logDays: 14,
   },

@@ -26,7 +26,7 @@ export const trial: Settings = {
       architecture: 'arm64',
       cpu: 512,
       memory: 1024,
-      sessions: 2_000,
+      connections: 2_000,
       drainMs: 20_000,
       heartbeatMs: 25_000,
       retentionHours: 24 * 7,

@@ -34,7 +34,7 @@ const REFUSED: readonly (readonly [Settings, RegExp])[] = [
   [withTask({ cpu: 1_024, memory: 2_500 }), /^task.memory: 2500 MiB/],
   [withTask({ drainMs: 100_000 }), /^task.drainMs: 100000 is not a whole number from 0 to 90000/],
   [withTask({ retentionHours: 1 }), /^task.retentionHours/],
-  [withTask({ sessions: 100 }), /^scaling.connectionsPerTask: 1500 is not a whole number from 1 to 100/],
+  [withTask({ connections: 100 }), /^scaling.connectionsPerTask: 1500 is not a whole number from 1 to 100/],
   [changed(TRIAL, { scaling: { ...scaling, maxTasks: 1 } }), /^scaling.maxTasks: 1 is not a whole number from 2/],
   [changed(TRIAL, { accelerator: { nodeType: 't4g.small', nodes: 2 } }), /^accelerator.nodeType: t4g.small is no size of ElastiCache/],
   [changed(TRIAL, { accelerator: { nodeType: 'cache.t4g.small', nodes: 0 } }), /^accelerator.nodes: 0 is not a whole number from 1 to 6/],

@@ -49,16 +49,28 @@ async fn main() -> ExitCode {
 
 async fn run() -> Result<(), StartError> {
     let topics = Topics::parse(&std::env::var(TOPIC_ARNS).unwrap_or_default())?;
+    start_log();
+    for name in unknown_variables(std::env::vars_os().filter_map(|(name, _)| name.into_string().ok())) {
+        tracing::warn!(
+            "the variable {name} is not known here and has no effect: this program reads {TOPIC_ARNS} and RUST_LOG"
+        );
+    }
     if std::env::var_os(RUNTIME_API).is_none() {
         return Err(StartError::NoRuntime);
     }
-    start_log();
     let publisher = &Publisher::new(client().await, topics);
     let serve = service_fn(|invocation: LambdaEvent<Event>| async move {
         let deadline = deadline(invocation.context.deadline(), SystemTime::now(), Instant::now());
         Ok::<_, Error>(publisher.handle_until(invocation.payload, deadline).await)
     });
     lambda_runtime::run(serve).await.map_err(StartError::Runtime)
+}
+
+/// The variables that look as if they were for this service. It reads none of them: they are the nodes'.
+fn unknown_variables(names: impl Iterator<Item = String>) -> Vec<String> {
+    let mut unknown: Vec<String> = names.filter(|name| name.starts_with("ROOMCAST_")).collect();
+    unknown.sort_unstable();
+    unknown
 }
 
 fn start_log() {
@@ -95,6 +107,12 @@ mod tests {
         assert_eq!(left(Duration::from_secs(900)), DEFAULT_BUDGET);
         assert_eq!(left(Duration::from_millis(100)), Duration::ZERO);
         assert_eq!(deadline(wall - Duration::from_secs(1), wall, now), now);
+    }
+
+    #[test]
+    fn variables_of_the_service_that_it_does_not_read_are_found() {
+        let names = ["TOPIC_ARNS", "ROOMCAST_TOPIC_ARNS", "AWS_REGION", "ROOMCAST_LOG", "MY_ROOMCAST_LOG"];
+        assert_eq!(unknown_variables(names.into_iter().map(str::to_owned)), ["ROOMCAST_LOG", "ROOMCAST_TOPIC_ARNS"]);
     }
 
     #[test]

@@ -54,7 +54,8 @@ pub(crate) enum Unreadable {
 /// Decides what a record asks for.
 ///
 /// Of a segment whose messages cannot be sent (a newer version wrote it, or it is too long) the numbers are still
-/// announced, with `null` for the messages: receivers take that for content they cannot read and turn to the log.
+/// announced, with `null` for the messages: receivers take that for content they cannot read and turn to the log. The
+/// same form carries what is in the service's own rooms.
 pub(crate) fn judge(record: &EventRecord) -> Verdict {
     if record.event_name != "INSERT" {
         return Verdict::Ignored;
@@ -67,6 +68,10 @@ pub(crate) fn judge(record: &EventRecord) -> Verdict {
         Ok(head) => head,
         Err(why) => return Verdict::Undecodable(why),
     };
+    // A pulse proves the way that it takes. What it holds is no message, and no node reads it.
+    if segment.room.is_of_service() {
+        return Verdict::Piece(Piece { room: segment.room, text: announcement, announcement: None });
+    }
     let text = messages(row, segment.count()).and_then(|messages| {
         segment.content = Content::Messages(messages);
         let text = serde_json::to_string(&segment).expect("a segment with messages is plain JSON");

@@ -5,6 +5,8 @@ use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
+use crate::config::listen_address;
+
 /// For each of connecting, asking and hearing.
 const PATIENCE: Duration = Duration::from_secs(2);
 const DEFAULT_LISTEN: &str = "0.0.0.0:8080";
@@ -16,7 +18,7 @@ const DEFAULT_LISTEN: &str = "0.0.0.0:8080";
 /// One line that says why the node does not count as alive.
 pub fn ask(listen: Option<&str>) -> Result<(), String> {
     let listen = listen.unwrap_or(DEFAULT_LISTEN);
-    let mut address: SocketAddr = listen.parse().map_err(|_| format!("{listen} is no address and port"))?;
+    let mut address = listen_address(listen).map_err(|reason| format!("ROOMCAST_LISTEN={listen}: {reason}"))?;
     if address.ip().is_unspecified() {
         address.set_ip(IpAddr::V4(Ipv4Addr::LOCALHOST));
     }
@@ -90,6 +92,13 @@ mod tests {
     fn nobody_there_is_not_alive() {
         let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
         assert!(ask(Some(&free)).unwrap_err().contains("does not answer"));
-        assert_eq!(ask(Some("nowhere")), Err("nowhere is no address and port".to_owned()));
+        assert!(ask(Some("nowhere")).unwrap_err().starts_with("ROOMCAST_LISTEN=nowhere: expected an address"));
+    }
+
+    #[test]
+    fn a_node_that_listens_at_a_name_is_asked_there() {
+        let (address, asked) = node("HTTP/1.1 200 OK\r\n\r\n");
+        assert_eq!(ask(Some(&address.replace("127.0.0.1", "localhost"))), Ok(()));
+        asked.join().unwrap();
     }
 }

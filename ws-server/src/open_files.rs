@@ -22,7 +22,8 @@ pub(crate) fn fit(mut limits: Limits, loops: usize) -> Limits {
     let Some(files) = getrlimit(Resource::Nofile).current else { return limits };
     let files = usize::try_from(files).unwrap_or(usize::MAX);
     let open = open_files() + loops * FILES_OF_A_LOOP;
-    let Some((sessions, http)) = fitting(files.saturating_sub(open), limits.sessions, limits.http_connections) else {
+    let Some((sessions, http)) = fitting(files.saturating_sub(open), limits.connections, limits.http_connections)
+    else {
         tracing::info!(files, open, "open files");
         return limits;
     };
@@ -30,9 +31,9 @@ pub(crate) fn fit(mut limits: Limits, loops: usize) -> Limits {
         tracing::warn!(files, open, sessions, http, "few open files are allowed: the node takes this many connections");
     } else {
         // No fault on a developer's machine, which never has that many clients.
-        tracing::info!(files, open, sessions, http, "fewer open files are allowed than --sessions needs");
+        tracing::info!(files, open, sessions, http, "fewer open files are allowed than --connections needs");
     }
-    (limits.sessions, limits.http_connections) = (sessions, http);
+    (limits.connections, limits.http_connections) = (sessions, http);
     limits
 }
 

@@ -7,7 +7,7 @@ use aws_config::{BehaviorVersion, SdkConfig};
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use clap::Parser as _;
 
-use crate::config::{Config, usage_error};
+use crate::config::{Config, Given};
 use crate::shutdown::StopSignals;
 use crate::{Server, health_check, start, telemetry};
 
@@ -23,6 +23,15 @@ pub struct Failure {
     pub code: u8,
 }
 
+/// What an operator should know although the node starts: old names, and variables that nothing reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Warnings {
+    /// The node logs them.
+    Log,
+    /// The operator has been told by the program that starts the node.
+    Told,
+}
+
 impl From<String> for Failure {
     fn from(reason: String) -> Self {
         Self { reason, code: 1 }
@@ -36,7 +45,7 @@ pub fn main(arguments: &[OsString]) -> ExitCode {
         // For containers: whether the node beside this process is alive.
         health_check::ask(std::env::var("ROOMCAST_LISTEN").ok().as_deref()).map_err(Failure::from)
     } else {
-        run(arguments, async |_| std::future::pending().await)
+        run(arguments, Warnings::Log, async |_| std::future::pending().await)
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,
@@ -52,18 +61,25 @@ pub fn main(arguments: &[OsString]) -> ExitCode {
 ///
 /// # Errors
 /// The command line is wrong, the node cannot start, SNS refuses it for good, or a second signal ended it at once.
-pub fn run(arguments: &[OsString], beside: impl AsyncFnOnce(&Server)) -> Result<(), Failure> {
-    let config = Config::try_parse_from(arguments).map_err(|error| match usage_error(&error) {
+pub fn run(arguments: &[OsString], warnings: Warnings, beside: impl AsyncFnOnce(&Server)) -> Result<(), Failure> {
+    let line = arguments.iter().map(|argument| argument.to_string_lossy().into_owned());
+    let given = Given::to_line::<Config>(line.collect());
+    let config = Config::try_parse_from(arguments).map_err(|error| match given.complaint(&error) {
         None => error.exit(),
         Some(reason) => Failure { reason, code: USAGE },
     })?;
-    telemetry::start_logs(&config)?;
+    telemetry::start_logs(&config).map_err(|error| given.named(&error))?;
+    if warnings == Warnings::Log {
+        for warning in given.warnings() {
+            tracing::warn!("{warning}");
+        }
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| format!("the runtime cannot start: {error}"))?;
     let ended = runtime.block_on(serve(config, beside));
     // A thread that waits for the operating system (names that do not resolve) must not hold the process.
     runtime.shutdown_background();
-    Ok(ended?)
+    Ok(ended.map_err(|error| given.named(&error))?)
 }
 
 async fn serve(config: Config, beside: impl AsyncFnOnce(&Server)) -> Result<(), String> {

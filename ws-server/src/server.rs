@@ -70,7 +70,7 @@ pub async fn start(config: Config, aws: SdkConfig) -> Result<Server, StartError>
     let settings = account.others_settings(&config, &node, &endpoint_url);
     let (lease, others) = Box::pin(others::join(standing, settings)).await?;
 
-    let metered = MeteredLog::new(Arc::new(DynamoLog::new(&account.dynamodb, account.tables.messages)));
+    let metered = MeteredLog::of_dynamodb(DynamoLog::new(&account.dynamodb, account.tables.messages));
     let log_stats = metered.stats();
     let log: Arc<dyn MessageLog> = Arc::new(metered);
     let chain = Chain::new(node.clone(), config.aws.topic_arn.len());

@@ -12,6 +12,9 @@ pub struct Backoff {
     pub cap: Duration,
 }
 
+/// An attempt whose ceiling is the cap of every backoff.
+const LAST_ATTEMPT: u32 = u32::MAX;
+
 impl Default for Backoff {
     fn default() -> Self {
         Self { base: Duration::from_millis(250), cap: Duration::from_secs(15) }
@@ -65,8 +68,10 @@ impl Reconnect {
         if !close_asks_to_reconnect(close) {
             return None;
         }
-        let least = close.and_then(CloseCode::from_code).map_or(0, CloseCode::reconnect_after_secs);
-        let delay = self.backoff.delay(self.attempts, random);
+        let code = close.and_then(CloseCode::from_code);
+        let least = code.map_or(0, CloseCode::reconnect_after_secs);
+        let slowly = code.is_some_and(CloseCode::reconnect_slowly);
+        let delay = self.backoff.delay(if slowly { LAST_ATTEMPT } else { self.attempts }, random);
         self.attempts = self.attempts.saturating_add(1);
         Some(Duration::from_secs(least) + delay)
     }
@@ -99,13 +104,27 @@ mod tests {
 
     #[test]
     fn only_closes_that_ask_for_it_lead_to_another_attempt() {
-        for code in [1000, 1012, 1013, 4008, 4009, 4029, 1001, 1006, 1011] {
+        for code in [1000, 1002, 1003, 1007, 1009, 1012, 1013, 4008, 4009, 4029, 1001, 1006, 1011] {
             assert!(close_asks_to_reconnect(Some(code)), "{code}");
         }
-        for code in [1002, 1003, 1007, 1009, 4001, 4003] {
+        for code in [4001, 4003] {
             assert!(!close_asks_to_reconnect(Some(code)), "{code}");
         }
         assert!(close_asks_to_reconnect(None), "no close frame is an abnormal closure");
+    }
+
+    #[test]
+    fn a_client_whose_frames_a_proxy_may_have_broken_comes_back_within_15_seconds_at_a_random_time() {
+        for code in [1002, 1003, 1007, 1009] {
+            for attempts_before in [0, 3] {
+                let mut reconnect = Reconnect { attempts: attempts_before, ..Reconnect::default() };
+                let half = reconnect.handle_lost(Some(code), u64::MAX / 2).unwrap();
+                let whole = Reconnect::default().handle_lost(Some(code), u64::MAX).unwrap();
+                assert!((half.as_secs_f64() - 7.5).abs() < 0.001, "{code}: {half:?}");
+                assert!((whole.as_secs_f64() - 15.0).abs() < 0.001, "{code}: {whole:?}");
+                assert_eq!(reconnect.attempts, attempts_before + 1, "{code} counts as an attempt");
+            }
+        }
     }
 
     #[test]

@@ -5,11 +5,17 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Parser;
+use ws_server::config::{whole, whole_such_as};
 
 use crate::faults::{FaultError, Faults};
 use crate::servers::{OwnFlag, check_flags};
 use crate::sns::SignatureVersion;
 use crate::stack::StackOptions;
+
+/// The last port that there is.
+const MAX_PORT: u64 = 65_535;
+/// Each node has a port.
+const MAX_NODES: u64 = MAX_PORT;
 
 /// Starts Roomcast on this machine: the parts of AWS that server nodes need, and a process for each node.
 #[derive(Debug, Clone, Parser)]
@@ -20,17 +26,17 @@ use crate::stack::StackOptions;
 )]
 pub struct Cli {
     /// Server nodes; 0 starts the AWS parts only, and prints how to start a node by hand
-    #[arg(long, default_value_t = 2, value_name = "N")]
+    #[arg(long, default_value_t = 2, value_name = "N", value_parser = whole::<u16>(0..=MAX_NODES))]
     pub nodes: u16,
     /// The address that nodes listen at; 0.0.0.0 or :: for all addresses of this machine
     #[arg(long, default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST), value_name = "ADDRESS", value_parser = host)]
     pub host: IpAddr,
     /// The first node's port; the others take the ports after it
-    #[arg(long, default_value_t = 8080, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, default_value_t = 8080, value_name = "PORT", value_parser = whole::<u16>(1..=MAX_PORT))]
     pub port: u16,
     /// The first node's port on 127.0.0.1 for operations (metrics and health), which the nodes' own ports then do not
     /// show; the others take the ports after it
-    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, value_name = "PORT", value_parser = whole_such_as::<u16>(1..=MAX_PORT, 9090))]
     pub ops_port: Option<u16>,
     /// Where messages are kept from one start to the next
     #[arg(long, default_value = ".local", value_name = "FOLDER")]
@@ -39,20 +45,20 @@ pub struct Cli {
     #[arg(long)]
     pub memory: bool,
     /// DynamoDB's port; 0 takes a free one
-    #[arg(long, default_value_t = 0, value_name = "PORT")]
+    #[arg(long, default_value_t = 0, value_name = "PORT", value_parser = whole::<u16>(0..=MAX_PORT))]
     pub dynamodb_port: u16,
     /// SNS's port; 0 takes a free one
-    #[arg(long, default_value_t = 0, value_name = "PORT")]
+    #[arg(long, default_value_t = 0, value_name = "PORT", value_parser = whole::<u16>(0..=MAX_PORT))]
     pub sns_port: u16,
     /// How SNS signs: 1 is SHA-1, 2 is SHA-256
     #[arg(long, default_value = "2", value_name = "VERSION", value_parser = signature_version)]
     pub sns_signature_version: SignatureVersion,
     /// Time between polls of the stream while there is nothing to do; Lambda takes 250 ms
-    #[arg(long, default_value_t = 250, value_name = "MS")]
+    #[arg(long, default_value_t = 250, value_name = "MS", value_parser = whole::<u64>(0..=60_000))]
     pub stream_poll_ms: u64,
     /// How long a write of DynamoDB takes, half of it before the database has it and half after; DynamoDB itself takes
     /// some 4 ms. 0: as long as the embedded one does
-    #[arg(long, default_value_t = 0, value_name = "MS", value_parser = clap::value_parser!(u64).range(..=60_000))]
+    #[arg(long, default_value_t = 0, value_name = "MS", value_parser = whole::<u64>(0..=60_000))]
     pub commit_delay_ms: u64,
     /// Count what becomes of commits (in /_local/stats, part `log`); with a commit delay they always are
     #[arg(long)]
@@ -60,10 +66,10 @@ pub struct Cli {
     /// Break something: sns.drop=P, sns.repeat=P, sns.delay_ms=A..B, sns.fail=P, lambda.fail=P,
     /// lambda.fail_after=P, lambda.down=FROM..TO (seconds), dynamodb.throttle=P, dynamodb.fail=P, dynamodb.refuse=WORD,
     /// dynamodb.down=FROM..TO, link.drop=P, link.delay_ms=A..B, link.cut=A-B (nodes, from 1), link.down=FROM..TO, link.proxy=1; several with commas
-    #[arg(long = "fault", value_name = "KEY=VALUE")]
+    #[arg(long = "fault", value_name = "KEY=VALUE", value_parser = fault)]
     pub faults: Vec<String>,
     /// Makes faults strike in the same order again; random unless given
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole_such_as::<u64>(0.., 7))]
     pub seed: Option<u64>,
     /// Flags of ws-server for every node: `-- --publishes-per-second 0`
     #[arg(last = true, value_name = "NODE FLAGS")]
@@ -118,7 +124,13 @@ fn host(text: &str) -> Result<IpAddr, String> {
 }
 
 fn signature_version(text: &str) -> Result<SignatureVersion, String> {
-    SignatureVersion::parse(text).ok_or_else(|| "there are 1 and 2".to_owned())
+    SignatureVersion::parse(text).ok_or_else(|| "expected 1 or 2".to_owned())
+}
+
+/// One `--fault`, checked as far as it stands alone.
+fn fault(text: &str) -> Result<String, String> {
+    Faults::parse(&[text]).map_err(|error| format!("{error}, such as sns.drop=0.1"))?;
+    Ok(text.to_owned())
 }
 
 #[cfg(test)]

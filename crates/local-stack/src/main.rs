@@ -11,7 +11,7 @@ use local_stack::servers::instructions;
 use local_stack::stack::{Stack, StackOptions};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
-use ws_server::config::usage_error;
+use ws_server::config::{Config, Given};
 use ws_server::telemetry;
 
 mod production;
@@ -35,16 +35,22 @@ fn main() -> ExitCode {
     }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => return misused(&error, ""),
+        Err(error) => return misused(&error, &Given::to_process::<Cli>(), ""),
     };
     let options = match cli.options() {
         Ok(options) => options,
         Err(error) => return complain(&error, USAGE),
     };
-    if let Err(error) = production::check_node_flags(&options.node_flags) {
-        return misused(&error, "after `--`: ");
+    let line = production::checked_line(&options.node_flags);
+    let given = Given::to_line::<Config>(line.clone());
+    if let Err(error) = Config::try_parse_from(line) {
+        return misused(&error, &given, "for nodes: ");
     }
     let log = start_logs();
+    // Once, and not by every node.
+    for warning in given.warnings() {
+        tracing::warn!("{warning}");
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return complain(&error, 1),
@@ -66,8 +72,8 @@ fn start_logs() -> String {
     log
 }
 
-fn misused(error: &clap::Error, place: &str) -> ExitCode {
-    match usage_error(error) {
+fn misused(error: &clap::Error, given: &Given, place: &str) -> ExitCode {
+    match given.complaint(error) {
         None => error.exit(),
         Some(complaint) => {
             eprintln!("roomcast-local: {place}{complaint}");

@@ -23,7 +23,7 @@ pub enum PortError {
         option: &'static str,
     },
     /// The operating system refused for another reason.
-    #[error("port {port} of {ip} ({purpose}) cannot be used: {source}")]
+    #[error("port {port} of {ip} ({purpose}) cannot be used: {source}; choose another one with {option}")]
     Refused {
         /// The address.
         ip: IpAddr,
@@ -31,11 +31,13 @@ pub enum PortError {
         port: u16,
         /// What it was wanted for.
         purpose: String,
+        /// The command line option that chooses it.
+        option: &'static str,
         /// What the operating system said.
         source: io::Error,
     },
     /// The last node's port would be above 65535.
-    #[error("{nodes} nodes do not fit above port {first}: ports end at 65535")]
+    #[error("{nodes} nodes do not fit above port {first}, since ports end at 65535: lower --port or --nodes")]
     OutOfRange {
         /// The first node's port.
         first: u16,
@@ -62,9 +64,15 @@ fn take_at(ip: IpAddr, port: u16, purpose: &str, option: &'static str) -> Result
     let purpose = || purpose.to_owned();
     let listener = TcpListener::bind(SocketAddr::from((ip, port))).map_err(|e| match e.kind() {
         io::ErrorKind::AddrInUse => PortError::Busy { port, purpose: purpose(), option },
-        _ => PortError::Refused { ip, port, purpose: purpose(), source: e },
+        _ => PortError::Refused { ip, port, purpose: purpose(), option, source: e },
     })?;
-    listener.set_nonblocking(true).map_err(|e| PortError::Refused { ip, port, purpose: purpose(), source: e })?;
+    listener.set_nonblocking(true).map_err(|e| PortError::Refused {
+        ip,
+        port,
+        purpose: purpose(),
+        option,
+        source: e,
+    })?;
     Ok(listener)
 }
 

@@ -7,12 +7,11 @@ use std::sync::Arc;
 
 use aws_config::SdkConfig;
 use aws_lambda_events::event::dynamodb::Event;
-use clap::Parser as _;
 use local_stack::servers::{ProcessLauncher, Report};
 use local_stack::stream_pump::{HandlerFuture, StreamHandler};
 use stream_publisher::Publisher;
-use ws_server::config::Config;
-use ws_server::{Server, program};
+use ws_server::Server;
+use ws_server::program::{self, Warnings};
 
 /// The first word of a command line that is a node's, started by hand.
 pub(crate) const NODE: &str = "node";
@@ -48,13 +47,10 @@ pub(crate) fn servers(log: String) -> io::Result<ProcessLauncher> {
     })
 }
 
-/// Checks flags for nodes before anything is started.
-///
-/// # Errors
-/// As the server's command line: a flag that there is not, is given twice, or has a bad value; or help was asked for.
-pub(crate) fn check_node_flags(flags: &[String]) -> Result<(), clap::Error> {
+/// A node's command line with these flags and all that it needs, to check it before anything is started.
+pub(crate) fn checked_line(flags: &[String]) -> Vec<String> {
     let needed = [SERVER, "--topic-arn", "arn:aws:sns:us-east-1:000000000000:t", "--sns-endpoint", "http://127.0.0.1"];
-    Config::try_parse_from(needed.into_iter().chain(flags.iter().map(String::as_str))).map(drop)
+    needed.into_iter().chain(flags.iter().map(String::as_str)).map(str::to_owned).collect()
 }
 
 /// A node by hand: the server as it is. The arguments are those behind the first word.
@@ -66,7 +62,7 @@ pub(crate) fn node(arguments: impl Iterator<Item = OsString>) -> ExitCode {
 pub(crate) fn supervised_node(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     let lifeline = std::thread::Builder::new().name("lifeline".to_owned()).spawn(end_with_parent);
     let ended = match lifeline {
-        Ok(_) => program::run(&command_line(arguments), async |server: &Server| {
+        Ok(_) => program::run(&command_line(arguments), Warnings::Told, async |server: &Server| {
             tell(&Report::Serving(server.node().to_string()));
             server.ready().await;
             tell(&Report::Ready);

@@ -63,20 +63,14 @@ impl CloseCode {
     /// before [`CloseCode::reconnect_after_secs`]) and resume.
     #[must_use]
     pub fn reconnect(self) -> bool {
-        match self {
-            Self::Normal
-            | Self::Restart
-            | Self::TryLater
-            | Self::SlowConsumer
-            | Self::HeartbeatMissed
-            | Self::TooManyRequests => true,
-            Self::ProtocolError
-            | Self::UnsupportedData
-            | Self::InvalidPayload
-            | Self::TooBig
-            | Self::NotAuthenticated
-            | Self::Forbidden => false,
-        }
+        !matches!(self, Self::NotAuthenticated | Self::Forbidden)
+    }
+
+    /// Whether a client that reconnects uses the longest ceiling of its backoff at once: a proxy may have caused the
+    /// close, and a client that did will be closed again.
+    #[must_use]
+    pub fn reconnect_slowly(self) -> bool {
+        matches!(self, Self::ProtocolError | Self::UnsupportedData | Self::InvalidPayload | Self::TooBig)
     }
 
     /// Seconds that a client waits at least before it reconnects, whatever its backoff says.

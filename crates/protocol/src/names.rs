@@ -102,11 +102,7 @@ name!(
         }
         Ok(())
     },
-    // What nodes and the publisher say to each other may name the service's own rooms too.
-    |text| match text.strip_prefix('$') {
-        Some(name) => RoomName::of_service(name),
-        None => RoomName::new(text),
-    }
+    RoomName::of_any
 );
 
 impl RoomName {
@@ -119,7 +115,18 @@ impl RoomName {
         Ok(Self(format!("${name}").into()))
     }
 
-    /// Whether it is a room of the service's own.
+    /// A room as the log, nodes and the publisher name it: one that clients may name, or one of the service's own.
+    ///
+    /// # Errors
+    /// `NameError` says which rule the name breaks.
+    pub fn of_any(text: &str) -> Result<Self, NameError> {
+        match text.strip_prefix('$') {
+            Some(name) => Self::of_service(name),
+            None => Self::new(text),
+        }
+    }
+
+    /// Whether it is a room of the service's own. Such a room holds pulses, never messages.
     #[must_use]
     pub fn is_of_service(&self) -> bool {
         self.0.starts_with('$')
@@ -252,6 +259,8 @@ mod tests {
         let pulse = RoomName::of_service("pulse").unwrap();
         assert_eq!((pulse.as_str(), pulse.is_of_service()), ("$pulse", true));
         assert_eq!(serde_json::from_str::<RoomName>("\"$pulse\"").unwrap(), pulse);
+        assert_eq!(RoomName::of_any("$pulse").unwrap(), pulse);
+        assert_eq!(RoomName::of_any("lobby").unwrap(), RoomName::new("lobby").unwrap());
         for bad in ["", "$", "$$pulse"] {
             assert!(RoomName::of_service(bad).is_err() && RoomName::new(&format!("${bad}")).is_err(), "{bad}");
             assert!(serde_json::from_str::<RoomName>(&format!("\"${bad}\"")).is_err(), "{bad}");

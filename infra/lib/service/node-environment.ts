@@ -26,7 +26,7 @@ export function nodeEnvironment({ settings, data, publicUrl, accelerator }: Node
     ROOMCAST_TOPIC_ARNS: data.topicArns.join(','),
     ROOMCAST_PEER_HINTS: task.peerHints,
     ...(accelerator && { ROOMCAST_REDIS_URL: accelerator.url }),
-    ROOMCAST_SESSIONS: String(task.sessions),
+    ROOMCAST_CONNECTIONS: String(task.connections),
     ROOMCAST_HEARTBEAT_MS: String(task.heartbeatMs),
     ROOMCAST_RETENTION_HOURS: String(task.retentionHours),
     ROOMCAST_DRAIN_MS: String(task.drainMs),

@@ -62,6 +62,22 @@ fn a_segment_of_a_newer_form_is_announced() {
 }
 
 #[test]
+fn a_pulse_is_published_by_its_numbers_whatever_it_holds() {
+    for messages in [None, Some(AttributeValue::S("no list".to_owned())), Some(AttributeValue::L(Vec::new()))] {
+        let mut record = insert("$pulse", 1_795_000_000_123, 4);
+        let item = record.change.new_image.inner_mut();
+        match messages.clone() {
+            Some(other) => drop(item.insert(attribute::MESSAGES.to_owned(), other)),
+            None => drop(item.remove(attribute::MESSAGES)),
+        }
+        let Verdict::Piece(piece) = judge(&record) else { panic!("no piece of its own: {messages:?}") };
+        let segment = read_back(&piece.text);
+        assert_eq!((segment.room.as_str(), segment.seq.get()), ("$pulse", 1_795_000_000_123));
+        assert_eq!((segment.content, piece.announcement), (Content::Unreadable { count: 1 }, None));
+    }
+}
+
+#[test]
 fn unreadable_messages_are_announced_with_the_reason_and_without_their_words() {
     let reasons: Vec<String> = verdicts("unreadable_messages")
         .into_iter()

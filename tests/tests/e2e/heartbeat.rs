@@ -61,7 +61,8 @@ async fn a_client_that_answers_no_pings_is_closed_with_4009_and_one_that_does_st
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_neither_reads_nor_answers_is_let_go() {
     let stack = Stack::start(StackOptions::nodes(0)).await;
-    let node = Node::start(&stack, &["--heartbeat-ms", "200", "--outbox-bytes", "1000000000", "--sessions", "2"]).await;
+    let node =
+        Node::start(&stack, &["--heartbeat-ms", "200", "--outbox-bytes", "1000000000", "--connections", "2"]).await;
     let (crowd, lobby) = (Crowd::new(), room("lobby"));
     let speaker = crowd.member(&node.ws(), &lobby).await;
     let mut dying = silent(&node, &text_frame(r#"{"type":"join","room":"lobby"}"#)).await;
@@ -124,7 +125,7 @@ async fn a_client_that_reads_more_slowly_than_others_write_is_heard_meanwhile() 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_node_closes_newcomers_with_1013_until_somebody_leaves() {
     let stack = Stack::start(StackOptions::nodes(0)).await;
-    let node = Node::start(&stack, &["--sessions", "2"]).await;
+    let node = Node::start(&stack, &["--connections", "2"]).await;
     let (crowd, lobby) = (Crowd::new(), room("lobby"));
     let ada = crowd.member(&node.ws(), &lobby).await;
     let ben = crowd.member(&node.ws(), &lobby).await;

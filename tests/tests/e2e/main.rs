@@ -10,6 +10,7 @@ mod bad_websocket;
 mod bystanders;
 mod chat;
 mod drain;
+mod flags;
 mod forgery;
 mod heartbeat;
 mod history;

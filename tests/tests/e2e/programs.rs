@@ -26,7 +26,19 @@ async fn a_node_that_cannot_start_says_why_in_one_line() {
     let blocker = TcpListener::bind("127.0.0.1:0").unwrap();
     let busy = blocker.local_addr().unwrap();
     let finished = Node::launch(&stack, busy.port(), &quiet).finished(PATIENCE).await;
-    one_line(&finished, &["ws-server: cannot listen on", &busy.to_string(), "in use"]);
+    let told =
+        ["ws-server: cannot listen on", &busy.to_string(), "(--listen)", "in use", "another address with --listen"];
+    one_line(&finished, &told);
+    let listens = busy.to_string();
+    let link = [&quiet[..], &["--link-listen", &listens]].concat();
+    let finished = Node::launch(&stack, port, &link).finished(PATIENCE).await;
+    one_line(&finished, &["ws-server: cannot listen on", &busy.to_string(), "(--link-listen)", "in use"]);
+    let mut by_variable = Node::environment(&stack).to_vec();
+    let arguments = Node::arguments(&stack, port)[2..].to_vec();
+    by_variable.push(("ROOMCAST_LISTEN", &listens));
+    let finished = Process::start("ws-server", &arguments, &by_variable).finished(PATIENCE).await;
+    let by_line = finished.stderr.lines().find(|line| line.starts_with("ws-server: ")).unwrap_or_default();
+    assert!(by_line.contains("(ROOMCAST_LISTEN)") && by_line.contains("with ROOMCAST_LISTEN"), "{}", finished.stderr);
 
     let mut arguments = Node::arguments(&stack, port);
     assert_eq!(arguments.pop().as_deref(), Some("--create-tables"));
@@ -77,11 +89,11 @@ async fn a_node_in_an_account_that_is_not_as_it_should_be_says_what_to_mend() {
     one_line(&told(&elsewhere).await, &[stack.announced("topic_arn"), "is not in the region eu-west-1"]);
     let mut short = without(&["ROOMCAST_CLUSTER_KEY"]);
     short.push(("ROOMCAST_CLUSTER_KEY", "short"));
-    one_line(&told(&short).await, &["--cluster-key: a key has at least 32 characters"]);
+    one_line(&told(&short).await, &["ws-server: ROOMCAST_CLUSTER_KEY: a key has at least 32 characters"]);
     let mut with_redis = without(&[]);
     with_redis.push(("ROOMCAST_REDIS_URL", "http://:secret@cache"));
     let bad_url = told(&with_redis).await;
-    one_line(&bad_url, &["ws-server: --redis-url: expected redis://"]);
+    one_line(&bad_url, &["ws-server: ROOMCAST_REDIS_URL: expected redis://"]);
     assert!(!bad_url.stderr.contains("secret"), "{}", bad_url.stderr);
 
     let nowhere = "arn:aws:sns:us-east-1:000000000000:nowhere";
@@ -92,7 +104,7 @@ async fn a_node_in_an_account_that_is_not_as_it_should_be_says_what_to_mend() {
     let taken = blocker.local_addr().unwrap().to_string();
     let finished =
         Node::launch(&stack, port, &[&quiet[..], &["--ops-listen", &taken]].concat()).finished(PATIENCE).await;
-    one_line(&finished, &["ws-server: cannot listen on", &taken, "in use"]);
+    one_line(&finished, &["ws-server: cannot listen on", &taken, "(--ops-listen)", "in use"]);
     stack.stop().await;
 }
 
@@ -106,6 +118,10 @@ async fn the_publisher_says_which_variable_is_missing() {
     let topics = [("TOPIC_ARNS", "arn:aws:sns:us-east-1:000000000000:t")];
     let finished = Process::start("stream-publisher", &[], &topics).finished(PATIENCE).await;
     one_line(&finished, &["stream-publisher: AWS_LAMBDA_RUNTIME_API is not set"]);
+    let of_a_node = [topics[0], ("ROOMCAST_LOG", "debug")];
+    let finished = Process::start("stream-publisher", &[], &of_a_node).finished(PATIENCE).await;
+    let warning = "the variable ROOMCAST_LOG is not known here and has no effect: this program reads TOPIC_ARNS";
+    assert_eq!(finished.stdout.matches(warning).count(), 1, "{}", finished.stdout);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -154,6 +170,7 @@ async fn help_lists_every_flag_and_its_variable() {
         "--beat-ms",
         "--cluster-key",
         "--commits-in-flight",
+        "--connections",
         "--control-frames-per-second",
         "--create-tables",
         "--deflate-above",
@@ -191,7 +208,6 @@ async fn help_lists_every_flag_and_its_variable() {
         "--room-queue",
         "--rooms",
         "--rooms-per-session",
-        "--sessions",
         "--sessions-per-address",
         "--signal-deliveries-per-second",
         "--signals-per-second",

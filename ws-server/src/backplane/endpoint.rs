@@ -38,6 +38,9 @@ const BODY_WITHIN: Duration = Duration::from_secs(10);
 
 const WARN_EVERY: Duration = Duration::from_secs(10);
 
+/// Characters of a certificate's URL that a log line shows: strangers choose it.
+const SHOWN_OF_A_URL: usize = 200;
+
 /// What an endpoint needs.
 pub struct EndpointSettings {
     /// The topics to listen to; messages of others are refused.
@@ -84,11 +87,22 @@ enum Refusal {
     #[error("its timestamp is more than 15 minutes from this node's clock")]
     Stale,
     #[error("forged: {0}")]
-    Forged(String),
+    Forged(#[from] signature::Forged),
+    #[error("forged: {0}")]
+    Disbelieved(Certificate),
     #[error("{0}")]
-    NoCertificate(String),
+    NoCertificate(Certificate),
     #[error("the node is overloaded")]
     Overloaded,
+}
+
+/// A certificate that a post names and that could not be used: where it is, why, and what is allowed instead.
+#[derive(Debug, thiserror::Error)]
+#[error("{error}: {url:?}; allowed: {allowed} (--sns-cert-origin)")]
+struct Certificate {
+    url: String,
+    error: KeyError,
+    allowed: String,
 }
 
 impl Refusal {
@@ -96,7 +110,7 @@ impl Refusal {
     fn status(&self) -> StatusCode {
         match self {
             Self::Malformed(_) => StatusCode::BAD_REQUEST,
-            Self::Foreign | Self::Stale | Self::Forged(_) => StatusCode::FORBIDDEN,
+            Self::Foreign | Self::Stale | Self::Forged(_) | Self::Disbelieved(_) => StatusCode::FORBIDDEN,
             Self::NoCertificate(_) | Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
@@ -106,18 +120,9 @@ impl Refusal {
             Self::Malformed(_) => &stats.malformed,
             Self::Foreign => &stats.foreign,
             Self::Stale => &stats.stale,
-            Self::Forged(_) => &stats.forged,
+            Self::Forged(_) | Self::Disbelieved(_) => &stats.forged,
             Self::NoCertificate(_) => &stats.no_certificate,
             Self::Overloaded => &stats.overloaded,
-        }
-    }
-}
-
-impl From<KeyError> for Refusal {
-    fn from(error: KeyError) -> Self {
-        match error {
-            KeyError::Unavailable(_) => Self::NoCertificate(error.to_string()),
-            KeyError::Url(_) | KeyError::Certificate(_) => Self::Forged(error.to_string()),
         }
     }
 }
@@ -218,8 +223,9 @@ impl Endpoint {
         if distance(now, message.published) > FRESHNESS {
             return Err(Refusal::Stale);
         }
-        let certificate = self.certificates.certificate(&message.certificate_url).await?;
-        signature::verify(&message, &certificate).map_err(|error| Refusal::Forged(error.to_string()))?;
+        let url = &message.certificate_url;
+        let certificate = self.certificates.certificate(url).await.map_err(|error| self.without_key(url, error))?;
+        signature::verify(&message, &certificate)?;
         if self.accepted().contains(&message.id) {
             count(&self.stats.repeated);
             return Ok(());
@@ -233,6 +239,15 @@ impl Endpoint {
         }
         self.accepted().insert(message.id);
         Ok(())
+    }
+
+    fn without_key(&self, url: &str, error: KeyError) -> Refusal {
+        let url = url.chars().take(SHOWN_OF_A_URL).collect();
+        let certificate = |error| Certificate { url, error, allowed: self.certificates.allowed() };
+        match error {
+            KeyError::Unavailable(_) => Refusal::NoCertificate(certificate(error)),
+            KeyError::Url(_) | KeyError::Certificate(_) => Refusal::Disbelieved(certificate(error)),
+        }
     }
 
     /// A genuine message that is no envelope is taken all the same: delivering it again would not make it one.

@@ -10,13 +10,17 @@ pub struct TopicArn(Arc<str>);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TopicArnError {
     /// Not the form of a topic's ARN.
-    #[error("not a topic ARN (arn:aws:sns:<region>:<account>:<name>)")]
+    #[error("expected a topic's ARN, such as arn:aws:sns:eu-west-1:123456789012:roomcast")]
     Malformed,
     /// FIFO topics cannot deliver to HTTP endpoints.
-    #[error("a FIFO topic cannot deliver over HTTP")]
+    #[error(
+        "a FIFO topic cannot deliver over HTTP: expected a standard one, such as arn:aws:sns:eu-west-1:123456789012:roomcast"
+    )]
     Fifo,
     /// A partition whose host names are not known here.
-    #[error("only the partitions aws, aws-cn, aws-us-gov and aws-eusc are supported")]
+    #[error(
+        "expected an ARN of the partition aws, aws-cn, aws-us-gov or aws-eusc, such as arn:aws:sns:eu-west-1:123456789012:roomcast"
+    )]
     Partition,
 }
 

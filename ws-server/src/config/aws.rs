@@ -2,6 +2,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::parse;
 use crate::backplane::TopicArn;
 use crate::backplane::certificate::Origin;
 
@@ -11,10 +12,10 @@ use crate::backplane::certificate::Origin;
 #[command(next_help_heading = "AWS")]
 pub struct AwsConfig {
     /// DynamoDB table of messages
-    #[arg(long, env = "ROOMCAST_MESSAGES_TABLE", default_value = "roomcast-messages", value_name = "TABLE")]
+    #[arg(long, env = "ROOMCAST_MESSAGES_TABLE", default_value = "roomcast-messages", value_name = "TABLE", value_parser = parse::table)]
     pub messages_table: String,
     /// DynamoDB table of nodes
-    #[arg(long, env = "ROOMCAST_NODES_TABLE", default_value = "roomcast-nodes", value_name = "TABLE")]
+    #[arg(long, env = "ROOMCAST_NODES_TABLE", default_value = "roomcast-nodes", value_name = "TABLE", value_parser = parse::table)]
     pub nodes_table: String,
     /// Create missing tables (otherwise a missing table stops the start)
     #[arg(long, env = "ROOMCAST_CREATE_TABLES")]

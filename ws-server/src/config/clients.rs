@@ -3,6 +3,7 @@
 use clap::Args;
 
 use super::memory::machine_memory;
+use super::parse::{whole, whole_such_as};
 
 /// What the default of `--outbox-total-bytes` is of the machine's memory.
 const SHARE: u64 = 4;
@@ -13,10 +14,10 @@ const LEAST: u64 = 64 * 1024 * 1024;
 #[derive(Debug, Clone, Args)]
 pub struct ClientsConfig {
     /// Bytes that may wait for all slow connections together; beyond, the fullest are closed with 4008 (a quarter of the machine's memory unless given)
-    #[arg(long, env = "ROOMCAST_OUTBOX_TOTAL_BYTES", value_name = "BYTES", value_parser = clap::value_parser!(u64).range(1024 * 1024..))]
+    #[arg(long, env = "ROOMCAST_OUTBOX_TOTAL_BYTES", value_name = "BYTES", value_parser = whole_such_as::<u64>(1024 * 1024.., 256 * 1024 * 1024))]
     pub outbox_total_bytes: Option<u64>,
     /// Pings, pongs and empty frames a second of one connection, twice as many at once; more close it with 4029 (0: no limit)
-    #[arg(long, env = "ROOMCAST_CONTROL_FRAMES_PER_SECOND", default_value_t = 50, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
+    #[arg(long, env = "ROOMCAST_CONTROL_FRAMES_PER_SECOND", default_value_t = 50, value_name = "N", value_parser = whole::<u32>(0..=1_000_000))]
     pub control_frames_per_second: u32,
 }
 

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use clap::Args;
 
 use super::limits::LimitsError;
+use super::parse::whole;
 use crate::backplane::BODY_LIMIT;
 
 /// Limits of HTTP and of client addresses.
@@ -13,16 +14,16 @@ use crate::backplane::BODY_LIMIT;
 #[command(next_help_heading = "HTTP")]
 pub struct HttpConfig {
     /// Milliseconds that the write of an HTTP response may wait for a client that does not read
-    #[arg(long, env = "ROOMCAST_HTTP_WRITE_MS", default_value_t = 10_000, value_name = "MS", value_parser = clap::value_parser!(u64).range(100..=120_000))]
+    #[arg(long, env = "ROOMCAST_HTTP_WRITE_MS", default_value_t = 10_000, value_name = "MS", value_parser = whole::<u64>(100..=120_000))]
     pub http_write_ms: u64,
     /// Bytes of SNS's posts that the node reads at a time, and as many of long request heads; posts beyond wait
-    #[arg(long, env = "ROOMCAST_HTTP_REQUEST_BYTES", default_value_t = 64 * 1024 * 1024, value_name = "BYTES", value_parser = clap::value_parser!(u64).range(8 * BODY_LIMIT as u64..))]
+    #[arg(long, env = "ROOMCAST_HTTP_REQUEST_BYTES", default_value_t = 64 * 1024 * 1024, value_name = "BYTES", value_parser = whole::<u64>(8 * BODY_LIMIT as u64..))]
     pub http_request_bytes: u64,
     /// Connections without a session that one address may have; more are closed (0: no limit)
-    #[arg(long, env = "ROOMCAST_HTTP_CONNECTIONS_PER_ADDRESS", default_value_t = 0, value_name = "N")]
+    #[arg(long, env = "ROOMCAST_HTTP_CONNECTIONS_PER_ADDRESS", default_value_t = 0, value_name = "N", value_parser = whole::<u32>(0..))]
     pub http_connections_per_address: u32,
     /// Sessions that one address may have on this node; more are closed with 1013 (0: no limit)
-    #[arg(long, env = "ROOMCAST_SESSIONS_PER_ADDRESS", default_value_t = 0, value_name = "N")]
+    #[arg(long, env = "ROOMCAST_SESSIONS_PER_ADDRESS", default_value_t = 0, value_name = "N", value_parser = whole::<u32>(0..))]
     pub sessions_per_address: u32,
     /// Origins whose pages may open WebSockets, such as `https://chat.example`, comma separated; `*`: all
     #[arg(long, env = "ROOMCAST_ALLOWED_ORIGINS", default_value = "*", value_name = "LIST", value_delimiter = ',', value_parser = allowed_origin)]
@@ -70,13 +71,15 @@ pub struct Network {
 
 impl HttpConfig {
     /// Checks the relations, with what is allowed to all addresses together.
-    pub(super) fn limits(&self, sessions: u32, connections: u32) -> Result<HttpLimits, LimitsError> {
+    pub(super) fn limits(&self, connections: u32, http_connections: u32) -> Result<HttpLimits, LimitsError> {
         let count = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
-        if self.sessions_per_address > sessions {
-            return Err(LimitsError::Address("--sessions-per-address", "--sessions"));
+        let refused = |flag, given, of_all, all| Err(LimitsError::Address { flag, given, of_all, all });
+        if self.sessions_per_address > connections {
+            return refused("--sessions-per-address", self.sessions_per_address, "--connections", connections);
         }
-        if self.http_connections_per_address > connections {
-            return Err(LimitsError::Address("--http-connections-per-address", "--http-connections"));
+        if self.http_connections_per_address > http_connections {
+            let (flag, given) = ("--http-connections-per-address", self.http_connections_per_address);
+            return refused(flag, given, "--http-connections", http_connections);
         }
         Ok(HttpLimits {
             write_ms: self.http_write_ms,
@@ -142,7 +145,7 @@ impl FromStr for Network {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let bad = || format!("{text:?} is no address such as 10.0.0.7 and no network such as 10.0.0.0/8");
+        let bad = || "expected addresses or networks, such as 10.0.0.7 or 10.0.0.0/8".to_owned();
         let (address, bits) = text.split_once('/').map_or((text, None), |(address, bits)| (address, Some(bits)));
         let address: IpAddr = address.trim().parse().map_err(|_| bad())?;
         let most = if address.is_ipv4() { Ipv4Addr::BITS } else { Ipv6Addr::BITS };
@@ -157,7 +160,7 @@ fn allowed_origin(text: &str) -> Result<String, String> {
     if origin == "*" || origin == "null" {
         return Ok(origin.to_owned());
     }
-    let bad = || format!("{origin:?} is no origin such as https://chat.example or http://localhost:8080");
+    let bad = || "expected `*` or origins, such as https://chat.example or http://localhost:8080".to_owned();
     let (scheme, host) = origin.split_once("://").ok_or_else(bad)?;
     let authority: axum::http::uri::Authority = host.parse().map_err(|_| bad())?;
     let is_origin = !scheme.is_empty() && authority.as_str() == host && !host.contains('@');

@@ -5,9 +5,13 @@ use protocol::{
 use room_core::{AppendLimits, RoomLimits, TimelineLimits};
 
 use super::ClientsConfig;
+use super::connections::ConnectionsConfig;
 use super::http::{HttpConfig, HttpLimits};
+use super::parse::{whole, whole_such_as};
 use super::rates::{Rates, RatesConfig};
 
+/// Longest body that can be configured: two of the largest messages fit a segment.
+const MOST_BODY: u64 = (MAX_SEGMENT_BYTES / 2 - FRAME_OVERHEAD) as u64;
 /// A live member must have room for two of the largest segments, encoded as frames.
 const MIN_OUTBOX: u64 = 2 * (MAX_SEGMENT_BYTES + MAX_SEGMENT_MESSAGES * FRAME_EXTRA) as u64;
 /// A queue counts its bytes in 32 bits.
@@ -24,55 +28,52 @@ pub(crate) const MAX_DRAIN_MS: u64 = 90_000;
 #[command(next_help_heading = "Limits")]
 pub struct LimitsConfig {
     /// Longest body of a message, in bytes of JSON
-    #[arg(long, env = "ROOMCAST_MAX_BODY", default_value_t = DEFAULT_MAX_BODY as u64, value_name = "BYTES", value_parser = clap::value_parser!(u64).range(1..=65_536))]
+    #[arg(long, env = "ROOMCAST_MAX_BODY", default_value_t = DEFAULT_MAX_BODY as u64, value_name = "BYTES", value_parser = whole::<u64>(1..=MOST_BODY))]
     pub max_body: u64,
     /// Milliseconds between WebSocket pings; two missed pongs close the connection
-    #[arg(long, env = "ROOMCAST_HEARTBEAT_MS", default_value_t = 25_000, value_name = "MS", value_parser = clap::value_parser!(u64).range(100..=300_000))]
+    #[arg(long, env = "ROOMCAST_HEARTBEAT_MS", default_value_t = 25_000, value_name = "MS", value_parser = whole::<u64>(100..=300_000))]
     pub heartbeat_ms: u64,
     /// Bytes that may wait for one slow connection before it is closed with 4008
-    #[arg(long, env = "ROOMCAST_OUTBOX_BYTES", default_value_t = 1024 * 1024, value_name = "BYTES", value_parser = clap::value_parser!(u64).range(MIN_OUTBOX..=MAX_OUTBOX))]
+    #[arg(long, env = "ROOMCAST_OUTBOX_BYTES", default_value_t = 1024 * 1024, value_name = "BYTES", value_parser = whole::<u64>(MIN_OUTBOX..=MAX_OUTBOX))]
     pub outbox_bytes: u64,
     /// Rooms that one session may be in
-    #[arg(long, env = "ROOMCAST_ROOMS_PER_SESSION", default_value_t = 100, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, env = "ROOMCAST_ROOMS_PER_SESSION", default_value_t = 100, value_name = "N", value_parser = whole::<u32>(1..))]
     pub rooms_per_session: u32,
     /// Rooms that the node has open
-    #[arg(long, env = "ROOMCAST_ROOMS", default_value_t = 100_000, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, env = "ROOMCAST_ROOMS", default_value_t = 100_000, value_name = "N", value_parser = whole::<u32>(1..))]
     pub rooms: u32,
-    /// Connections that the node takes; more are closed with 1013
-    #[arg(long, env = "ROOMCAST_SESSIONS", default_value_t = 50_000, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    pub sessions: u32,
-    /// Connections without a session: requests, handshakes, posts of SNS; more are closed
-    #[arg(long, env = "ROOMCAST_HTTP_CONNECTIONS", default_value_t = 8_192, value_name = "N", value_parser = clap::value_parser!(u32).range(16..=1_000_000))]
-    pub http_connections: u32,
+    /// How many connections the node takes.
+    #[command(flatten)]
+    pub connections: ConnectionsConfig,
     /// How often clients may do something.
     #[command(flatten)]
     pub rates: RatesConfig,
     /// Bytes above which messages are compressed (permessage-deflate) for clients that offer it; never unless given
-    #[arg(long, env = "ROOMCAST_DEFLATE_ABOVE", value_name = "BYTES", value_parser = clap::value_parser!(u32).range(16..=1_000_000))]
+    #[arg(long, env = "ROOMCAST_DEFLATE_ABOVE", value_name = "BYTES", value_parser = whole_such_as::<u32>(16..=1_000_000, 200))]
     pub deflate_above: Option<u32>,
     /// Hours that messages are kept: at least 24
-    #[arg(long, env = "ROOMCAST_RETENTION_HOURS", default_value_t = 30 * 24, value_name = "HOURS", value_parser = clap::value_parser!(u64).range(24..=87_600))]
+    #[arg(long, env = "ROOMCAST_RETENTION_HOURS", default_value_t = 30 * 24, value_name = "HOURS", value_parser = whole::<u64>(24..=87_600))]
     pub retention_hours: u64,
     /// Milliseconds over which sessions are closed when the node stops
-    #[arg(long, env = "ROOMCAST_DRAIN_MS", default_value_t = 20_000, value_name = "MS", value_parser = clap::value_parser!(u64).range(0..=MAX_DRAIN_MS))]
+    #[arg(long, env = "ROOMCAST_DRAIN_MS", default_value_t = 20_000, value_name = "MS", value_parser = whole::<u64>(0..=MAX_DRAIN_MS))]
     pub drain_ms: u64,
     /// Publishes that may wait for the log in one room; more get `overloaded`
-    #[arg(long, env = "ROOMCAST_ROOM_QUEUE", default_value_t = 4_096, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    #[arg(long, env = "ROOMCAST_ROOM_QUEUE", default_value_t = 4_096, value_name = "N", value_parser = whole::<u32>(1..=1_000_000))]
     pub room_queue: u32,
     /// Commits under way at a time, all rooms together
-    #[arg(long, env = "ROOMCAST_COMMITS_IN_FLIGHT", default_value_t = 256, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    #[arg(long, env = "ROOMCAST_COMMITS_IN_FLIGHT", default_value_t = 256, value_name = "N", value_parser = whole::<u32>(1..=10_000))]
     pub commits_in_flight: u32,
     /// Rooms being opened at a time
-    #[arg(long, env = "ROOMCAST_OPENS_IN_FLIGHT", default_value_t = 64, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    #[arg(long, env = "ROOMCAST_OPENS_IN_FLIGHT", default_value_t = 64, value_name = "N", value_parser = whole::<u32>(1..=10_000))]
     pub opens_in_flight: u32,
     /// Bytes of recent messages that the node keeps in memory, all rooms together
-    #[arg(long, env = "ROOMCAST_RECENT_BYTES", default_value_t = 256 * 1024 * 1024, value_name = "BYTES", value_parser = clap::value_parser!(u64).range(1024..))]
+    #[arg(long, env = "ROOMCAST_RECENT_BYTES", default_value_t = 256 * 1024 * 1024, value_name = "BYTES", value_parser = whole::<u64>(1024..))]
     pub recent_bytes: u64,
     /// DynamoDB read units a second that audits may take
-    #[arg(long, env = "ROOMCAST_AUDIT_UNITS", default_value_t = 500, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=40_000))]
+    #[arg(long, env = "ROOMCAST_AUDIT_UNITS", default_value_t = 500, value_name = "N", value_parser = whole::<u32>(1..=40_000))]
     pub audit_units: u32,
     /// Milliseconds that a missing message is waited for before the log is read
-    #[arg(long, env = "ROOMCAST_GAP_MS", default_value_t = 150, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..=60_000))]
+    #[arg(long, env = "ROOMCAST_GAP_MS", default_value_t = 150, value_name = "MS", value_parser = whole::<u64>(1..=60_000))]
     pub gap_ms: u64,
     /// The public port.
     #[command(flatten)]
@@ -101,9 +102,9 @@ pub struct Limits {
     pub rooms_per_session: usize,
     /// Rooms a node.
     pub rooms: usize,
-    /// Sessions a node.
-    pub sessions: usize,
-    /// Connections of the public port that are no sessions.
+    /// WebSocket connections a node, one a session.
+    pub connections: usize,
+    /// Connections of the public port that are no WebSockets.
     pub http_connections: usize,
     /// How often clients may do something.
     pub rates: Rates,
@@ -154,14 +155,20 @@ pub struct Limits {
 /// Limits that contradict each other.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LimitsError {
-    /// The largest message does not fit a segment twice.
-    #[error("--max-body {0} is more than half a segment of {MAX_SEGMENT_BYTES} bytes less its overhead")]
-    Body(usize),
     /// One address may have more than there is.
-    #[error("{0} is more than {1}, which counts for all addresses together")]
-    Address(&'static str, &'static str),
+    #[error("{flag} {given} is more than {of_all} {all}, which counts for all addresses together")]
+    Address {
+        /// The flag of one address.
+        flag: &'static str,
+        /// Its value.
+        given: u32,
+        /// The flag of all addresses.
+        of_all: &'static str,
+        /// Its value.
+        all: u32,
+    },
     /// All outboxes together are smaller than one.
-    #[error("--outbox-total-bytes {0} is less than --outbox-bytes {1}")]
+    #[error("--outbox-total-bytes {0} is less than --outbox-bytes {1}, which counts for one connection")]
     OutboxTotal(u64, u64),
 }
 
@@ -174,14 +181,12 @@ impl LimitsConfig {
         let size = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
         let count = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
         let (max_body, outbox_bytes) = (size(self.max_body), size(self.outbox_bytes));
-        if max_body + FRAME_OVERHEAD > MAX_SEGMENT_BYTES / 2 {
-            return Err(LimitsError::Body(max_body));
-        }
         let outbox_total = self.clients.outbox_total(self.outbox_bytes);
         if outbox_total < self.outbox_bytes {
             return Err(LimitsError::OutboxTotal(outbox_total, self.outbox_bytes));
         }
         let queue = count(self.room_queue);
+        let (connections, http_connections) = (self.connections.websockets(), self.connections.http_connections);
         Ok(Limits {
             max_body,
             max_frame: max_body + FRAME_OVERHEAD,
@@ -191,8 +196,8 @@ impl LimitsConfig {
             control_frames_per_second: self.clients.control_frames_per_second,
             rooms_per_session: count(self.rooms_per_session),
             rooms: count(self.rooms),
-            sessions: count(self.sessions),
-            http_connections: count(self.http_connections),
+            connections: count(connections),
+            http_connections: count(http_connections),
             rates: self.rates.rates(self.rooms_per_session),
             drain_ms: self.drain_ms,
             deflate_above: self.deflate_above.map(count),
@@ -213,7 +218,7 @@ impl LimitsConfig {
             signal_ms: 10_000,
             signal_origins: 1_024,
             catch_up_ms: 10_000,
-            http: self.http.limits(self.sessions, self.http_connections)?,
+            http: self.http.limits(connections, http_connections)?,
             append: AppendLimits {
                 queue_messages: queue,
                 retention_secs: (self.retention_hours * 3600).max(MIN_RETENTION_SECS),

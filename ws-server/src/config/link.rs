@@ -2,7 +2,7 @@ use std::net::SocketAddr;
 
 use clap::Args;
 
-use super::parse;
+use super::parse::{self, whole};
 use super::redis::{RedisConfig, RedisConfigError};
 use super::secret::SecretText;
 use crate::link::{ClusterKeys, ClusterKeysError};
@@ -21,7 +21,7 @@ pub struct LinkConfig {
     )]
     pub cluster_key: Option<SecretText>,
     /// Address and port for other nodes, used with a cluster key; nobody else needs to reach it
-    #[arg(long, env = "ROOMCAST_LINK_LISTEN", default_value = "0.0.0.0:8090", value_name = "ADDRESS:PORT")]
+    #[arg(long, env = "ROOMCAST_LINK_LISTEN", default_value = "0.0.0.0:8090", value_name = "ADDRESS:PORT", value_parser = parse::listen_address)]
     pub link_listen: SocketAddr,
     /// Host and port at which other nodes reach this one (otherwise the address of the machine)
     #[arg(long, env = "ROOMCAST_LINK_ADDRESS", value_name = "HOST:PORT", value_parser = parse::host_and_port)]
@@ -33,7 +33,7 @@ pub struct LinkConfig {
     #[command(flatten)]
     pub redis: RedisConfig,
     /// Milliseconds between signs of life in the table of nodes; who misses three is taken for dead
-    #[arg(long, env = "ROOMCAST_BEAT_MS", default_value_t = 3_000, value_name = "MS", value_parser = clap::value_parser!(u64).range(100..=30_000))]
+    #[arg(long, env = "ROOMCAST_BEAT_MS", default_value_t = 3_000, value_name = "MS", value_parser = whole::<u64>(100..=30_000))]
     pub beat_ms: u64,
     /// Nodes do not talk to each other although there are several: SNS and the log carry everything
     #[arg(long, env = "ROOMCAST_STAND_ALONE")]

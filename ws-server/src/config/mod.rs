@@ -2,6 +2,8 @@
 
 mod aws;
 mod clients;
+mod connections;
+mod given;
 mod http;
 mod limits;
 #[cfg(test)]
@@ -21,11 +23,14 @@ use clap::Parser;
 pub use self::redis::{RedisConfig, RedisConfigError};
 pub use aws::AwsConfig;
 pub use clients::ClientsConfig;
+pub use connections::ConnectionsConfig;
+pub use given::Given;
 pub use http::{AllowedOrigins, HttpConfig, HttpLimits, Network, TrustedProxies};
 pub(crate) use limits::MAX_DRAIN_MS;
 pub use limits::{Limits, LimitsConfig, LimitsError};
 pub use link::{LinkConfig, LinkConfigError, LinkMode, PeerHints};
 pub use network::{NetworkConfig, PageLink};
+pub use parse::{listen_address, whole, whole_such_as};
 pub use rates::{Rate, Rates, RatesConfig};
 pub use secret::SecretText;
 
@@ -46,23 +51,11 @@ pub struct Config {
     #[command(flatten)]
     pub limits: LimitsConfig,
     /// What is logged, as a tracing filter: `info`, `warn,ws_server=debug`, …
-    #[arg(long, env = "ROOMCAST_LOG", default_value = "info", value_name = "FILTER", help_heading = "Logs")]
+    #[arg(long, env = "ROOMCAST_LOG", default_value = "info", value_name = "FILTER", value_parser = parse::log_filter, help_heading = "Logs")]
     pub log: String,
     /// How logs are written.
     #[arg(long, env = "ROOMCAST_LOG_FORMAT", default_value = "text", value_name = "FORMAT", help_heading = "Logs")]
     pub log_format: LogFormat,
-}
-
-/// What is wrong with a command line, in one line; `None`: nothing, it asked for help or the version.
-#[must_use]
-pub fn usage_error(error: &clap::Error) -> Option<String> {
-    if !error.use_stderr() {
-        return None;
-    }
-    // Clap sets the complaint apart from its advice by an empty line.
-    let text = error.render().to_string();
-    let complaint = text.split("\n\n").next().unwrap_or_default().trim_start_matches("error: ");
-    Some(complaint.split_whitespace().collect::<Vec<_>>().join(" "))
 }
 
 /// How logs are written.
@@ -139,26 +132,27 @@ mod tests {
     }
 
     #[test]
-    fn a_complaint_is_one_line() {
-        let complaint = |arguments: &[&str]| usage_error(&Config::try_parse_from(arguments).unwrap_err());
-        let missing = complaint(&["ws-server"]).unwrap();
-        assert!(missing.contains("--sns-endpoint <URL> --topic-arn <ARN>") && !missing.contains('\n'), "{missing}");
-        let bad = complaint(&[&NEEDED[..], &["--max-body", "many"]].concat()).unwrap();
-        assert_eq!(bad, "invalid value 'many' for '--max-body <BYTES>': invalid digit found in string");
-        assert_eq!(complaint(&["ws-server", "--help"]), None);
-    }
-
-    #[test]
     fn limits_that_do_not_go_together_are_refused() {
         for extra in [
             &["--max-body", "65537"][..],
             &["--outbox-bytes", "1000"],
             &["--retention-hours", "23"],
-            &["--sessions", "10", "--sessions-per-address", "11"],
+            &["--connections", "10", "--sessions-per-address", "11"],
             &["--http-connections", "16", "--http-connections-per-address", "17"],
         ] {
             assert!(parse(extra).is_err() || parse(extra).unwrap().limits.limits().is_err(), "{extra:?}");
         }
+    }
+
+    #[test]
+    fn a_limit_of_one_address_above_that_of_all_is_told_with_both_values() {
+        let told = |extra: &[&str]| parse(extra).unwrap().limits.limits().unwrap_err().to_string();
+        let sessions = told(&["--connections", "10", "--sessions-per-address", "11"]);
+        let expected =
+            "--sessions-per-address 11 is more than --connections 10, which counts for all addresses together";
+        assert_eq!(sessions, expected);
+        let http = told(&["--http-connections", "16", "--http-connections-per-address", "17"]);
+        assert!(http.starts_with("--http-connections-per-address 17 is more than --http-connections 16"), "{http}");
     }
 
     const KEY: &str = "a-key-0123456789-0123456789-012345";
@@ -176,7 +170,8 @@ mod tests {
         let without_key = "--sns-relay needs --cluster-key: nodes pass posts on to each other";
         assert_eq!(refused(&["--sns-relay"]), without_key);
         assert_eq!(refused(&["--sns-relay", "--stand-alone"]), without_key);
-        assert_eq!(refused(&["--cluster-key", ""]), "--cluster-key: a key has at least 32 characters");
+        let short = "--cluster-key: a key has at least 32 characters, such as `openssl rand -hex 32` prints";
+        assert_eq!(refused(&["--cluster-key", ""]), short);
     }
 
     #[test]

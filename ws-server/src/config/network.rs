@@ -10,10 +10,10 @@ use super::parse;
 #[command(next_help_heading = "Network")]
 pub struct NetworkConfig {
     /// Address and port for clients, SNS and health checks
-    #[arg(long, env = "ROOMCAST_LISTEN", default_value = "0.0.0.0:8080", value_name = "ADDRESS:PORT")]
+    #[arg(long, env = "ROOMCAST_LISTEN", default_value = "0.0.0.0:8080", value_name = "ADDRESS:PORT", value_parser = parse::listen_address)]
     pub listen: SocketAddr,
     /// Address and port for operations: metrics and health; then the port for clients has no metrics
-    #[arg(long, env = "ROOMCAST_OPS_LISTEN", value_name = "ADDRESS:PORT")]
+    #[arg(long, env = "ROOMCAST_OPS_LISTEN", value_name = "ADDRESS:PORT", value_parser = parse::listen_address)]
     pub ops_listen: Option<SocketAddr>,
     /// URL at which SNS reaches this node (without a path; a secret one is added)
     #[arg(long, env = "ROOMCAST_SNS_ENDPOINT", value_name = "URL", value_parser = parse::base_url)]

@@ -2,39 +2,41 @@
 
 use clap::Args;
 
+use super::parse::whole;
+
 /// Rates. A session has a burst of two seconds' worth at once, and then the rate.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Rates")]
 pub struct RatesConfig {
     /// Publishes a second of one session, twice as many at once; more get `rate_limited` (0: no limit)
-    #[arg(long, env = "ROOMCAST_PUBLISHES_PER_SECOND", default_value_t = 100, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=MAX_RATE))]
+    #[arg(long, env = "ROOMCAST_PUBLISHES_PER_SECOND", default_value_t = 100, value_name = "N", value_parser = whole::<u32>(0..=MAX_RATE))]
     pub publishes_per_second: u32,
     /// Signals a second of one session, twice as many at once; more are dropped (0: no limit)
-    #[arg(long, env = "ROOMCAST_SIGNALS_PER_SECOND", default_value_t = 50, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=MAX_RATE))]
+    #[arg(long, env = "ROOMCAST_SIGNALS_PER_SECOND", default_value_t = 50, value_name = "N", value_parser = whole::<u32>(0..=MAX_RATE))]
     pub signals_per_second: u32,
     /// Joins a second of one session, twice as many at once and `--rooms-per-session` beside; more get `rate_limited` (0: no limit)
-    #[arg(long, env = "ROOMCAST_JOINS_PER_SECOND", default_value_t = 50, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=MAX_RATE))]
+    #[arg(long, env = "ROOMCAST_JOINS_PER_SECOND", default_value_t = 50, value_name = "N", value_parser = whole::<u32>(0..=MAX_RATE))]
     pub joins_per_second: u32,
     /// Joins a second of one session that open a room on the node; bursts and refusals as for joins (0: no limit)
-    #[arg(long, env = "ROOMCAST_OPENS_PER_SECOND", default_value_t = 10, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=MAX_RATE))]
+    #[arg(long, env = "ROOMCAST_OPENS_PER_SECOND", default_value_t = 10, value_name = "N", value_parser = whole::<u32>(0..=MAX_RATE))]
     pub opens_per_second: u32,
     /// `history` requests a second of one session, twice as many at once; more get `rate_limited` (0: no limit)
-    #[arg(long, env = "ROOMCAST_HISTORIES_PER_SECOND", default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=MAX_RATE))]
+    #[arg(long, env = "ROOMCAST_HISTORIES_PER_SECOND", default_value_t = 20, value_name = "N", value_parser = whole::<u32>(0..=MAX_RATE))]
     pub histories_per_second: u32,
     /// All sessions of a user on this node together may do N times what one may (0: no limit)
-    #[arg(long, env = "ROOMCAST_USER_RATES", default_value_t = 5, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=MAX_FACTOR))]
+    #[arg(long, env = "ROOMCAST_USER_RATES", default_value_t = 5, value_name = "N", value_parser = whole::<u32>(0..=MAX_FACTOR))]
     pub user_rates: u32,
     /// All sessions from an address on this node together may do N times what one may (0: no limit)
-    #[arg(long, env = "ROOMCAST_ADDRESS_RATES", default_value_t = 0, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=MAX_FACTOR))]
+    #[arg(long, env = "ROOMCAST_ADDRESS_RATES", default_value_t = 0, value_name = "N", value_parser = whole::<u32>(0..=MAX_FACTOR))]
     pub address_rates: u32,
     /// Deliveries of signals a second in one room on this node; beyond it only the newest value of each key is told (0: no limit)
-    #[arg(long, env = "ROOMCAST_SIGNAL_DELIVERIES_PER_SECOND", default_value_t = 100_000, value_name = "N", value_parser = clap::value_parser!(u32).range(0..))]
+    #[arg(long, env = "ROOMCAST_SIGNAL_DELIVERIES_PER_SECOND", default_value_t = 100_000, value_name = "N", value_parser = whole::<u32>(0..))]
     pub signal_deliveries_per_second: u32,
 }
 
 /// A rate a second that is as good as none, and a factor that is.
-const MAX_RATE: i64 = 1_000_000;
-const MAX_FACTOR: i64 = 100_000;
+const MAX_RATE: u64 = 1_000_000;
+const MAX_FACTOR: u64 = 100_000;
 
 /// Seconds whose share may come at once.
 const BURST_SECONDS: u32 = 2;

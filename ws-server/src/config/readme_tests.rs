@@ -10,7 +10,7 @@ const END: &str = "<!-- end of configuration -->";
 fn table() -> String {
     let mut table = "| flag | variable | default | what |\n|---|---|---|---|\n".to_owned();
     for argument in Config::command().get_arguments() {
-        let Some(variable) = argument.get_env() else { continue };
+        let Some(variable) = argument.get_env().filter(|_| !argument.is_hide_set()) else { continue };
         let name = argument.get_long().unwrap();
         let values = argument.get_value_names().filter(|_| argument.get_action().takes_values());
         let value = values.map(|names| format!(" {}", names[0])).unwrap_or_default();

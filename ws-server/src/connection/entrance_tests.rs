@@ -220,7 +220,7 @@ async fn every_other_request_goes_to_the_router() {
 
 #[tokio::test]
 async fn who_may_not_stay_learns_why() {
-    let node = Node::start(&["--sessions", "1"]).await;
+    let node = Node::start(&["--connections", "1"]).await;
     let mut first = node.connect().await;
     first.write_all(REQUEST.as_bytes()).await.unwrap();
     hears(&mut first, "welcome").await;

@@ -148,7 +148,7 @@ impl Connections {
 
     /// Counts a session in, unless there are as many as the node takes, or as one address may have.
     fn admit(self: &Arc<Self>, address: IpAddr) -> Result<Admission, Refusal> {
-        let most = self.limits.sessions;
+        let most = self.limits.connections;
         let admitted =
             self.open.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |open| (open < most).then_some(open + 1));
         if admitted.is_err() {

@@ -19,7 +19,7 @@ pub enum ClusterKeysError {
     #[error("expected one key, or two with a comma between them")]
     Number,
     /// Too easy to guess.
-    #[error("a key has at least {MIN_KEY} characters")]
+    #[error("a key has at least {MIN_KEY} characters, such as `openssl rand -hex 32` prints")]
     Short,
     /// What is easily mangled on its way through files and consoles.
     #[error("a key is made of visible ASCII characters")]

@@ -45,6 +45,7 @@ macro_rules! contract_suite {
             a_header_is_no_segment,
             a_probe_answers_key_by_key,
             a_probe_takes_more_keys_than_a_call,
+            a_room_of_the_service_keeps_numbers_and_writers_and_shows_no_messages,
         }
     };
     ($subject:expr; $($name:ident,)*) => {
@@ -345,4 +346,23 @@ pub(crate) async fn a_probe_takes_more_keys_than_a_call(subject: &dyn Subject) {
     for (index, answer) in answers.into_iter().enumerate() {
         assert_eq!(answer, if index % 3 == 0 { Probe::Present } else { Probe::Absent }, "room {index}");
     }
+}
+
+// --- Rooms of the service's own ---
+
+pub(crate) async fn a_room_of_the_service_keeps_numbers_and_writers_and_shows_no_messages(subject: &dyn Subject) {
+    let (log, pulses, millisecond) = (subject.log(), RoomName::of_service("pulse").unwrap(), 1_795_000_000_123);
+    let pulse = |writer: &str| {
+        let mut stored = segment("lobby", millisecond, 1, writer);
+        Arc::make_mut(&mut stored.segment).room = pulses.clone();
+        stored
+    };
+    let mut shown = pulse("n1");
+    Arc::make_mut(&mut shown.segment).content = Content::Unreadable { count: 1 };
+    assert_eq!(log.append(&pulse("n1")).await, AppendOutcome::Committed);
+    assert_eq!(log.append(&pulse("n2")).await, AppendOutcome::Conflict(shown.clone()), "of the same millisecond");
+    assert_eq!(log.read(&pulses, Seq::FIRST, 10).await.unwrap(), std::slice::from_ref(&shown));
+    assert_eq!(log.read_back(&pulses, None, 10).await.unwrap(), [shown]);
+    let keys = [(pulses.clone(), seq(millisecond)), (pulses, seq(millisecond + 1))];
+    assert_eq!(log.probe(&keys).await.unwrap(), [Probe::Present, Probe::Absent]);
 }

@@ -1,6 +1,7 @@
 //! The message log in DynamoDB.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use aws_sdk_dynamodb::Client;
@@ -25,7 +26,7 @@ pub struct DynamoLog {
     writes: Client,
     reads: Client,
     table: String,
-    corrupt: AtomicU64,
+    corrupt: Arc<AtomicU64>,
 }
 
 impl DynamoLog {
@@ -40,13 +41,18 @@ impl DynamoLog {
     #[must_use]
     pub fn with_timeouts(client: &Client, table: String, timeouts: LogTimeouts) -> Self {
         let bounded = |whole| timeouts.bounded(client, whole);
-        Self { writes: bounded(timeouts.append), reads: bounded(timeouts.read), table, corrupt: AtomicU64::new(0) }
+        Self { writes: bounded(timeouts.append), reads: bounded(timeouts.read), table, corrupt: Arc::default() }
     }
 
     /// How many times an item was met that is neither segment nor header, since the start. Each is logged too.
     #[must_use]
     pub fn corrupt_items(&self) -> u64 {
         self.corrupt.load(Ordering::Relaxed)
+    }
+
+    /// The same as it counts on.
+    pub(super) fn corrupt_counter(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.corrupt)
     }
 
     async fn append(&self, stored: &StoredSegment) -> AppendOutcome {

@@ -1,5 +1,6 @@
 //! The DynamoDB adapter against the contract, against faults, and against items that nobody should have written.
 
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use aws_credential_types::provider::error::CredentialsError;
@@ -14,7 +15,7 @@ use tokio::net::TcpSocket;
 
 use super::contract::{Subject, contract_suite, header, room, segment, seq};
 use super::scripted_server::{Reply, ScriptedServer};
-use super::{DynamoLog, LogError, LogTimeouts, MessageLog, item};
+use super::{DynamoLog, LogError, LogTimeouts, MessageLog, MeteredLog, item};
 use crate::tables::embedded::{EmbeddedDynamo, client_of, fresh_names};
 use crate::tables::ensure_tables;
 
@@ -89,6 +90,17 @@ async fn a_read_stops_before_an_item_that_cannot_be_read_and_then_names_it() {
     assert!(subject.log.read_back(&room("lobby"), Some(seq(3)), 10).await.is_err());
     assert_eq!(subject.log.corrupt_items(), 3);
     assert_eq!(subject.log.read(&room("lobby"), seq(3), 10).await.unwrap().len(), 1, "what follows can be read");
+}
+
+#[tokio::test]
+async fn items_that_cannot_be_read_are_counted_for_the_metrics() {
+    let Embedded { dynamo, log, table } = embedded().await;
+    let metered = MeteredLog::of_dynamodb(log);
+    let stats = metered.stats();
+    let subject = Embedded { log: DynamoLog::new(&dynamo.client, table.clone()), dynamo, table };
+    subject.plant_corrupt(1).await;
+    assert!(metered.read(&room("lobby"), Seq::FIRST, 10).await.is_err());
+    assert_eq!(stats.corrupt_items.load(Ordering::Relaxed), 1);
 }
 
 #[tokio::test]

@@ -75,7 +75,8 @@ fn ids(messages: &[Message]) -> Vec<u8> {
 }
 
 /// The segment of an item. Its frame (everything but the messages) must be there in every version of the form;
-/// messages that cannot be read become [`Content::Unreadable`].
+/// messages that cannot be read become [`Content::Unreadable`]. Messages of the service's
+/// own rooms are never read, and become the same.
 ///
 /// # Errors
 /// `ItemError` when the frame is not there.
@@ -84,7 +85,7 @@ pub(super) fn to_segment(item: Item) -> Result<StoredSegment, ItemError> {
 }
 
 fn read_segment(item: &mut Item) -> Result<StoredSegment, String> {
-    let room = parsed(item, attribute::ROOM, |text| RoomName::new(&text).ok())?;
+    let room = parsed(item, attribute::ROOM, |text| RoomName::of_any(&text).ok())?;
     let seq = sequence(item, attribute::SEQ)?;
     let count = take_number(item, attribute::COUNT)?;
     let in_range = seq >= Seq::FIRST && (1..=ID_WINDOW as u64).contains(&count) && seq.plus(count) != Seq::MAX;
@@ -95,7 +96,7 @@ fn read_segment(item: &mut Item) -> Result<StoredSegment, String> {
     let node = parsed(item, attribute::NODE, |text| NodeId::new(&text).ok())?;
     let nonce = parsed(item, attribute::NONCE, |text| Nonce::new(&text).ok())?;
     let expires = WallSecs(take_number(item, attribute::EXPIRES)?);
-    let content = match read_messages(item) {
+    let content = match (!room.is_of_service()).then(|| read_messages(item)).flatten() {
         Some(messages) if messages.len() as u64 == count => Content::Messages(messages),
         _ => Content::Unreadable { count },
     };
@@ -155,7 +156,7 @@ pub(super) fn key(room: &RoomName, seq: Seq) -> Item {
 
 /// The key of an item, as far as it is one of ours.
 pub(super) fn to_key(mut item: Item) -> Option<(RoomName, Seq)> {
-    let room = RoomName::new(&take_text(&mut item, attribute::ROOM)?).ok()?;
+    let room = RoomName::of_any(&take_text(&mut item, attribute::ROOM)?).ok()?;
     Some((room, sequence(&mut item, attribute::SEQ).ok()?))
 }
 

@@ -1,7 +1,7 @@
 //! The message log in memory, for tests and for the fuzzer of sessions. It passes the same suite as the DynamoDB adapter.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
@@ -52,7 +52,7 @@ impl Room {
         match self.segments.get(&segment.seq) {
             Some(blocking) => AppendOutcome::Conflict(blocking.clone()),
             None => {
-                self.segments.insert(segment.seq, stored.clone());
+                self.segments.insert(segment.seq, kept(stored));
                 AppendOutcome::Committed
             }
         }
@@ -82,6 +82,15 @@ impl Room {
         let present = if seq == Seq::ZERO { self.header.is_some() } else { self.segments.contains_key(&seq) };
         if present { Probe::Present } else { Probe::Absent }
     }
+}
+
+/// A segment as reads show it: without its messages in a room of the service's own.
+fn kept(stored: &StoredSegment) -> StoredSegment {
+    let mut kept = stored.clone();
+    if stored.segment.room.is_of_service() {
+        Arc::make_mut(&mut kept.segment).content = Content::Unreadable { count: stored.segment.count() };
+    }
+    kept
 }
 
 /// The first of `segments`: at most `limit`, and not after the one that fills a page.

@@ -7,7 +7,7 @@ use protocol::{RoomName, Seq};
 use room_core::log::{AppendOutcome, HeaderOutcome, Probe, RoomHeader, StoredSegment};
 
 use super::silence::LogSilence;
-use super::{LogError, MessageLog};
+use super::{DynamoLog, LogError, MessageLog};
 use crate::telemetry::Histogram;
 
 /// What a node asked of its log, and how that went.
@@ -31,6 +31,8 @@ pub(crate) struct LogStats {
     pub(crate) headers: AtomicU64,
     /// Reads, probes and headers that were not answered, throttled ones aside.
     pub(crate) reads_failed: AtomicU64,
+    /// Items that were met and were neither segment nor header; the log counts them.
+    pub(crate) corrupt_items: Arc<AtomicU64>,
     /// Since when nothing has been answered.
     pub(crate) silence: LogSilence,
 }
@@ -42,8 +44,10 @@ pub(crate) struct MeteredLog {
 }
 
 impl MeteredLog {
-    pub(crate) fn new(log: Arc<dyn MessageLog>) -> Self {
-        Self { log, stats: Arc::default() }
+    /// The log in DynamoDB.
+    pub(crate) fn of_dynamodb(log: DynamoLog) -> Self {
+        let stats = LogStats { corrupt_items: log.corrupt_counter(), ..LogStats::default() };
+        Self { log: Arc::new(log), stats: Arc::new(stats) }
     }
 
     pub(crate) fn stats(&self) -> Arc<LogStats> {
@@ -159,7 +163,8 @@ mod tests {
 
     fn metered() -> Metered {
         let memory: Arc<MemoryLog> = Arc::default();
-        Metered(MeteredLog::new(Arc::clone(&memory) as Arc<dyn MessageLog>), memory)
+        let log = MeteredLog { log: Arc::clone(&memory) as Arc<dyn MessageLog>, stats: Arc::default() };
+        Metered(log, memory)
     }
 
     impl Subject for Metered {

@@ -41,6 +41,9 @@ pub enum LogError {
 
 /// A room's log. Reads are strongly consistent unless said otherwise and return what is stored, expired items included.
 ///
+/// Rooms of the service's own hold no messages: whatever method names a segment of such a room, its content is
+/// [`protocol::Content::Unreadable`], which keeps the numbers.
+///
 /// No method retries by itself: the callers decide when to ask again. Each call is bounded by a timeout of its own.
 pub trait MessageLog: Send + Sync + 'static {
     /// Writes a segment at (room, seq) if nothing is there. Conflicts are told from faults exactly: only

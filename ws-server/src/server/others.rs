@@ -83,8 +83,9 @@ impl Standing {
 impl LinkPort {
     async fn bind(config: &LinkConfig, keys: ClusterKeys) -> Result<Self, StartError> {
         let listen = config.link_listen;
-        let listener = TcpListener::bind(listen).await.map_err(|error| StartError::Listen(listen, error))?;
-        let bound = listener.local_addr().map_err(|error| StartError::Listen(listen, error))?;
+        let refused = |source| StartError::Listen { flag: "--link-listen", address: listen, source };
+        let listener = TcpListener::bind(listen).await.map_err(refused)?;
+        let bound = listener.local_addr().map_err(refused)?;
         let address = match &config.link_address {
             Some(address) => address.clone(),
             None => reachable_address(bound).await.map_err(StartError::LinkAddress)?.to_string(),

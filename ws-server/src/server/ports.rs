@@ -16,6 +16,8 @@ use crate::connection::Connections;
 use crate::listener::{self, Bounds, Routes as _};
 use crate::router::{self, PublicRoutes, Routed};
 
+/// The flag of the public port's address.
+const LISTEN: &str = "--listen";
 /// Between a connection's beginning and its first request: who opens connections and asks for nothing is closed.
 const FIRST_HEAD_WITHIN: Duration = Duration::from_secs(10);
 /// How long a connection may be idle between requests: longer than a load balancer keeps one (60 s unless configured), or
@@ -48,9 +50,9 @@ pub(super) struct Serving {
 impl Ports {
     /// Binds what the configuration names.
     pub(super) fn bind(config: &NetworkConfig) -> Result<Self, StartError> {
-        let public = Bound::to(config.listen)?;
+        let public = Bound::to(LISTEN, config.listen)?;
         let operations = match config.ops_listen {
-            Some(listen) => Some(Bound::to(listen)?),
+            Some(listen) => Some(Bound::to("--ops-listen", listen)?),
             None => None,
         };
         Ok(Self { public, operations })
@@ -74,7 +76,8 @@ impl Ports {
             None => (PublicRoutes::new(to, metrics), None),
         };
         let Bound { listener, address } = self.public;
-        let listener = listener.into_std().map_err(|error| StartError::Listen(address, error))?;
+        let refused = |source| StartError::Listen { flag: LISTEN, address, source };
+        let listener = listener.into_std().map_err(refused)?;
         let (most, write_ms) = (connections.limits.http_connections, connections.limits.http.write_ms);
         let bounds = |connections| Bounds {
             connections,
@@ -98,7 +101,8 @@ impl Ports {
 }
 
 impl Bound {
-    fn to(listen: SocketAddr) -> Result<Self, StartError> {
+    /// `flag` chooses the address.
+    fn to(flag: &'static str, listen: SocketAddr) -> Result<Self, StartError> {
         let bind = || {
             let socket = if listen.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
             // A node that starts again finds its port still waiting for the last packets of the one before.
@@ -108,7 +112,7 @@ impl Bound {
             let address = listener.local_addr()?;
             Ok(Self { listener, address })
         };
-        bind().map_err(|error| StartError::Listen(listen, error))
+        bind().map_err(|source| StartError::Listen { flag, address: listen, source })
     }
 }
 

@@ -1,4 +1,4 @@
-use std::io;
+use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -8,6 +8,16 @@ use crate::config::{LimitsError, LinkConfigError};
 use crate::lease::LeaseError;
 use crate::link::directory::DirectoryError;
 use crate::tables::TableError;
+
+/// What to do when the system does not give an address.
+fn advice(error: &io::Error, flag: &str) -> String {
+    match error.kind() {
+        ErrorKind::AddrInUse => format!("; end the program that listens there, or choose another address with {flag}"),
+        ErrorKind::PermissionDenied => format!("; choose a port above 1023 with {flag}"),
+        ErrorKind::AddrNotAvailable => format!("; choose an address of this machine with {flag}, such as 0.0.0.0"),
+        _ => String::new(),
+    }
+}
 
 /// Why a node did not start. Each is one line for whoever starts it.
 #[derive(Debug, thiserror::Error)]
@@ -38,8 +48,15 @@ pub enum StartError {
     #[error("topic {0} does not exist: deploy it, or correct --topic-arn")]
     NoTopic(TopicArn),
     /// The address is taken, or not ours.
-    #[error("cannot listen on {0}: {1}")]
-    Listen(SocketAddr, #[source] io::Error),
+    #[error("cannot listen on {address} ({flag}): {source}{advice}", advice = advice(source, flag))]
+    Listen {
+        /// What chooses the address.
+        flag: &'static str,
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
     /// The system gives too little.
     #[error("the loops that serve sockets cannot start: {0}")]
     Loops(#[source] io::Error),

@@ -4,7 +4,7 @@
 use std::fmt::{Display, Write as _};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::extract::State;
 use axum::http::header;
@@ -19,6 +19,9 @@ use crate::link::{Accelerator, LinkStats};
 use crate::message_log::LogStats;
 
 use super::histogram::{BOUNDS_MS, Reading};
+
+#[cfg(test)]
+mod promlint;
 
 /// What is measured.
 pub(crate) struct Instruments {
@@ -43,7 +46,7 @@ impl Instruments {
     fn exposition(&self, now: Instant) -> String {
         let mut text = Exposition::default();
         text.gauge("sessions", "Connections of clients that are open", self.connections.open());
-        text.gauge("sessions_limit", "Sessions that the node takes", self.connections.limits.sessions);
+        text.gauge("sessions_limit", "Sessions that the node takes", self.connections.limits.connections);
         let stats = &self.connections.stats;
         let places = &stats.places;
         for (name, what, counter) in [
@@ -139,6 +142,7 @@ impl Instruments {
             ("probes", "Keys whose presence the message log was asked for", &stats.probes),
             ("headers", "Headers written to the message log, or tried to be", &stats.headers),
             ("reads_failed", "Reads, probes and headers that the message log did not answer", &stats.reads_failed),
+            ("corrupt_items", "Items of the message log that were neither segment nor header", &*stats.corrupt_items),
         ] {
             text.counter(&format!("log_{name}"), what, counter.load(Ordering::Relaxed));
         }
@@ -161,11 +165,16 @@ impl Instruments {
             ("pulses", "Pulses written because nothing had come through SNS", &stats.pulses),
             ("pulses_failed", "Pulses that the log did not take", &stats.pulses_failed),
             ("own_segments", "Own commits that came back through SNS", &stats.own_segments),
-            ("own_segments_ms", "Milliseconds that those took, added up", &stats.own_segments_ms),
             ("own_segments_late", "Own commits that did not come back within 10 s", &stats.late_own_segments),
         ] {
             text.counter(&format!("chain_{name}"), what, counter.load(Ordering::Relaxed));
         }
+        let took = Duration::from_micros(stats.own_segments_us.load(Ordering::Relaxed)).as_secs_f64();
+        text.counter(
+            "chain_own_segments_seconds",
+            "Time that own commits took to come back through SNS, added up",
+            took,
+        );
         text.gauge("chain_broken", "Topics through which nothing comes, pulses neither", self.chain.broken().len());
     }
 
@@ -200,12 +209,13 @@ impl Instruments {
     }
 }
 
-/// The text format, version 0.0.4.
+/// The text format, version 0.0.4. Names are as `promtool check metrics` wants them: base units (seconds, bytes), `_total`
+/// at the end of counters and of nothing else. A test holds them to its rules.
 #[derive(Default)]
 struct Exposition(String);
 
 impl Exposition {
-    fn counter(&mut self, name: &str, what: &str, value: u64) {
+    fn counter(&mut self, name: &str, what: &str, value: impl Display) {
         self.metric(&format!("{name}_total"), "counter", what, value);
     }
 
@@ -240,7 +250,6 @@ impl Exposition {
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
-    use std::time::Duration;
 
     use clap::Parser as _;
     use protocol::NodeId;
@@ -296,6 +305,21 @@ mod tests {
         assert!(text.contains("\nroomcast_link_refused_forged_total 1\n"));
         assert!(text.contains("\nroomcast_sns_newest_delivery_age_seconds 1.5\n"));
         assert!(text.contains("\nroomcast_nodes 1\n"));
+    }
+
+    #[tokio::test]
+    async fn promtool_finds_nothing_to_complain_of() {
+        let instruments = instruments();
+        instruments.backplane.note_delivery(Instant::now(), Duration::from_millis(1_500));
+        assert_eq!(promlint::problems(&instruments.exposition(Instant::now())), Vec::<String>::new());
+    }
+
+    #[tokio::test]
+    async fn the_way_of_own_segments_is_told_in_seconds() {
+        let instruments = instruments();
+        instruments.chain.stats().own_segments_us.store(1_250_000, Ordering::Relaxed);
+        let text = instruments.exposition(Instant::now());
+        assert!(text.contains("\nroomcast_chain_own_segments_seconds_total 1.25\n"), "{text}");
     }
 
     #[tokio::test]

@@ -216,11 +216,11 @@ fn a_node_that_dies_is_told_in_a_line_and_the_stack_goes_on_and_starts_it_again(
 #[test]
 fn a_node_that_cannot_start_is_the_reason_in_one_line() {
     let data = tempfile::tempdir().unwrap();
-    let arguments = with_port(&["--", "--sessions", "10", "--sessions-per-address", "11"]);
+    let arguments = with_port(&["--", "--connections", "10", "--sessions-per-address", "11"]);
     let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
     let (code, text) = crate::program::fails(data.path(), &arguments);
     assert_eq!((code, text.lines().count()), (Some(1), 1), "{text}");
-    assert!(text.starts_with("roomcast-local: node 1 did not start: --sessions-per-address is more"), "{text}");
+    assert!(text.starts_with("roomcast-local: node 1 did not start: --sessions-per-address 11 is more"), "{text}");
     assert!(text.trim_end().ends_with("(exit status: 1)"), "{text}");
 }
 

@@ -34,6 +34,11 @@ impl CertificatePolicy {
         Self { roots, ..self }
     }
 
+    /// The origins that certificates may come from, for people.
+    pub(super) fn allowed(&self) -> String {
+        self.origins.iter().map(Origin::to_string).collect::<Vec<_>>().join(", ")
+    }
+
     /// The roots that are believed.
     #[must_use]
     pub fn roots(&self) -> &TrustRoots {

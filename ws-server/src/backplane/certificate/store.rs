@@ -117,6 +117,11 @@ impl CertificateStore {
         Self(Arc::new(Inner { policy, fetcher, clock, limits, permits, kept: Mutex::new(kept) }))
     }
 
+    /// The origins that certificates may come from, for people.
+    pub(crate) fn allowed(&self) -> String {
+        self.0.policy.allowed()
+    }
+
     /// The certificate at a URL that a message names, if it is to be believed now.
     ///
     /// # Errors

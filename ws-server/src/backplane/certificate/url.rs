@@ -14,7 +14,7 @@ pub struct Origin(String);
 
 /// A text that is no https origin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("expected https://<host> or https://<host>:<port>, nothing more")]
+#[error("expected https://<host> or https://<host>:<port>, such as https://sns.eu-west-1.amazonaws.com")]
 pub struct OriginError;
 
 /// The address of a certificate at an allowed origin.
@@ -42,6 +42,12 @@ impl Origin {
     #[must_use]
     pub fn of_region(topic: &TopicArn) -> Self {
         Self(format!("sns.{}.{}", topic.region(), topic.dns_suffix()))
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "https://{}", self.0)
     }
 }
 

@@ -62,8 +62,8 @@ pub(crate) struct ChainStats {
     pub(crate) pulses_failed: AtomicU64,
     pub(crate) late_own_segments: AtomicU64,
     pub(crate) own_segments: AtomicU64,
-    /// From commit to arrival of own segments, in milliseconds, added up.
-    pub(crate) own_segments_ms: AtomicU64,
+    /// From commit to arrival of own segments, in microseconds, added up.
+    pub(crate) own_segments_us: AtomicU64,
 }
 
 impl Chain {
@@ -184,8 +184,8 @@ impl Chain {
                 && let Some(took) = self.own().handle_arrived(&segment.room, segment.seq, now)
             {
                 self.stats.own_segments.fetch_add(1, Ordering::Relaxed);
-                let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-                self.stats.own_segments_ms.fetch_add(ms, Ordering::Relaxed);
+                let us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+                self.stats.own_segments_us.fetch_add(us, Ordering::Relaxed);
             }
         }
     }

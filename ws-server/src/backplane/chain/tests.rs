@@ -1,6 +1,9 @@
 use super::*;
 use crate::link::NoPeers;
+use crate::message_log::DynamoLog;
 use crate::message_log::memory::MemoryLog;
+use crate::tables::embedded::{EmbeddedDynamo, fresh_names};
+use crate::tables::ensure_tables;
 
 #[derive(Default)]
 struct Sink(Mutex<Vec<Segment>>);
@@ -74,6 +77,22 @@ async fn own_segments_that_come_back_are_counted_with_their_time() {
     watched.deliver(envelope(&segment)).unwrap();
     assert_eq!(chain.stats().own_segments.load(Ordering::Relaxed), 1);
     assert_eq!(sink.0.lock().unwrap().len(), 3, "everything is handed on");
+}
+
+#[tokio::test]
+async fn pulses_of_the_same_millisecond_are_no_failure_and_no_message() {
+    let (dynamo, names) = (EmbeddedDynamo::start().await, fresh_names());
+    ensure_tables(&dynamo.client, &names, true).await.unwrap();
+    let log = DynamoLog::new(&dynamo.client, names.messages);
+    let millisecond = SystemTime::now();
+    let clock: WallClock = Arc::new(move || millisecond);
+    for number in [7, 8] {
+        let chain = Chain::new(NodeId::from_random(number), 1);
+        chain.act_on(0, Some(Finding::Pulse), &log, &clock).await;
+        let counted = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        assert_eq!((counted(&chain.stats().pulses), counted(&chain.stats().pulses_failed)), (1, 0), "node {number}");
+    }
+    assert_eq!(log.corrupt_items(), 0);
 }
 
 const LOOK: Duration = Duration::from_millis(5);

@@ -183,6 +183,28 @@ async fn a_certificate_from_elsewhere_is_refused_without_a_fetch() {
 }
 
 #[tokio::test]
+async fn a_refusal_for_a_certificate_names_its_url_the_allowed_origin_and_the_flag() {
+    let world = World::new();
+    let refusal = async |url: &str| {
+        let mut post = world.notification("n");
+        post["SigningCertURL"] = json!(url);
+        let post = signer().sign(post, "2").to_string();
+        world.endpoint.take(post.as_bytes()).await.unwrap_err().to_string()
+    };
+    let allowed = "; allowed: https://sns.us-east-1.amazonaws.com (--sns-cert-origin)";
+    let elsewhere = refusal("https://evil.example/a.pem").await;
+    let why = "forged: the certificate's URL is not at an allowed origin: \"https://evil.example/a.pem\"";
+    assert_eq!(elsewhere, format!("{why}{allowed}"));
+    let long = refusal(&format!("https://evil.example/{}\nINFO all is well", "a".repeat(1_000))).await;
+    assert!(long.len() < 400 && !long.contains('\n') && long.ends_with(allowed), "{long}");
+    world.fetcher.down.store(true, Ordering::SeqCst);
+    let url = "https://sns.us-east-1.amazonaws.com/SimpleNotificationService-b.pem";
+    let unreached = refusal(url).await;
+    assert!(unreached.starts_with("the certificate cannot be fetched now: "), "{unreached}");
+    assert!(unreached.contains(url) && unreached.ends_with(allowed), "{unreached}");
+}
+
+#[tokio::test]
 async fn another_topic_is_refused_without_a_fetch() {
     let world = World::new();
     for kind in ["Notification", "SubscriptionConfirmation", "UnsubscribeConfirmation"] {

@@ -20,13 +20,13 @@ pub enum RedisAddressError {
     #[error("expected redis://[user[:password]@]host[:port], or rediss://… for TLS")]
     Url,
     /// Pub/sub knows no databases, and nothing else can be asked for.
-    #[error("expected a URL that ends with the host or the port")]
+    #[error("expected a URL that ends with the host or the port, such as redis://cache.example:6379")]
     Rest,
     /// Redis has no users without one.
-    #[error("there is a user and no password")]
+    #[error("there is a user and no password: expected both, such as redis://user:password@cache.example:6379")]
     UserWithoutPassword,
     /// Which one is meant?
-    #[error("there is a password in the URL and another beside it")]
+    #[error("there is a password in the URL and another in --redis-password: give one of them")]
     TwoPasswords,
 }
 
