@@ -115,11 +115,13 @@ async function end(child, signal) {
 export async function startStack() {
   const port = await freePorts(2);
   const data = temporaryFolder('browser');
-  const child = start('roomcast-local', ['--memory', '--nodes', '2', '--port', `${port}`, '--data', data]);
+  const unlimited = ['--', '--publishes-per-second', '0', '--signals-per-second', '0'];
+  const args = ['--memory', '--nodes', '2', '--port', `${port}`, '--data', data, ...unlimited];
+  const child = start('roomcast-local', args);
   await until('the local stack', () => child.said.includes('ready ') || !running.has(child));
   if (!running.has(child)) throw new Error(`the local stack has ended: ${child.said}`);
   const announced = JSON.parse(readFileSync(join(data, 'stack.json'), 'utf8'));
-  const nodes = [0, 1].map((n) => `http://127.0.0.1:${port + n}`);
+  const nodes = announced.nodes.map(({ url }) => url);
   return {
     announced, nodes,
     stop: () => end(child, 'SIGTERM'),

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::process::{self, Finished, Process};
-use crate::stack::{Stack, ws};
+use crate::stack::{Stack, WITHOUT_RATES, ws};
 use crate::{PATIENCE, http, ports};
 
 /// How long a node may take to become ready.
@@ -151,16 +151,13 @@ impl Node {
             ("--nodes-table", stack.announced("nodes_table")),
             ("--link-listen", "127.0.0.1:0"),
             ("--drain-ms", "300"),
-            // Tests say more in a second than people do.
-            ("--publishes-per-second", "0"),
-            ("--signals-per-second", "0"),
             ("--log", "warn,ws_server=info"),
         ];
         // Deployed tables are taken as they are; and where the parts of AWS are the point, no short cut goes past them.
         let deployed = stack.is_deployed();
         let last: &[&str] = if deployed { &["--peer-hints", "off"] } else { &["--create-tables"] };
         let valued = valued.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value.to_owned()]);
-        valued.chain(last.iter().map(|&flag| flag.to_owned())).collect()
+        valued.chain([&WITHOUT_RATES, last].concat().into_iter().map(str::to_owned)).collect()
     }
 
     /// The environment that joins a node to a stack.

@@ -37,12 +37,27 @@ pub struct StackOptions {
     /// How long a write of DynamoDB takes, in milliseconds; 0: as long as the embedded one does. Above, commits are
     /// counted.
     pub commit_delay_ms: u64,
+    /// Flags of the nodes inside the stack.
+    pub node_flags: Vec<String>,
 }
 
+/// Tests and benches say more in a second than people do.
+pub(crate) const WITHOUT_RATES: [&str; 4] = ["--publishes-per-second", "0", "--signals-per-second", "0"];
+
 impl Default for StackOptions {
-    /// Two nodes, nothing broken, a stream that is polled more often than Lambda does, so that tests are short.
+    /// Two nodes without limits of what a session says in a second, nothing broken, a stream that is polled more often
+    /// than Lambda does, so that tests are short.
     fn default() -> Self {
-        Self { nodes: 2, data: None, faults: None, seed: None, stream_poll_ms: 50, memory: false, commit_delay_ms: 0 }
+        Self {
+            nodes: 2,
+            data: None,
+            faults: None,
+            seed: None,
+            stream_poll_ms: 50,
+            memory: false,
+            commit_delay_ms: 0,
+            node_flags: WITHOUT_RATES.map(str::to_owned).to_vec(),
+        }
     }
 }
 
@@ -83,6 +98,8 @@ impl StackOptions {
         for (flag, value) in [("--fault", self.faults.clone()), ("--seed", self.seed.map(|seed| seed.to_string()))] {
             arguments.extend(value.into_iter().flat_map(|value| [flag.to_owned(), value]));
         }
+        arguments.push("--".to_owned());
+        arguments.extend(self.node_flags.iter().cloned());
         arguments
     }
 }
@@ -190,7 +207,18 @@ impl Stack {
         &self.data
     }
 
-    /// The process of its parts of AWS.
+    /// Kills, stops or starts one of its own nodes, counted from 1: `what` is the word for it.
+    ///
+    /// # Panics
+    /// When the stack refuses.
+    pub async fn order(&self, what: &str, node: u16) {
+        let url = format!("{}/_local/nodes", self.announced("sns"));
+        let told = http::post(&url, &[], json!({ what: node }).to_string().as_bytes()).await;
+        let told = told.expect("a running stack answers");
+        assert_eq!(told.status, 204, "{}", told.text());
+    }
+
+    /// The process of its parts of AWS. Its nodes are children of that.
     #[must_use]
     pub fn process(&self) -> &Process {
         match &self.aws {

@@ -23,7 +23,7 @@ pub struct StackCounts {
     pub invocations: u64,
     /// What became of commits; `None` when the stack does not count them.
     pub log: Option<LogCounts>,
-    /// Processor time of the whole stack: the nodes, and the parts of AWS that it stands in for.
+    /// Processor time of the whole stack: the nodes that run, and the parts of AWS that it stands in for.
     pub cpu: Duration,
 }
 
@@ -77,7 +77,7 @@ impl StackCounts {
                 conflicts: count("log", "conflicts"),
                 others: count("log", "others"),
             }),
-            cpu: cpu_time(stack.process().pid()),
+            cpu: [stack.process().pid()].into_iter().chain(children(stack.process().pid())).map(cpu_time).sum(),
         }
     }
 
@@ -91,7 +91,8 @@ impl StackCounts {
             sns_attempts: self.sns_attempts - earlier.sns_attempts,
             invocations: self.invocations - earlier.invocations,
             log: self.log.zip(earlier.log).map(|(now, earlier)| now.since(earlier)),
-            cpu: self.cpu - earlier.cpu,
+            // A node that was started again begins anew.
+            cpu: self.cpu.saturating_sub(earlier.cpu),
         }
     }
 }
@@ -127,6 +128,17 @@ pub fn cpu_time(pid: u32) -> Duration {
     usage(pid).expect("the process runs").cpu
 }
 
+/// The processes that this one has started and that run: `/proc/<pid>/stat` has the parent behind the program's name.
+fn children(parent: u32) -> Vec<u32> {
+    let parent_of = |pid: u32| {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse::<u32>().ok()
+    };
+    let processes = std::fs::read_dir("/proc").expect("processes are in /proc").filter_map(Result::ok);
+    let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.filter(|&pid| parent_of(pid) == Some(parent)).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -147,5 +159,14 @@ mod tests {
         while cpu_time(std::process::id()) < before + Duration::from_millis(30) {
             assert!(start.elapsed() < Duration::from_secs(10));
         }
+    }
+
+    #[test]
+    fn a_process_that_was_started_here_is_a_child_for_as_long_as_it_runs() {
+        let mut child = std::process::Command::new("cat").stdin(std::process::Stdio::piped()).spawn().unwrap();
+        assert!(children(std::process::id()).contains(&child.id()));
+        drop(child.stdin.take());
+        child.wait().unwrap();
+        assert!(!children(std::process::id()).contains(&child.id()));
     }
 }

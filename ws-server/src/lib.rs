@@ -18,6 +18,7 @@ mod listener;
 pub mod message_log;
 mod open_files;
 mod page;
+pub mod program;
 pub mod rooms;
 mod router;
 mod server;

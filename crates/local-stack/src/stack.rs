@@ -1,34 +1,39 @@
 //! All parts together: started in order, stopped in the opposite one.
 
-use std::net::TcpListener;
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use aws_config::SdkConfig;
-use futures_util::future::join_all;
 
 use crate::dynamodb::{DynamoDb, DynamoDbError, DynamoDbOptions};
 use crate::faults::{Current, CurrentFaults, DynamoDbFaults, Faults};
 use crate::link::LinkProxies;
 use crate::ports::{self, PortError};
 use crate::sdk_config::{REGION, local_sdk_config};
-use crate::servers::{MESSAGES_TABLE, NODES_TABLE, NodeLauncher, NodeSettings, RunningNode, random_cluster_key};
+use crate::servers::{
+    MESSAGES_TABLE, NODES_TABLE, NodeControl, NodeFailure, NodeLauncher, NodeSettings, Nodes, random_cluster_key,
+};
 use crate::sns::{SignatureVersion, Sns, SnsError, SnsOptions};
 use crate::stack_folder::{Announcement, FolderError, StackFolder};
 use crate::stream_pump::{CheckpointFile, FaultyHandler, PumpOptions, StreamHandler, StreamPump};
 
 const TOPIC: &str = "roomcast";
-/// A node has made its tables and is subscribed long before.
-const NODES_READY_WITHIN: Duration = Duration::from_secs(60);
 
 /// What a stack is to be.
 #[derive(Debug, Clone)]
 pub struct StackOptions {
     /// Server nodes; 0 starts the AWS parts only.
     pub nodes: u16,
+    /// The address that nodes listen at.
+    pub host: IpAddr,
     /// The first node's port.
     pub port: u16,
+    /// The first node's port for operations; none: the nodes' own ports serve them.
+    pub ops_port: Option<u16>,
+    /// Further flags for every node, none of which the stack sets itself.
+    pub node_flags: Vec<String>,
     /// The data folder.
     pub data: PathBuf,
     /// Keep the log in a folder that vanishes.
@@ -66,8 +71,8 @@ pub enum StackError {
     /// SNS.
     #[error(transparent)]
     Sns(#[from] SnsError),
-    /// The proxies between the nodes.
-    #[error("the link's proxies did not start: {0}")]
+    /// The link between the nodes, or its proxies.
+    #[error("the link between the nodes did not start: {0}")]
     Link(#[from] std::io::Error),
     /// The function that the stream is mapped to.
     #[error("the publisher did not start: {0}")]
@@ -90,7 +95,14 @@ pub struct Stack {
     sns: Sns,
     pump: StreamPump,
     link: Option<LinkProxies>,
-    nodes: Vec<Box<dyn RunningNode>>,
+    settings: NodeSettings,
+    nodes: Nodes,
+}
+
+impl From<NodeFailure> for StackError {
+    fn from(NodeFailure { node, reason }: NodeFailure) -> Self {
+        Self::Node { node, reason }
+    }
 }
 
 impl Stack {
@@ -102,10 +114,10 @@ impl Stack {
     pub async fn start(
         options: StackOptions,
         publisher: impl FnOnce(&SdkConfig, Vec<String>) -> Result<Arc<dyn StreamHandler>, String>,
-        launcher: &dyn NodeLauncher,
+        launcher: Arc<dyn NodeLauncher>,
     ) -> Result<Self, StackError> {
         let folder = StackFolder::take(&options.data, options.memory)?;
-        let node_ports = ports::take_for_nodes(options.port, options.nodes)?;
+        let node_ports = NodePorts::take(&options)?;
         let dynamodb_port = ports::take(options.dynamodb_port, "DynamoDB", "--dynamodb-port")?;
         let sns_port = ports::take(options.sns_port, "SNS", "--sns-port")?;
         let certificate_port = ports::take(0, "SNS certificate", "--sns-port")?;
@@ -121,12 +133,13 @@ impl Stack {
         let dynamodb = DynamoDb::start(&folder.database_file(), dynamodb_options).await?;
         let link = link_proxies(&options)?;
         let link_routes = link.as_ref().map(LinkProxies::routes).unwrap_or_default();
+        let control = NodeControl::default();
         let sns = Sns::start(SnsOptions {
             listener: sns_port,
             certificate_listener: certificate_port,
             faults: current.sns.clone(),
             seed: options.seed,
-            local_routes: link_routes.merge(current.clone().routes()),
+            local_routes: link_routes.merge(current.clone().routes()).merge(control.routes()),
         })
         .await?;
         let trust_root = folder.write_trust_root(&sns.authority().root_pem())?;
@@ -135,7 +148,7 @@ impl Stack {
         let aws = local_sdk_config(&dynamodb.url(), &sns.url());
         let handler = publisher(&aws, vec![topic_arn.clone()]).map_err(StackError::Publisher)?;
         let pump = StreamPump::start(
-            dynamodb.database().clone(),
+            Arc::new(dynamodb.database().clone()),
             PumpOptions { poll: options.stream_poll, ..PumpOptions::new(MESSAGES_TABLE) },
             Arc::new(FaultyHandler::new(handler, current.lambda, options.seed)),
             CheckpointFile::in_folder(folder.database_folder()),
@@ -145,30 +158,24 @@ impl Stack {
         show_counts(&sns, &dynamodb, &pump, link.as_ref());
 
         let settings = NodeSettings {
+            host: options.host,
             first_port: options.port,
-            nodes: options.nodes,
-            topic_arn: topic_arn.clone(),
-            cert_origin: sns.certificate_origin(),
-            trust_root: trust_root.clone(),
-            cluster_key: random_cluster_key(),
+            ops_port: options.ops_port,
+            links: node_ports.links.clone(),
             link_addresses: link.as_ref().map(LinkProxies::addresses).unwrap_or_default().to_vec(),
-        };
-        let announcement = Announcement {
             dynamodb: dynamodb.url(),
             sns: sns.url(),
-            region: REGION.to_owned(),
             topic_arn,
-            trust_root,
             cert_origin: sns.certificate_origin(),
-            messages_table: MESSAGES_TABLE.to_owned(),
-            nodes_table: NODES_TABLE.to_owned(),
-            cluster_key: settings.cluster_key.clone(),
-            nodes: settings.urls(),
-            pid: std::process::id(),
+            trust_root,
+            cluster_key: random_cluster_key(),
+            flags: options.node_flags,
         };
+        let nodes = Nodes::new(launcher, settings.orders(), link.as_ref().map(LinkProxies::introductions));
+        let announcement = announcement(&settings);
         drop(node_ports);
-        let mut stack = Self { announcement, folder, dynamodb, sns, pump, link, nodes: Vec::new() };
-        if let Err(error) = stack.start_nodes(&settings, &aws, launcher).await {
+        let stack = Self { announcement, folder, dynamodb, sns, pump, link, settings, nodes };
+        if let Err(error) = stack.start_nodes(&control).await {
             stack.stop().await;
             return Err(error);
         }
@@ -179,6 +186,12 @@ impl Stack {
     #[must_use]
     pub fn announcement(&self) -> &Announcement {
         &self.announcement
+    }
+
+    /// What the nodes are told.
+    #[must_use]
+    pub fn node_settings(&self) -> &NodeSettings {
+        &self.settings
     }
 
     /// SNS, for its counts.
@@ -196,7 +209,7 @@ impl Stack {
     /// Stops the nodes, then the parts of AWS.
     pub async fn stop(self) {
         self.folder.withdraw();
-        join_all(self.nodes.into_iter().map(<dyn RunningNode>::stop)).await;
+        self.nodes.stop_all().await;
         if let Some(link) = self.link {
             link.stop().await;
         }
@@ -205,26 +218,50 @@ impl Stack {
         self.dynamodb.stop().await;
     }
 
-    async fn start_nodes(
-        &mut self,
-        settings: &NodeSettings,
-        aws: &SdkConfig,
-        launcher: &dyn NodeLauncher,
-    ) -> Result<(), StackError> {
-        let failed = |index: u16, reason: String| StackError::Node { node: index + 1, reason };
-        for index in 0..settings.nodes {
-            let launched = launcher.launch(settings.arguments(index), aws.clone()).await;
-            let node = launched.map_err(|reason| failed(index, reason))?;
-            if let Some(link) = &self.link {
-                link.introduce(index + 1, &node.id(), node.link_address());
-            }
-            self.nodes.push(node);
-        }
-        for (index, node) in (0..).zip(&self.nodes) {
-            let ready = tokio::time::timeout(NODES_READY_WITHIN, node.ready()).await;
-            ready.map_err(|_| failed(index, format!("not ready within {} s", NODES_READY_WITHIN.as_secs())))?;
-        }
+    async fn start_nodes(&self, control: &NodeControl) -> Result<(), StackError> {
+        self.nodes.start_all().await?;
+        control.leads_to(self.nodes.clone());
         Ok(self.folder.announce(&self.announcement)?)
+    }
+}
+
+/// The nodes' ports, kept for them until they start.
+struct NodePorts {
+    _taken: Vec<TcpListener>,
+    /// Where they listen for each other.
+    links: Vec<SocketAddr>,
+}
+
+impl NodePorts {
+    fn take(options: &StackOptions) -> Result<Self, StackError> {
+        let mut taken = ports::take_in_a_row(options.host, options.port, options.nodes, "node ", "--port")?;
+        if let Some(first) = options.ops_port {
+            let here = IpAddr::from([127, 0, 0, 1]);
+            taken.extend(ports::take_in_a_row(here, first, options.nodes, "operations of node ", "--ops-port")?);
+        }
+        let mut links = Vec::new();
+        for node in 1..=options.nodes {
+            let link = ports::take_lasting(&format!("link of node {node}"))?;
+            links.push(link.local_addr()?);
+            taken.push(link);
+        }
+        Ok(Self { _taken: taken, links })
+    }
+}
+
+fn announcement(settings: &NodeSettings) -> Announcement {
+    Announcement {
+        dynamodb: settings.dynamodb.clone(),
+        sns: settings.sns.clone(),
+        region: REGION.to_owned(),
+        topic_arn: settings.topic_arn.clone(),
+        trust_root: settings.trust_root.clone(),
+        cert_origin: settings.cert_origin.clone(),
+        messages_table: MESSAGES_TABLE.to_owned(),
+        nodes_table: NODES_TABLE.to_owned(),
+        cluster_key: settings.cluster_key.clone(),
+        nodes: settings.announced(),
+        pid: std::process::id(),
     }
 }
 

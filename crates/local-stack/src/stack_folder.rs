@@ -67,10 +67,23 @@ pub struct Announcement {
     pub nodes_table: String,
     /// What lets nodes believe each other: `ROOMCAST_CLUSTER_KEY`. Random at every start, a secret of this stack only.
     pub cluster_key: String,
-    /// The nodes' URLs.
-    pub nodes: Vec<String>,
+    /// The nodes.
+    pub nodes: Vec<AnnouncedNode>,
     /// The stack's process.
     pub pid: u32,
+}
+
+/// A node in `stack.json`. It has these addresses for as long as the stack lives, started again or not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct AnnouncedNode {
+    /// Where clients connect.
+    pub url: String,
+    /// Where it listens for other nodes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub link: Option<String>,
+    /// Where its metrics are, if not where clients connect.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ops: Option<String>,
 }
 
 impl StackFolder {

@@ -89,7 +89,8 @@ fn flags<P: CommandFactory>() -> Vec<Arg> {
     let mut command = P::command();
     command.build();
     let all = command.get_arguments().filter(|argument| !["help", "version"].contains(&argument.get_id().as_str()));
-    all.cloned().collect()
+    // What stands behind `--` is no flag of the program's own.
+    all.filter(|argument| argument.get_long().is_some()).cloned().collect()
 }
 
 fn on_the_command_line(argument: &Arg) -> Vec<String> {

@@ -18,6 +18,7 @@ mod idempotence;
 mod lean;
 mod link;
 mod link_refusals;
+mod local_nodes;
 mod outage;
 mod ports;
 mod programs;

@@ -9,11 +9,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::Consumed;
 
-const EVERY: Duration = Duration::from_secs(30);
-/// Consumed records are kept this long, for whoever wants to look.
-const KEEP_CONSUMED: Duration = Duration::from_secs(3_600);
-/// However young, no more consumed records than this are kept.
-const KEEP_AT_MOST: i64 = 100_000;
+/// Between two looks for stream records that may go.
+const TRIM_EVERY: Duration = Duration::from_secs(5);
+/// Expired items are looked for at every sixth of these looks.
+const SWEEP_EVERY: u32 = 6;
+/// Consumed records that are kept. What dynoxide does with a stream takes longer the more records it has.
+const KEEP_CONSUMED: i64 = 1_000;
 /// After a day a record is gone, consumed or not
 /// (<https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Streams.html>).
 const RETENTION: Duration = Duration::from_secs(24 * 3_600);
@@ -43,31 +44,22 @@ impl StreamRecords {
     }
 
     /// Deletes what need not be kept at `now` when everything up to `consumed` has been consumed; how many records
-    /// that were. The newest record stays: the next one's number follows from it.
-    pub(super) fn trim(&self, consumed: i64, now: SystemTime) -> Result<usize, rusqlite::Error> {
+    /// that were. Of the consumed ones the newest `keep` stay, and the newest record of all stays: the next one's number
+    /// follows from it.
+    pub(super) fn trim(&self, consumed: i64, keep: i64, now: SystemTime) -> Result<usize, rusqlite::Error> {
         let now = now.duration_since(UNIX_EPOCH).unwrap_or_default();
-        let before = |age: Duration| i64::try_from(now.saturating_sub(age).as_secs()).unwrap_or(i64::MAX);
-        let newest: i64 = self.number_at(0)?.unwrap_or(0);
-        let surplus: i64 = self.number_at(KEEP_AT_MOST)?.unwrap_or(0);
+        let too_old = i64::try_from(now.saturating_sub(RETENTION).as_secs()).unwrap_or(i64::MAX);
+        let newest: i64 = self.number_at(i64::MAX, 0)?.unwrap_or(0);
+        let surplus: i64 = self.number_at(consumed, keep)?.unwrap_or(0);
         let mut deleted = 0;
         loop {
             let now_deleted = self.connection.execute(
                 "DELETE FROM _stream_records WHERE id IN (
                      SELECT id FROM _stream_records
                      WHERE table_name = ?1 AND CAST(sequence_number AS INTEGER) < ?2
-                       AND (created_at < ?3
-                            OR CAST(sequence_number AS INTEGER) <= ?4
-                               AND (created_at < ?5 OR CAST(sequence_number AS INTEGER) <= ?6))
-                     ORDER BY CAST(sequence_number AS INTEGER) LIMIT ?7)",
-                params![
-                    self.table,
-                    newest,
-                    before(RETENTION),
-                    consumed,
-                    before(KEEP_CONSUMED),
-                    surplus,
-                    i64::try_from(AT_ONCE).unwrap_or(i64::MAX)
-                ],
+                       AND (CAST(sequence_number AS INTEGER) <= ?3 OR created_at < ?4)
+                     ORDER BY CAST(sequence_number AS INTEGER) LIMIT ?5)",
+                params![self.table, newest, surplus, too_old, i64::try_from(AT_ONCE).unwrap_or(i64::MAX)],
             )?;
             deleted += now_deleted;
             if now_deleted < AT_ONCE {
@@ -76,12 +68,13 @@ impl StreamRecords {
         }
     }
 
-    /// The number of the record that many before the newest one.
-    fn number_at(&self, back: i64) -> Result<Option<i64>, rusqlite::Error> {
+    /// The number of the record that comes `back` records before the newest one up to `newest`.
+    fn number_at(&self, newest: i64, back: i64) -> Result<Option<i64>, rusqlite::Error> {
         let found = self.connection.query_row(
-            "SELECT CAST(sequence_number AS INTEGER) FROM _stream_records WHERE table_name = ?1
-             ORDER BY CAST(sequence_number AS INTEGER) DESC LIMIT 1 OFFSET ?2",
-            params![self.table, back],
+            "SELECT CAST(sequence_number AS INTEGER) FROM _stream_records
+             WHERE table_name = ?1 AND CAST(sequence_number AS INTEGER) <= ?2
+             ORDER BY CAST(sequence_number AS INTEGER) DESC LIMIT 1 OFFSET ?3",
+            params![self.table, newest, back],
             |row| row.get(0),
         );
         match found {
@@ -94,18 +87,18 @@ impl StreamRecords {
 
 /// Trims and expires from time to time until stopped.
 pub(super) async fn run(database: Database, mut records: StreamRecords, consumed: Consumed, stop: CancellationToken) {
-    while stop.run_until_cancelled(tokio::time::sleep(EVERY)).await.is_some() {
+    let mut looks = 0_u32;
+    while stop.run_until_cancelled(tokio::time::sleep(TRIM_EVERY)).await.is_some() {
+        looks = looks.wrapping_add(1);
         let (database, consumed) = (database.clone(), consumed.get());
         let work = tokio::task::spawn_blocking(move || {
-            match records.trim(consumed, SystemTime::now()) {
+            match records.trim(consumed, KEEP_CONSUMED, SystemTime::now()) {
                 Ok(0) => {}
                 Ok(deleted) => tracing::debug!(deleted, "deleted old stream records"),
                 Err(error) => tracing::warn!(%error, "old stream records could not be deleted"),
             }
-            match database.sweep_ttl() {
-                Ok(0) => {}
-                Ok(expired) => tracing::debug!(expired, "deleted expired items"),
-                Err(error) => tracing::warn!(%error, "expired items could not be deleted"),
+            if looks.is_multiple_of(SWEEP_EVERY) {
+                sweep(&database);
             }
             records
         });
@@ -113,6 +106,14 @@ pub(super) async fn run(database: Database, mut records: StreamRecords, consumed
             Ok(back) => records = back,
             Err(error) => return tracing::error!(%error, "the database's upkeep ended"),
         }
+    }
+}
+
+fn sweep(database: &Database) {
+    match database.sweep_ttl() {
+        Ok(0) => {}
+        Ok(expired) => tracing::debug!(expired, "deleted expired items"),
+        Err(error) => tracing::warn!(%error, "expired items could not be deleted"),
     }
 }
 
@@ -156,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn only_old_records_that_were_consumed_are_deleted_and_never_the_newest() {
+    fn of_consumed_records_the_newest_few_stay_and_of_the_others_those_of_the_last_day() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("db");
         let database = database_with_stream(&file);
@@ -169,13 +170,14 @@ mod tests {
         let now = UNIX_EPOCH + Duration::from_secs(NOW);
 
         age(&records, all[9], Duration::from_secs(60));
-        assert_eq!(records.trim(all[9], now).unwrap(), 0, "young records stay");
-        age(&records, all[6], Duration::from_secs(3_700));
-        assert_eq!(records.trim(all[3], now).unwrap(), 4, "old ones go once consumed");
+        assert_eq!(records.trim(0, 2, now).unwrap(), 0, "nothing was consumed");
+        assert_eq!(records.trim(all[1], 2, now).unwrap(), 0, "no more were consumed than are kept");
+        assert_eq!(records.trim(all[5], 2, now).unwrap(), 4, "young or old, the rest goes");
         assert_eq!(numbers(&records), all[4..]);
         age(&records, all[9], Duration::from_secs(25 * 3_600));
-        assert_eq!(records.trim(all[3], now).unwrap(), 5, "after a day all but the newest go");
+        assert_eq!(records.trim(all[5], 2, now).unwrap(), 5, "after a day all but the newest go");
         assert_eq!(numbers(&records), all[9..]);
+        assert_eq!(records.trim(all[9], 0, now).unwrap(), 0, "the newest stays");
         put(&database, "next");
         assert!(numbers(&records)[1] > all[9]);
     }

@@ -61,9 +61,11 @@ impl Conditions {
         }
     }
 
-    /// A node has started under this id.
+    /// A node has started under this id, in the place of one that had its number.
     pub(super) fn introduce(&self, node: u16, id: &str) {
-        self.state().nodes.insert(id.to_owned(), node);
+        let mut state = self.state();
+        state.nodes.retain(|_, number| *number != node);
+        state.nodes.insert(id.to_owned(), node);
     }
 
     /// From now on these pairs and no others are parted.
@@ -156,6 +158,14 @@ mod tests {
         assert_eq!(conditions.fate(Some("a"), 3), Fate::Hangs);
         conditions.cut(Vec::new());
         assert_eq!(conditions.fate(Some("a"), 3), Fate::Arrives);
+    }
+
+    #[test]
+    fn a_node_that_was_started_again_is_parted_under_its_new_id_alone() {
+        let conditions = conditions("link.cut=1-2");
+        conditions.introduce(1, "a2");
+        assert_eq!(conditions.fate(Some("a2"), 2), Fate::Hangs);
+        assert_eq!(conditions.fate(Some("a"), 2), Fate::Arrives);
     }
 
     #[test]

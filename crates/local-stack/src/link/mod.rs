@@ -23,11 +23,29 @@ use proxy::Proxy;
 
 /// The proxies of all nodes.
 pub struct LinkProxies {
-    conditions: Arc<Conditions>,
-    proxies: Vec<Arc<Proxy>>,
+    introductions: Introductions,
     addresses: Vec<SocketAddr>,
     stop: CancellationToken,
     servers: Vec<JoinHandle<()>>,
+}
+
+/// Tells the proxies which nodes there are. Clones tell the same ones.
+#[derive(Clone)]
+pub struct Introductions {
+    conditions: Arc<Conditions>,
+    proxies: Vec<Arc<Proxy>>,
+}
+
+impl Introductions {
+    /// A node, numbered from 1, runs under this id and listens there; `None`: it has no link. The id under which it ran
+    /// before is forgotten.
+    pub fn introduce(&self, node: u16, id: &str, listens: Option<SocketAddr>) {
+        self.conditions.introduce(node, id);
+        let proxy = usize::from(node).checked_sub(1).and_then(|index| self.proxies.get(index));
+        if let (Some(proxy), Some(listens)) = (proxy, listens) {
+            proxy.leads_to(listens);
+        }
+    }
 }
 
 impl LinkProxies {
@@ -37,14 +55,15 @@ impl LinkProxies {
     /// A listener cannot be used.
     pub fn start(listeners: Vec<TcpListener>, faults: LinkFaults, seed: u64) -> std::io::Result<Self> {
         let conditions = Arc::new(Conditions::new(faults, seed));
+        let introductions = Introductions { conditions: Arc::clone(&conditions), proxies: Vec::new() };
         let stop = CancellationToken::new();
-        let mut started = Self { conditions, proxies: Vec::new(), addresses: Vec::new(), stop, servers: Vec::new() };
+        let mut started = Self { introductions, addresses: Vec::new(), stop, servers: Vec::new() };
         for (node, listener) in (1..).zip(listeners) {
             let listener = tokio::net::TcpListener::from_std(listener)?;
             started.addresses.push(listener.local_addr()?);
-            let proxy = Arc::new(Proxy::new(node, Arc::clone(&started.conditions)));
+            let proxy = Arc::new(Proxy::new(node, Arc::clone(&conditions)));
             let serving = proxy::serve(listener, Arc::clone(&proxy), started.stop.clone());
-            started.proxies.push(proxy);
+            started.introductions.proxies.push(proxy);
             started.servers.push(tokio::spawn(serving));
         }
         Ok(started)
@@ -56,25 +75,22 @@ impl LinkProxies {
         &self.addresses
     }
 
-    /// A node, numbered from 1, runs under this id and listens there; `None`: it has no link.
-    pub fn introduce(&self, node: u16, id: &str, listens: Option<SocketAddr>) {
-        self.conditions.introduce(node, id);
-        let proxy = usize::from(node).checked_sub(1).and_then(|index| self.proxies.get(index));
-        if let (Some(proxy), Some(listens)) = (proxy, listens) {
-            proxy.leads_to(listens);
-        }
+    /// To be told which nodes there are.
+    #[must_use]
+    pub fn introductions(&self) -> Introductions {
+        self.introductions.clone()
     }
 
     /// Tells at any time what became of requests so far.
     pub fn counts(&self) -> impl Fn() -> serde_json::Value + Send + Sync + 'static {
-        let conditions = Arc::clone(&self.conditions);
+        let conditions = Arc::clone(&self.introductions.conditions);
         move || conditions.counts()
     }
 
     /// `POST /_local/link` with `{"cut":[[1,2],…]}`: from now on nothing gets through between these pairs of nodes, and
     /// everything between all others.
     pub fn routes(&self) -> Router {
-        Router::new().route("/_local/link", post(change)).with_state(Arc::clone(&self.conditions))
+        Router::new().route("/_local/link", post(change)).with_state(Arc::clone(&self.introductions.conditions))
     }
 
     /// Ends all connections.

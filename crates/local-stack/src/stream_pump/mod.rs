@@ -6,6 +6,7 @@
 //! was: the place is kept in a small file.
 
 mod batch;
+mod calls;
 mod checkpoint;
 mod handler;
 mod source;
@@ -17,6 +18,7 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+pub use calls::StreamCalls;
 pub use checkpoint::CheckpointFile;
 pub use handler::{FaultyHandler, HandlerFuture, StreamHandler};
 pub use source::SourceError;
@@ -24,7 +26,6 @@ pub use source::SourceError;
 use crate::dynamodb::Consumed;
 use batch::{Next, Outcome, Work};
 use checkpoint::Place;
-use dynoxide::Database;
 use source::{Record, Source};
 
 /// How the mapping behaves; the default is how `infra/` configures the real one.
@@ -110,17 +111,17 @@ pub struct StreamPump {
 }
 
 impl StreamPump {
-    /// Starts it.
+    /// Starts it on the streams of a database.
     #[must_use]
     pub fn start(
-        database: Database,
+        streams: Arc<dyn StreamCalls>,
         options: PumpOptions,
         handler: Arc<dyn StreamHandler>,
         checkpoint: CheckpointFile,
         consumed: Consumed,
     ) -> Self {
         let (counts, stop) = (Arc::new(PumpCounts::default()), CancellationToken::new());
-        let source = Source::new(database, &options.table, checkpoint.load());
+        let source = Source::new(streams, &options.table, checkpoint.load());
         let pump = Pump { source, options, handler, checkpoint, consumed, counts: Arc::clone(&counts) };
         let stopped = stop.clone();
         let task = tokio::spawn(async move {

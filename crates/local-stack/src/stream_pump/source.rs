@@ -1,12 +1,18 @@
 //! Reads the stream as a poller of Lambda would: through DescribeStream, GetShardIterator and GetRecords, here
-//! dynoxide's own calls in this process. dynoxide's streams have one shard, which never splits.
+//! dynoxide's own calls in this process. dynoxide's streams have one shard, which never splits. So a stream is
+//! described once, and again only after a call that failed or when the table has another stream.
+
+use std::sync::Arc;
 
 use aws_lambda_events::event::dynamodb::Event;
-use dynoxide::Database;
-use dynoxide::actions::get_records::Record as StreamRecord;
+use dynoxide::actions::describe_stream::DescribeStreamRequest;
+use dynoxide::actions::get_records::{GetRecordsRequest, Record as StreamRecord};
+use dynoxide::actions::get_shard_iterator::GetShardIteratorRequest;
+use dynoxide::actions::list_streams::ListStreamsRequest;
 use dynoxide::errors::DynoxideError;
-use serde_json::{Value, json};
+use serde_json::Value;
 
+use super::calls::StreamCalls;
 use super::checkpoint::Place;
 
 /// Longest payload of an invocation, in bytes
@@ -46,13 +52,16 @@ pub(super) struct Read {
 }
 
 pub(super) struct Source {
-    database: Database,
+    calls: Arc<dyn StreamCalls>,
     table: String,
     /// The last record that is done with, `None` before the first.
     after: Option<String>,
+    /// The table's stream; `None` before it was described, and after a call that failed.
+    stream: Option<Stream>,
 }
 
 /// A table's stream and its only shard.
+#[derive(Clone)]
 struct Stream {
     arn: String,
     shard: String,
@@ -60,15 +69,22 @@ struct Stream {
 
 impl Source {
     /// Reads on after `place`.
-    pub(super) fn new(database: Database, table: &str, place: Option<Place>) -> Self {
-        Self { database, table: table.to_owned(), after: place.map(|place| place.sequence_number) }
+    pub(super) fn new(calls: Arc<dyn StreamCalls>, table: &str, place: Option<Place>) -> Self {
+        Self { calls, table: table.to_owned(), after: place.map(|place| place.sequence_number), stream: None }
     }
 
     /// The next records, not more than `limit`, nor more than fit into one payload. While the table is not there,
     /// none.
-    pub(super) async fn read(&self, limit: usize) -> Result<Read, SourceError> {
-        let (database, table, after) = (self.database.clone(), self.table.clone(), self.after.clone());
-        tokio::task::spawn_blocking(move || read(&database, &table, after.as_deref(), limit)).await?
+    pub(super) async fn read(&mut self, limit: usize) -> Result<Read, SourceError> {
+        let (calls, table, after) = (Arc::clone(&self.calls), self.table.clone(), self.after.clone());
+        let mut stream = self.stream.take();
+        let reading = tokio::task::spawn_blocking(move || {
+            let read = read(&*calls, &table, &mut stream, after.as_deref(), limit);
+            (stream, read)
+        });
+        let (stream, read) = reading.await?;
+        self.stream = stream.filter(|_| read.is_ok());
+        read
     }
 
     /// Everything up to this record is done with; its number as dynoxide stores it.
@@ -78,24 +94,34 @@ impl Source {
     }
 }
 
-fn read(database: &Database, table: &str, after: Option<&str>, limit: usize) -> Result<Read, SourceError> {
+/// `known` is the stream as it was described before; it is described anew when there is none or another one.
+fn read(
+    calls: &dyn StreamCalls,
+    table: &str,
+    known: &mut Option<Stream>,
+    after: Option<&str>,
+    limit: usize,
+) -> Result<Read, SourceError> {
     let mut read = Read { records: Vec::new(), last: None };
-    let records = match find_stream(database, table) {
-        Ok(Some(stream)) => next_records(database, &stream, after, limit).map(|records| (stream.arn, records)),
-        Ok(None) => return Ok(read),
-        Err(error) => Err(error),
-    };
-    let (arn, records) = match records {
+    let records = find_stream(calls, table, known.take()).and_then(|stream| {
+        *known = stream;
+        known.as_ref().map_or(Ok(Vec::new()), |stream| next_records(calls, stream, after, limit))
+    });
+    let records = match records {
         // The table was deleted between two of the calls.
-        Err(SourceError::Database(DynoxideError::ResourceNotFoundException(_))) => return Ok(read),
+        Err(DynoxideError::ResourceNotFoundException(_)) => {
+            *known = None;
+            return Ok(read);
+        }
         other => other?,
     };
+    let arn = known.as_ref().map_or("", |stream| &stream.arn);
     let mut payload = 0;
     for record in &records {
         let sequence_number = record.dynamodb.sequence_number.clone();
         // The mapping's filter: {"eventName": ["INSERT"]}.
         if record.event_name == "INSERT" {
-            let json = lambda_json(record, &arn)?;
+            let json = lambda_json(record, arn)?;
             payload += json.len();
             if payload > MAX_PAYLOAD && !read.records.is_empty() {
                 break;
@@ -107,32 +133,35 @@ fn read(database: &Database, table: &str, after: Option<&str>, limit: usize) -> 
     Ok(read)
 }
 
-/// The table's stream, if the table is there and has one.
-fn find_stream(database: &Database, table: &str) -> Result<Option<Stream>, SourceError> {
-    let request = json!({ "TableName": table });
-    let Some(summary) = database.list_streams(serde_json::from_value(request)?)?.streams.into_iter().next() else {
-        return Ok(None);
-    };
-    let request = json!({ "StreamArn": summary.stream_arn });
-    let description = database.describe_stream(serde_json::from_value(request)?)?.stream_description;
+/// The table's stream, if the table is there and has one. A table that was made anew has a stream of another name.
+fn find_stream(calls: &dyn StreamCalls, table: &str, known: Option<Stream>) -> Result<Option<Stream>, DynoxideError> {
+    let request = ListStreamsRequest { table_name: Some(table.to_owned()), ..ListStreamsRequest::default() };
+    let Some(summary) = calls.list_streams(request)?.streams.into_iter().next() else { return Ok(None) };
+    if let Some(known) = known.filter(|known| known.arn == summary.stream_arn) {
+        return Ok(Some(known));
+    }
+    let request = DescribeStreamRequest { stream_arn: summary.stream_arn, ..DescribeStreamRequest::default() };
+    let description = calls.describe_stream(request)?.stream_description;
     let shard = description.shards.into_iter().next().map(|shard| shard.shard_id);
     Ok(shard.map(|shard| Stream { arn: description.stream_arn, shard }))
 }
 
+/// The place is told by its number at each read, so no iterator is kept that could expire.
 fn next_records(
-    database: &Database,
+    calls: &dyn StreamCalls,
     stream: &Stream,
     after: Option<&str>,
     limit: usize,
-) -> Result<Vec<StreamRecord>, SourceError> {
-    let mut request = json!({ "StreamArn": stream.arn, "ShardId": stream.shard, "ShardIteratorType": "TRIM_HORIZON" });
-    if let Some(after) = after {
-        request["ShardIteratorType"] = json!("AFTER_SEQUENCE_NUMBER");
-        request["SequenceNumber"] = json!(after);
-    }
-    let iterator = database.get_shard_iterator(serde_json::from_value(request)?)?.shard_iterator;
-    let request = json!({ "ShardIterator": iterator.unwrap_or_default(), "Limit": limit });
-    Ok(database.get_records(serde_json::from_value(request)?)?.records)
+) -> Result<Vec<StreamRecord>, DynoxideError> {
+    let kind = if after.is_some() { "AFTER_SEQUENCE_NUMBER" } else { "TRIM_HORIZON" };
+    let place = calls.get_shard_iterator(GetShardIteratorRequest {
+        stream_arn: stream.arn.clone(),
+        shard_id: stream.shard.clone(),
+        shard_iterator_type: kind.to_owned(),
+        sequence_number: after.map(str::to_owned),
+    })?;
+    let shard_iterator = place.shard_iterator.unwrap_or_default();
+    Ok(calls.get_records(GetRecordsRequest { shard_iterator, limit: Some(limit) })?.records)
 }
 
 /// The record as Lambda sends it: a stream's record and the ARN it came from.

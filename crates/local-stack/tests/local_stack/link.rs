@@ -63,7 +63,7 @@ async fn world(faults: &str) -> World {
     let mut nodes = Vec::new();
     for (number, id) in (1..).zip(IDS) {
         let node = FakeNode::start().await;
-        link.introduce(number, id, Some(node.address));
+        link.introductions().introduce(number, id, Some(node.address));
         nodes.push(node);
     }
     World { link, nodes, client: Client::builder(TokioExecutor::new()).build_http() }

@@ -9,6 +9,8 @@ mod link;
 #[cfg(test)]
 mod notary;
 #[cfg(test)]
+mod processes;
+#[cfg(test)]
 mod program;
 #[cfg(test)]
 mod sns;

@@ -16,12 +16,13 @@ use crate::endpoint::Endpoint;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_roomcast-local");
 
-fn program(data: &Path, arguments: &[&str]) -> Command {
+pub(crate) fn program(data: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(PROGRAM);
-    command.args(["--data", data.to_str().unwrap()]).args(arguments);
+    command.args(["--data", data.to_str().unwrap()]);
     if !arguments.contains(&"--nodes") {
         command.args(["--nodes", "0"]);
     }
+    command.args(arguments);
     // Somebody's own configuration for AWS must not lead the local stack astray.
     command.env("AWS_ENDPOINT_URL_SNS", "http://127.0.0.1:9").env("AWS_PROFILE", "nowhere");
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -68,7 +69,7 @@ impl Drop for Running {
     }
 }
 
-fn fails(data: &Path, arguments: &[&str]) -> (Option<i32>, String) {
+pub(crate) fn fails(data: &Path, arguments: &[&str]) -> (Option<i32>, String) {
     let output = program(data, arguments).output().unwrap();
     assert!(output.stdout.is_empty());
     (output.status.code(), String::from_utf8(output.stderr).unwrap())
@@ -96,6 +97,24 @@ fn a_fault_that_is_not_understood_is_one_line_and_an_error_of_use() {
     let (code, text) = fails(data.path(), &["--fault", "sns.drop=0.1,sns.dorp=0.1"]);
     assert_eq!((code, text.lines().count()), (Some(2), 1));
     assert!(text.contains("unknown fault `sns.dorp`"), "{text}");
+}
+
+#[test]
+fn flags_of_nodes_that_cannot_be_are_one_line_and_an_error_of_use() {
+    let data = tempfile::tempdir().unwrap();
+    for (flags, part) in [
+        (
+            &["--listen", "127.0.0.1:1"][..],
+            "--listen after `--`: roomcast-local sets it for its nodes (use --host and --port)",
+        ),
+        (&["--max-body", "512", "--max-body", "1024"], "for nodes: --max-body is given more than once"),
+        (&["--dance"], "--dance"),
+        (&["--max-body", "many"], "for nodes: --max-body many"),
+    ] {
+        let (code, text) = fails(data.path(), &[&["--nodes", "1", "--"], flags].concat());
+        assert_eq!((code, text.lines().count()), (Some(2), 1), "{text}");
+        assert!(text.starts_with("roomcast-local: ") && text.contains(part), "{text}");
+    }
 }
 
 #[test]

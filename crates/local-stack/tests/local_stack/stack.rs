@@ -1,16 +1,22 @@
 //! The stack in this process: nodes of the test's own in the servers' place.
 
-use std::net::SocketAddr;
+use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use aws_config::SdkConfig;
 use aws_lambda_events::event::dynamodb::Event;
+use http_body_util::Full;
+use hyper::Request;
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::TokioExecutor;
 use local_stack::cli::Cli;
 use local_stack::faults::Faults;
 use local_stack::ports;
-use local_stack::servers::{NodeFuture, NodeLauncher, RunningNode};
+use local_stack::servers::{NodeLauncher, NodeOrder, NodeSignal, NodeState, RunningNode};
 use local_stack::stack::{Stack, StackError, StackOptions};
 use local_stack::stream_pump::{HandlerFuture, StreamHandler};
+use serde_json::{Value, json};
+use tokio::sync::watch;
 
 struct Idle;
 
@@ -24,62 +30,93 @@ impl StreamHandler for Idle {
 #[derive(Clone, Default)]
 struct Notebook {
     notes: Arc<Mutex<Vec<String>>>,
-    /// The command lines.
-    told: Arc<Mutex<Vec<Vec<String>>>>,
+    told: Arc<Mutex<Vec<NodeOrder>>>,
+    nodes: Arc<Mutex<Vec<Node>>>,
     broken: Option<u16>,
 }
 
+/// A node that drains only when the test says so, if it is `slow`.
+#[derive(Clone)]
 struct Node {
     address: String,
     notes: Arc<Mutex<Vec<String>>>,
+    state: Arc<watch::Sender<NodeState>>,
+    slow: Arc<Mutex<bool>>,
+    /// Its port, as the server has it.
+    listener: Arc<Mutex<Option<TcpListener>>>,
 }
 
 impl NodeLauncher for Notebook {
-    fn launch(&self, arguments: Vec<String>, aws: SdkConfig) -> NodeFuture<'_, Result<Box<dyn RunningNode>, String>> {
-        Box::pin(async move {
-            self.told.lock().unwrap().push(arguments.clone());
-            let listen = arguments.iter().position(|argument| argument == "--listen").unwrap();
-            let address = arguments[listen + 1].clone();
-            // As the server will: the port must be free, SNS must be there.
-            let listener = tokio::net::TcpListener::bind(&address).await.map_err(|e| e.to_string())?;
-            if Some(listener.local_addr().unwrap().port()) == self.broken {
-                return Err("told to".to_owned());
+    fn launch(&self, order: &NodeOrder) -> Result<Box<dyn RunningNode>, String> {
+        self.told.lock().unwrap().push(order.clone());
+        let address = value(&order.flags, "--listen").unwrap();
+        // As the server will: the port must be free.
+        let listener = TcpListener::bind(&address).map_err(|error| error.to_string())?;
+        let node = Node {
+            address: address.clone(),
+            notes: Arc::clone(&self.notes),
+            state: Arc::new(watch::channel(NodeState::Starting).0),
+            slow: Arc::default(),
+            listener: Arc::new(Mutex::new(Some(listener))),
+        };
+        node.note("start");
+        let broken = self.broken.is_some_and(|port| address.ends_with(&format!(":{port}")));
+        self.nodes.lock().unwrap().push(node.clone());
+        let started = node.clone();
+        tokio::spawn(async move {
+            if broken {
+                return started.end("told to");
             }
-            let topic = arguments.iter().position(|argument| argument == "--topic-arn").unwrap();
-            let sns = aws_sdk_sns::Client::new(&aws);
-            sns.get_topic_attributes().topic_arn(&arguments[topic + 1]).send().await.map_err(|e| e.to_string())?;
-            let node = Node { address, notes: Arc::clone(&self.notes) };
-            node.notes.lock().unwrap().push(format!("start {}", node.address));
-            Ok(Box::new(node) as Box<dyn RunningNode>)
-        })
+            let id = format!("id of {address}");
+            started.state.send_replace(NodeState::Serving(id.clone()));
+            started.state.send_replace(NodeState::Ready(id));
+        });
+        Ok(Box::new(node))
     }
 }
 
 impl RunningNode for Node {
-    fn id(&self) -> String {
-        self.address.clone()
+    fn state(&self) -> watch::Receiver<NodeState> {
+        self.state.subscribe()
     }
 
-    fn link_address(&self) -> Option<SocketAddr> {
-        None
-    }
-
-    fn ready(&self) -> NodeFuture<'_, ()> {
-        Box::pin(async { self.notes.lock().unwrap().push(format!("ready {}", self.address)) })
-    }
-
-    fn stop(self: Box<Self>) -> NodeFuture<'static, ()> {
-        Box::pin(async move { self.notes.lock().unwrap().push(format!("stop {}", self.address)) })
+    fn signal(&self, signal: NodeSignal) {
+        if self.state.borrow().has_ended() {
+            return;
+        }
+        match signal {
+            NodeSignal::Stop => self.note("stop"),
+            NodeSignal::Kill => self.note("kill"),
+        }
+        if signal == NodeSignal::Kill || !*self.slow.lock().unwrap() {
+            self.end("signalled");
+        }
     }
 }
 
-/// Two ports next to each other that were free a moment ago.
-fn two_free_ports() -> u16 {
+impl Node {
+    fn note(&self, what: &str) {
+        self.notes.lock().unwrap().push(format!("{what} {}", self.address));
+    }
+
+    fn end(&self, how: &str) {
+        self.listener.lock().unwrap().take();
+        self.state.send_replace(NodeState::Ended(how.to_owned()));
+    }
+}
+
+/// The value that a command line has for a flag.
+fn value(flags: &[String], flag: &str) -> Option<String> {
+    flags.iter().skip_while(|word| *word != flag).nth(1).cloned()
+}
+
+/// Two ports next to each other that were free a moment ago, and that no outgoing connection gets.
+pub(crate) fn two_free_ports() -> u16 {
     loop {
-        let first = ports::take(0, "test", "none").unwrap();
+        let first = ports::take_lasting("test").unwrap();
         let port = first.local_addr().unwrap().port();
         drop(first);
-        if ports::take_for_nodes(port, 2).is_ok() {
+        if ports::take_in_a_row("127.0.0.1".parse().unwrap(), port, 2, "test", "none").is_ok() {
             return port;
         }
     }
@@ -91,7 +128,7 @@ fn options(data: &std::path::Path, port: u16) -> StackOptions {
 }
 
 async fn start(options: StackOptions, launcher: &Notebook) -> Result<Stack, StackError> {
-    Stack::start(options, |_, _| Ok(Arc::new(Idle)), launcher).await
+    Stack::start(options, |_, _| Ok(Arc::new(Idle)), Arc::new(launcher.clone())).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -102,22 +139,128 @@ async fn nodes_are_started_made_ready_announced_and_stopped() {
     let launcher = Notebook::default();
     let stack = start(options(data.path(), port), &launcher).await.unwrap();
     let file = data.path().join("stack.json");
-    let announced: serde_json::Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
-    assert_eq!(announced["nodes"], serde_json::json!([format!("http://{one}"), format!("http://{two}")]));
+    let announced: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    let links = launcher.told("--link-listen");
+    let node =
+        |address: &str, link: &str| json!({ "url": format!("http://{address}"), "link": format!("http://{link}") });
+    assert_eq!(announced["nodes"], json!([node(&one, &links[0]), node(&two, &links[1])]));
     stack.stop().await;
     assert!(!file.exists());
     let notes = launcher.notes.lock().unwrap();
-    let expected = ["start", "ready", "stop"].map(|what| [format!("{what} {one}"), format!("{what} {two}")]);
+    let expected = ["start", "stop"].map(|what| [format!("{what} {one}"), format!("{what} {two}")]);
     assert_eq!(*notes, expected.concat());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_port_for_operations_is_each_node_s_own_and_announced() {
+    let data = tempfile::tempdir().unwrap();
+    let (launcher, ops) = (Notebook::default(), two_free_ports());
+    let options = StackOptions { ops_port: Some(ops), ..options(data.path(), two_free_ports()) };
+    let stack = start(options, &launcher).await.unwrap();
+    let told = [format!("127.0.0.1:{ops}"), format!("127.0.0.1:{}", ops + 1)];
+    assert_eq!(launcher.told("--ops-listen"), told);
+    let announced: Vec<_> = stack.announcement().nodes.iter().filter_map(|node| node.ops.clone()).collect();
+    assert_eq!(announced, told.map(|address| format!("http://{address}")));
+    stack.stop().await;
 }
 
 impl Notebook {
     /// The values that the nodes were told for a flag.
     fn told(&self, flag: &str) -> Vec<String> {
-        let all = self.told.lock().unwrap();
-        let value = |line: &Vec<String>| line.iter().skip_while(|word| *word != flag).nth(1).cloned();
-        all.iter().filter_map(value).collect()
+        self.told.lock().unwrap().iter().filter_map(|order| value(&order.flags, flag)).collect()
     }
+
+    /// The node that was started as this one, counted from 0.
+    fn node(&self, index: usize) -> Node {
+        self.nodes.lock().unwrap()[index].clone()
+    }
+}
+
+/// Posts to `/_local/nodes`: the status, and the reason.
+async fn order(stack: &Stack, content_type: &str, body: &str) -> (u16, String) {
+    let client = Client::builder(TokioExecutor::new()).build_http::<Full<bytes::Bytes>>();
+    let request = Request::post(format!("{}/_local/nodes", stack.sns().url())).header("content-type", content_type);
+    let answer = client.request(request.body(Full::from(body.to_owned())).unwrap()).await.unwrap();
+    let status = answer.status().as_u16();
+    let reason = http_body_util::BodyExt::collect(answer.into_body()).await.unwrap().to_bytes();
+    (status, String::from_utf8(reason.to_vec()).unwrap())
+}
+
+const DONE: (u16, String) = (204, String::new());
+
+fn refused(reason: &str) -> (u16, String) {
+    (400, format!("{reason}\n"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nodes_are_killed_stopped_and_started_again_at_their_old_ports() {
+    let data = tempfile::tempdir().unwrap();
+    let launcher = Notebook::default();
+    let stack = start(options(data.path(), two_free_ports()), &launcher).await.unwrap();
+    assert_eq!(order(&stack, "application/json", r#"{"kill":1}"#).await, DONE);
+    assert_eq!(order(&stack, "text/plain", r#"{"kill":1}"#).await, refused("node 1 is not running"));
+    assert_eq!(order(&stack, "text/plain", r#"{"stop":1}"#).await, refused("node 1 is not running"));
+    assert_eq!(order(&stack, "application/x-www-form-urlencoded", r#"{"start":1}"#).await, DONE);
+    assert_eq!(order(&stack, "", r#"{"start":1}"#).await, refused("node 1 is already running"));
+    assert_eq!(order(&stack, "image/png", r#"{"stop":2}"#).await, DONE);
+    assert_eq!(order(&stack, "", r#"{"start":2}"#).await, DONE);
+    for number in [0, 3, 65_535] {
+        let reason = refused(&format!("there is no node {number} among 2"));
+        for what in ["kill", "stop", "start"] {
+            assert_eq!(order(&stack, "", &format!("{{\"{what}\":{number}}}")).await, reason);
+        }
+    }
+    let (status, reason) = order(&stack, "application/json", r#"{"kill":1,"start":1}"#).await;
+    assert!(status == 400 && reason.starts_with("expected {\"kill\": N}"), "{status} {reason}");
+    let told = launcher.told.lock().unwrap().clone();
+    assert_eq!(told[2..], told[..2], "flags, variables and ports are the same");
+    stack.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_start_of_a_node_that_drains_waits_for_its_end() {
+    let data = tempfile::tempdir().unwrap();
+    let launcher = Notebook::default();
+    let stack = start(options(data.path(), two_free_ports()), &launcher).await.unwrap();
+    let draining = launcher.node(0);
+    *draining.slow.lock().unwrap() = true;
+    assert_eq!(order(&stack, "", r#"{"stop":1}"#).await, DONE);
+    let end = async {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        draining.end("drained");
+    };
+    let (started, ()) = tokio::join!(order(&stack, "", r#"{"start":1}"#), end);
+    assert_eq!(started, DONE);
+
+    let stuck = launcher.node(2);
+    *stuck.slow.lock().unwrap() = true;
+    assert_eq!(order(&stack, "", r#"{"stop":1}"#).await, DONE);
+    assert_eq!(order(&stack, "", r#"{"start":1}"#).await, refused("node 1 is still stopping"));
+    assert_eq!(order(&stack, "", r#"{"kill":1}"#).await, DONE);
+    assert_eq!(order(&stack, "", r#"{"start":1}"#).await, DONE);
+
+    let draining = launcher.node(3);
+    *draining.slow.lock().unwrap() = true;
+    assert_eq!(order(&stack, "", r#"{"stop":1}"#).await, DONE);
+    let before = launcher.notes.lock().unwrap().len();
+    let end = async {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        draining.end("drained");
+    };
+    tokio::join!(stack.stop(), end);
+    assert_eq!(launcher.notes.lock().unwrap()[before..].len(), 1, "only the other node is told to stop");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_ends_by_itself_leaves_the_stack_and_can_be_started_again() {
+    let data = tempfile::tempdir().unwrap();
+    let launcher = Notebook::default();
+    let stack = start(options(data.path(), two_free_ports()), &launcher).await.unwrap();
+    launcher.node(1).end("exit status: 101");
+    assert_eq!(order(&stack, "", r#"{"kill":2}"#).await, refused("node 2 is not running"));
+    assert_eq!(order(&stack, "", r#"{"start":2}"#).await, DONE);
+    stack.stop().await;
+    assert!(launcher.notes.lock().unwrap().last().unwrap().starts_with("stop "));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -126,8 +269,11 @@ async fn all_nodes_have_the_key_that_the_stack_announces_and_reach_each_other_di
     let launcher = Notebook::default();
     let stack = start(options(data.path(), two_free_ports()), &launcher).await.unwrap();
     let key = stack.announcement().cluster_key.clone();
-    assert_eq!(launcher.told("--cluster-key"), [key.clone(), key]);
-    assert_eq!(launcher.told("--link-listen"), ["127.0.0.1:0", "127.0.0.1:0"]);
+    for order in &*launcher.told.lock().unwrap() {
+        assert!(order.environment.contains(&("ROOMCAST_CLUSTER_KEY", key.clone())));
+    }
+    let links = launcher.told("--link-listen");
+    assert!(links[0] != links[1] && links.iter().all(|link| link.starts_with("127.0.0.1:1")), "{links:?}");
     assert!(launcher.told("--link-address").is_empty());
     stack.stop().await;
 }

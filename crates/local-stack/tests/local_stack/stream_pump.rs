@@ -1,14 +1,22 @@
 //! The event source mapping on a real stream, with a function that fails as told.
 
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use aws_lambda_events::event::dynamodb::Event;
 use aws_lambda_events::event::streams::DynamoDbEventResponse;
 use dynoxide::Database;
+use dynoxide::actions::describe_stream::{DescribeStreamRequest, DescribeStreamResponse};
+use dynoxide::actions::get_records::{GetRecordsRequest, GetRecordsResponse};
+use dynoxide::actions::get_shard_iterator::{GetShardIteratorRequest, GetShardIteratorResponse};
+use dynoxide::actions::list_streams::{ListStreamsRequest, ListStreamsResponse};
+use dynoxide::errors::DynoxideError;
 use local_stack::dynamodb::Consumed;
 use local_stack::faults::Faults;
-use local_stack::stream_pump::{CheckpointFile, FaultyHandler, HandlerFuture, PumpOptions, StreamHandler, StreamPump};
+use local_stack::stream_pump::{
+    CheckpointFile, FaultyHandler, HandlerFuture, PumpOptions, StreamCalls, StreamHandler, StreamPump,
+};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -87,8 +95,12 @@ impl World {
     }
 
     fn start(&self, handler: Arc<dyn StreamHandler>) -> StreamPump {
+        self.start_on(Arc::new(self.database.clone()), handler)
+    }
+
+    fn start_on(&self, streams: Arc<dyn StreamCalls>, handler: Arc<dyn StreamHandler>) -> StreamPump {
         let (checkpoint, consumed) = (CheckpointFile::in_folder(self.folder.path()), Consumed::default());
-        StreamPump::start(self.database.clone(), self.options.clone(), handler, checkpoint, consumed)
+        StreamPump::start(streams, self.options.clone(), handler, checkpoint, consumed)
     }
 }
 
@@ -194,6 +206,80 @@ async fn the_table_may_appear_later_and_be_made_anew_and_only_inserts_count() {
     world.put([7]);
     until("the new table's insert", || pump.counts().published() == 3).await;
     assert_eq!(function.keys().concat(), [1, 2, 7]);
+    pump.stop().await;
+}
+
+/// Counts what is asked of the streams, and fails the next read of records when told to.
+struct Counting {
+    database: Database,
+    described: AtomicUsize,
+    reads: AtomicUsize,
+    expires: AtomicBool,
+}
+
+impl Counting {
+    fn of(world: &World) -> Arc<Self> {
+        let database = world.database.clone();
+        Arc::new(Self { database, described: 0.into(), reads: 0.into(), expires: false.into() })
+    }
+
+    fn described(&self) -> usize {
+        self.described.load(Ordering::Relaxed)
+    }
+
+    fn reads(&self) -> usize {
+        self.reads.load(Ordering::Relaxed)
+    }
+}
+
+impl StreamCalls for Counting {
+    fn list_streams(&self, request: ListStreamsRequest) -> Result<ListStreamsResponse, DynoxideError> {
+        self.database.list_streams(request)
+    }
+
+    fn describe_stream(&self, request: DescribeStreamRequest) -> Result<DescribeStreamResponse, DynoxideError> {
+        self.described.fetch_add(1, Ordering::Relaxed);
+        self.database.describe_stream(request)
+    }
+
+    fn get_shard_iterator(&self, request: GetShardIteratorRequest) -> Result<GetShardIteratorResponse, DynoxideError> {
+        self.database.get_shard_iterator(request)
+    }
+
+    fn get_records(&self, request: GetRecordsRequest) -> Result<GetRecordsResponse, DynoxideError> {
+        self.reads.fetch_add(1, Ordering::Relaxed);
+        if self.expires.swap(false, Ordering::Relaxed) {
+            // As a stream that was switched off, or an iterator that has expired.
+            return Err(DynoxideError::ResourceNotFoundException("told to".to_owned()));
+        }
+        self.database.get_records(request)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_is_described_once_and_again_only_when_a_read_fails_or_the_table_is_another_one() {
+    let world = World::with_table();
+    let (counting, function) = (Counting::of(&world), function(|_, _| Ok(json!([]))));
+    let pump = world.start_on(counting.clone(), function.clone());
+    for n in 0..20 {
+        world.put([n]);
+        until("the record", || pump.counts().published() == u64::from(n) + 1).await;
+    }
+    assert!(counting.reads() >= 20, "{} reads", counting.reads());
+    assert_eq!(counting.described(), 1);
+
+    counting.expires.store(true, Ordering::Relaxed);
+    until("a read that fails", || !counting.expires.load(Ordering::Relaxed)).await;
+    world.put([20]);
+    until("the record after", || pump.counts().published() == 21).await;
+    assert_eq!(counting.described(), 2);
+
+    world.database.delete_table(serde_json::from_value(json!({"TableName": "msgs"})).unwrap()).unwrap();
+    world.create_table();
+    world.put([21]);
+    until("the new table's record", || pump.counts().published() == 22).await;
+    assert_eq!(counting.described(), 3);
+    assert_eq!(function.keys().concat(), (0..22).collect::<Vec<_>>());
     pump.stop().await;
 }
 
