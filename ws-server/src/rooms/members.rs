@@ -1,7 +1,8 @@
-use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
+use hashbrown::HashTable;
 use protocol::{
     DisplayName, ErrorCode, ErrorFrame, MessageId, Position, Ref, Reset, RoomName, Seq, ServerFrame, SessionId, UserId,
 };
@@ -87,7 +88,9 @@ pub(crate) enum Request {
 pub(crate) struct Members {
     room: RoomKey,
     sessions: Vec<Arc<Session>>,
-    places: HashMap<SessionId, usize>,
+    /// Where a session is among them, by its id. The ids are not here again: rooms are large.
+    places: HashTable<u32>,
+    hasher: RandomState,
     /// Loops, and how many of the members each owns.
     loops: Vec<(Arc<Mailbox>, usize)>,
 }
@@ -95,12 +98,13 @@ pub(crate) struct Members {
 impl Members {
     /// Nobody. No other room has this key.
     pub(crate) fn new(room: RoomKey) -> Self {
-        Self { room, sessions: Vec::new(), places: HashMap::new(), loops: Vec::new() }
+        let (sessions, places, hasher) = (Vec::new(), HashTable::new(), RandomState::new());
+        Self { room, sessions, places, hasher, loops: Vec::new() }
     }
 
     /// From now on a session gets what is sent.
     pub(crate) fn insert(&mut self, session: Arc<Session>) {
-        if self.places.contains_key(&session.id) {
+        if self.contains(&session.id) {
             return;
         }
         let address = session.outbox.address();
@@ -110,16 +114,23 @@ impl Members {
             None => self.loops.push((Arc::clone(mailbox), 1)),
         }
         mailbox.post(Post::Enter(self.room, token));
-        self.places.insert(session.id.clone(), self.sessions.len());
-        self.sessions.push(session);
+        let Self { sessions, places, hasher, .. } = self;
+        let place = u32::try_from(sessions.len()).expect("a node has fewer sessions than files");
+        let hash = hasher.hash_one(&session.id);
+        sessions.push(session);
+        places.insert_unique(hash, place, |place| hasher.hash_one(&sessions[*place as usize].id));
     }
 
     /// From now on a session gets nothing any more.
     pub(crate) fn remove(&mut self, id: &SessionId) -> Option<Arc<Session>> {
-        let place = self.places.remove(id)?;
-        let session = self.sessions.swap_remove(place);
-        if let Some(moved) = self.sessions.get(place) {
-            self.places.insert(moved.id.clone(), place);
+        let Self { sessions, places, hasher, .. } = self;
+        let known = places.find_entry(hasher.hash_one(id), |place| sessions[*place as usize].id == *id).ok()?;
+        let (place, _) = known.remove();
+        let session = sessions.swap_remove(place as usize);
+        if let Some(moved) = sessions.get(place as usize) {
+            let last = sessions.len();
+            let its_own = places.find_mut(hasher.hash_one(&moved.id), |other| *other as usize == last);
+            *its_own.expect("every session has its place in the table") = place;
         }
         let address = session.outbox.address();
         address.mailbox().post(Post::Leave(self.room, address.token()));
@@ -138,7 +149,7 @@ impl Members {
     }
 
     pub(crate) fn contains(&self, id: &SessionId) -> bool {
-        self.places.contains_key(id)
+        self.places.find(self.hasher.hash_one(id), |place| self.sessions[*place as usize].id == *id).is_some()
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -175,7 +186,7 @@ mod tests {
         for gone in [1, 3, 0, 2] {
             assert_eq!(members.remove(&sessions[gone].id).map(|s| s.id.clone()), Some(sessions[gone].id.clone()));
             assert!(members.remove(&sessions[gone].id).is_none());
-            assert!(members.iter().all(|session| members.places.contains_key(&session.id)));
+            assert!(members.iter().all(|session| members.contains(&session.id)));
         }
         assert!(members.is_empty() && members.loops.is_empty());
     }

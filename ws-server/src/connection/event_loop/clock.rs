@@ -20,19 +20,21 @@ pub(super) enum Due {
 #[derive(Debug)]
 pub(super) struct Clock {
     period: Duration,
-    heartbeats: VecDeque<(Instant, Token)>,
+    began: Instant,
+    /// By nanoseconds since the clock began: every connection has one.
+    heartbeats: VecDeque<(u64, Token)>,
     others: BinaryHeap<Reverse<(Instant, Token, Due)>>,
 }
 
 impl Clock {
     /// With so much time between two heartbeats.
     pub(super) fn new(period: Duration) -> Self {
-        Self { period, heartbeats: VecDeque::new(), others: BinaryHeap::new() }
+        Self { period, began: Instant::now(), heartbeats: VecDeque::new(), others: BinaryHeap::new() }
     }
 
     /// The next heartbeat of a connection.
     pub(super) fn beat_again(&mut self, token: Token, now: Instant) {
-        self.heartbeats.push_back((now + self.period, token));
+        self.heartbeats.push_back((self.nanos(now + self.period), token));
     }
 
     /// Anything else, once.
@@ -42,7 +44,7 @@ impl Clock {
 
     /// When the next connection must be looked at.
     pub(super) fn next(&self) -> Option<Instant> {
-        let heartbeat = self.heartbeats.front().map(|(at, _)| *at);
+        let heartbeat = self.heartbeats.front().map(|(at, _)| self.began + Duration::from_nanos(*at));
         let other = self.others.peek().map(|Reverse((at, ..))| *at);
         [heartbeat, other].into_iter().flatten().min()
     }
@@ -53,8 +55,13 @@ impl Clock {
             self.others.pop();
             return Some((token, due));
         }
+        let now = self.nanos(now);
         let (_, token) = self.heartbeats.pop_front_if(|(at, _)| *at <= now)?;
         Some((token, Due::Heartbeat))
+    }
+
+    fn nanos(&self, at: Instant) -> u64 {
+        u64::try_from(at.saturating_duration_since(self.began).as_nanos()).unwrap_or(u64::MAX)
     }
 }
 
