@@ -97,7 +97,10 @@ async fn run(options: StackOptions, log: String) -> Result<(), Box<dyn std::erro
     if !options.host.is_loopback() {
         eprintln!("{}", exposed(&options));
     }
-    welcome(&stack, &options)?;
+    // Standard output may be closed (`roomcast-local | head -1`): the stack runs on.
+    if let Err(error) = welcome(&stack, &options) {
+        tracing::debug!(%error, "standard output is closed");
+    }
     stop.next().await;
     tokio::select! {
         () = stack.stop() => {}

@@ -49,7 +49,21 @@ pub(crate) fn servers(log: String) -> io::Result<ProcessLauncher> {
 
 /// A node's command line with these flags and all that it needs, to check it before anything is started.
 pub(crate) fn checked_line(flags: &[String]) -> Vec<String> {
-    let needed = [SERVER, "--topic-arn", "arn:aws:sns:us-east-1:000000000000:t", "--sns-endpoint", "http://127.0.0.1"];
+    // Flags win over variables. Those of the environment that the stack's nodes do not get must not count.
+    let needed = [
+        SERVER,
+        "--topic-arn=arn:aws:sns:us-east-1:000000000000:t",
+        "--sns-endpoint=http://127.0.0.1",
+        "--sns-cert-origin=https://127.0.0.1",
+        "--sns-trust-root=root.pem",
+        "--listen=127.0.0.1:0",
+        "--ops-listen=127.0.0.1:0",
+        "--link-listen=127.0.0.1:0",
+        "--link-address=127.0.0.1:1",
+        "--cluster-key=0123456789abcdef0123456789abcdef",
+        "--messages-table=messages",
+        "--nodes-table=nodes",
+    ];
     needed.into_iter().chain(flags.iter().map(String::as_str)).map(str::to_owned).collect()
 }
 

@@ -117,10 +117,11 @@ impl Stack {
         launcher: Arc<dyn NodeLauncher>,
     ) -> Result<Self, StackError> {
         let folder = StackFolder::take(&options.data, options.memory)?;
-        let node_ports = NodePorts::take(&options)?;
+        // Those that were asked for come first: the others are chosen around them.
         let dynamodb_port = ports::take(options.dynamodb_port, "DynamoDB", "--dynamodb-port")?;
         let sns_port = ports::take(options.sns_port, "SNS", "--sns-port")?;
         let certificate_port = ports::take(0, "SNS certificate", "--sns-port")?;
+        let node_ports = NodePorts::take(&options)?;
 
         let Faults { sns: sns_faults, lambda: lambda_faults, dynamodb: dynamodb_faults, .. } = options.faults.clone();
         let dynamodb_options = dynamodb_options(&options, dynamodb_port, dynamodb_faults.into());

@@ -80,7 +80,14 @@ impl Nodes {
                 is_ready(state).await.map_err(|reason| NodeFailure { node, reason })
             }));
         all.await.into_iter().collect::<Result<(), _>>()?;
-        self.state().phase = Phase::Up;
+        let mut state = self.state();
+        // A node may have ended while others were still starting: nothing has told that yet.
+        let gone = |running: &Option<Running>| running.as_ref().is_none_or(Running::has_ended);
+        if let Some(index) = state.running.iter().position(gone) {
+            let reason = "it has ended by itself while others were starting".to_owned();
+            return Err(NodeFailure { node: self.0.orders[index].number, reason });
+        }
+        state.phase = Phase::Up;
         Ok(())
     }
 
@@ -93,6 +100,8 @@ impl Nodes {
         let mut state = self.state();
         let running = state.running[index(order)].as_mut().filter(|running| !running.has_ended());
         match running.filter(|running| running.asked != Some(NodeSignal::Kill)) {
+            // It drains already: a second signal would cut it off.
+            Some(running) if signal == NodeSignal::Stop && running.asked == Some(NodeSignal::Stop) => Ok(()),
             Some(running) => {
                 running.asked = Some(signal);
                 running.node.signal(signal);

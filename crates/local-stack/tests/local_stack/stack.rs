@@ -110,13 +110,15 @@ fn value(flags: &[String], flag: &str) -> Option<String> {
     flags.iter().skip_while(|word| *word != flag).nth(1).cloned()
 }
 
-/// Two ports next to each other that were free a moment ago, and that no outgoing connection gets.
+/// Two ports next to each other that were free a moment ago, and that neither an outgoing connection gets nor a stack's link.
 pub(crate) fn two_free_ports() -> u16 {
+    free_ports(2)
+}
+
+fn free_ports(count: u16) -> u16 {
     loop {
-        let first = ports::take_lasting("test").unwrap();
-        let port = first.local_addr().unwrap().port();
-        drop(first);
-        if ports::take_in_a_row("127.0.0.1".parse().unwrap(), port, 2, "test", "none").is_ok() {
+        let port = fastrand::u16(15_000..32_000);
+        if ports::take_in_a_row("127.0.0.1".parse().unwrap(), port, count, "test", "none").is_ok() {
             return port;
         }
     }
@@ -154,8 +156,9 @@ async fn nodes_are_started_made_ready_announced_and_stopped() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_port_for_operations_is_each_node_s_own_and_announced() {
     let data = tempfile::tempdir().unwrap();
-    let (launcher, ops) = (Notebook::default(), two_free_ports());
-    let options = StackOptions { ops_port: Some(ops), ..options(data.path(), two_free_ports()) };
+    let (launcher, port) = (Notebook::default(), free_ports(4));
+    let ops = port + 2;
+    let options = StackOptions { ops_port: Some(ops), ..options(data.path(), port) };
     let stack = start(options, &launcher).await.unwrap();
     let told = [format!("127.0.0.1:{ops}"), format!("127.0.0.1:{}", ops + 1)];
     assert_eq!(launcher.told("--ops-listen"), told);
