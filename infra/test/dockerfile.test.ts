@@ -37,7 +37,7 @@ test("all members of the workspace are there, and what the server's sources incl
 test('the image is nobody, as the task is, and checks itself', () => {
   assert.match(dockerfile, /^USER 65532:65532$/m);
   assert.match(dockerfile, /^HEALTHCHECK .*"health-check"\]$/m);
-  assert.ok(read('ws-server/src/main.rs').includes('"health-check"'));
+  assert.ok(read('ws-server/src/program.rs').includes('"health-check"'));
   assert.match(dockerfile, new RegExp(`^EXPOSE ${NODE_PORT} ${LINK_PORT}$`, 'm'));
 });
 
