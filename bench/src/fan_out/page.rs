@@ -37,8 +37,8 @@ pub fn page(results: &Results, pictures: &[&str]) -> String {
     let (date, machine, command) = results.circumstances();
     let repetitions = results.repetitions();
     let mut text = format!(
-        "# Performance\n\nMade by `{command}` on {date}. {machine}; the server has one core, the load the other, and AWS is \
-         emulated\nbeside the load. Medians of {repetitions} interleaved runs, of numbers and of each run's ratios; on a shared machine \
+        "# Performance\n\nMade by `{command}` on {date}. {machine};\nthe server has one core, the load the other, and AWS is \
+         emulated beside the load.\nMedians of {repetitions} interleaved runs, of numbers and of each run's ratios; on a shared machine \
          differences below a fifth mean nothing. [How it is measured](load-generator.md#benches).\nEvery message to every client was \
          verified: none missing, repeated, out of its place or altered, but where this page says so.\n\n## Goals\n\n\
          | what | Roomcast | beside | ratio | goal | |\n|---|---|---|---|---|---|\n"

@@ -341,7 +341,7 @@ impl State {
         self.bytes = u32::try_from(self.bytes() + frame.cost()).unwrap_or(u32::MAX);
     }
 
-    /// Frames that cost so many bytes leave the queue.
+    /// Frames that cost `bytes` together leave the queue.
     fn let_out(&mut self, bytes: usize) {
         self.bytes = self.bytes.saturating_sub(u32::try_from(bytes).unwrap_or(u32::MAX));
     }
